@@ -1,0 +1,238 @@
+//! What an administrator wrote, as values: a container's definition after parsing, merging and checking.
+//!
+//! Both front ends (TOML, and Quadlet's unit files) fill the same [`Definition`] through the same key table. The
+//! generator turns it into units, and writes it as JSON beside them for the shim, so that units and resolved definition always come
+//! from the same reload.
+//!
+//! Nothing here opens a file or reads the environment, but for [`places`], which lists and reads definition files.
+
+pub mod diagnostic;
+pub mod places;
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// What the generator leaves for the shim: `NAME.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Resolved {
+    /// A container that can be started.
+    Container(Box<Definition>),
+    /// A definition with errors: the rendered diagnostics, which the shim prints as the reason why it does not start.
+    Broken(Vec<String>),
+}
+
+/// One container definition: `NAME.toml` with its drop-ins.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Definition {
+    /// The file's stem: `web`, or `web@` for a template.
+    pub name: String,
+    /// The file, as it is named in `SourcePath=`.
+    pub source: PathBuf,
+    /// The drop-ins that were merged over it, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub drop_ins: Vec<PathBuf>,
+    /// The container itself.
+    pub container: Container,
+    /// The sockets it is woken by, in the order of the file.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sockets: Vec<Socket>,
+    /// What goes through to systemd as it is. Only the generator reads it.
+    #[serde(skip)]
+    pub passthrough: Passthrough,
+}
+
+/// The sections that belong to systemd, as `(key, value)` pairs in the order of the file, values unquoted as systemd reads them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Passthrough {
+    /// `[Unit]`.
+    pub unit: Vec<(String, String)>,
+    /// `[Service]`, and what keys of `[Container]` set there (`Memory=` is `MemoryMax=`).
+    pub service: Vec<(String, String)>,
+    /// `[Timer]`: makes a `NAME.timer`.
+    pub timer: Vec<(String, String)>,
+    /// `[Install]`.
+    pub install: Vec<(String, String)>,
+    /// `ServiceName=`: the service unit's name without its suffix, where it is not [`Definition::name`].
+    pub service_name: Option<String>,
+}
+
+/// Keys of `[Container]` as the plan needs them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Container {
+    /// `Image=` or `Rootfs=`.
+    pub root: Root,
+    /// `Entrypoint=`: replaces the image's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub entrypoint: Option<Vec<String>>,
+    /// `Exec=`: replaces the image's command.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exec: Option<Vec<String>>,
+    /// `Environment=`, in the order of the file; over the image's.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub environment: Vec<(String, String)>,
+    /// `WorkingDir=`: absolute.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub working_dir: Option<String>,
+    /// `User=`: a name or a number, resolved in the image's passwd; may be `USER:GROUP`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// `Group=`: a name or a number, resolved in the image's group file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    /// `HostName=`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hostname: Option<String>,
+    /// `Volume=`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub volumes: Vec<Volume>,
+    /// `Tmpfs=`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tmpfs: Vec<Tmpfs>,
+    /// `ReadOnly=`: no writable layer.
+    pub read_only: bool,
+    /// `AddCapability=`: names such as `CAP_NET_RAW`, upper case with prefix, or `all`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub add_capability: Vec<String>,
+    /// `DropCapability=`, as above.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub drop_capability: Vec<String>,
+    /// `Network=`.
+    pub network: Network,
+    /// `StopSignal=`: a number; over the image's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stop_signal: Option<i32>,
+    /// `Activation=`: `None` where the file does not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub activation: Option<Activation>,
+    /// `Notify=`: `None` where the file does not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub notify: Option<Notify>,
+    /// `Label=` and `Annotation=`: for people and tools, without effect on the container.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub labels: Vec<(String, String)>,
+}
+
+/// Where the container's root file system comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Root {
+    /// An image reference as it was written.
+    Image(String),
+    /// A directory on the host, absolute.
+    Rootfs(PathBuf),
+}
+
+impl Default for Root {
+    fn default() -> Self {
+        Self::Image(String::new())
+    }
+}
+
+/// One `Volume=SOURCE:TARGET[:OPTIONS]`: a bind mount of a host path.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Volume {
+    /// Absolute path on the host.
+    pub source: PathBuf,
+    /// Absolute path in the container.
+    pub target: PathBuf,
+    /// `ro` was given.
+    #[serde(default)]
+    pub read_only: bool,
+}
+
+/// One `Tmpfs=TARGET[:OPTIONS]`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tmpfs {
+    /// Absolute path in the container.
+    pub target: PathBuf,
+    /// Options for tmpfs(5), checked: `size=`, `mode=`, `nr_inodes=`, `uid=`, `gid=`; without the mount flags below.
+    #[serde(default)]
+    pub options: Vec<String>,
+    /// `ro` was given.
+    #[serde(default)]
+    pub read_only: bool,
+    /// `exec` was given (`noexec` is the default).
+    #[serde(default)]
+    pub exec: bool,
+}
+
+/// `Network=`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Network {
+    /// A network namespace of its own with nothing but the loopback interface.
+    #[default]
+    None,
+    /// The host's network.
+    Host,
+}
+
+/// `Activation=`: how the program gets the sockets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Activation {
+    /// `bind(2)` is caught and the activated socket put in place. The default where there are sockets.
+    Intercept,
+    /// The sd_listen_fds(3) protocol, and `{fd:NAME}` in arguments and environment.
+    Inherit,
+}
+
+/// `Notify=`: when the unit counts as started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Notify {
+    /// When the payload listens on every declared stream socket. The default with `Activation=intercept` and sockets.
+    Listening,
+    /// When the payload has been executed. The default otherwise.
+    Started,
+    /// When the payload sends `READY=1`; relayed by init.
+    Yes,
+}
+
+/// One socket unit and what its sockets are inside the container.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Socket {
+    /// `FileDescriptorName=`: unique in the definition, by it the shim finds the descriptors in `$LISTEN_FDNAMES`.
+    pub name: String,
+    /// The unit's name without suffix: `web`, `web-admin`, `web@`, `web-admin@`.
+    pub unit: String,
+    /// The addresses, in the order of the file, which is the order of the descriptors.
+    pub listen: Vec<Listen>,
+    /// Other keys of `[Socket]`, as they are. Only the generator reads them.
+    #[serde(skip)]
+    pub options: Vec<(String, String)>,
+}
+
+/// One listening address: what systemd binds, and what the payload will ask for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listen {
+    /// The type of the socket.
+    pub kind: SocketKind,
+    /// The address in the syntax of systemd.socket(5): `8080`, `127.0.0.1:8080`, `[::1]:8080`, `/run/x.sock`, `@x`.
+    pub address: String,
+    /// What the payload binds.
+    pub container: ContainerAddress,
+}
+
+/// The type of a listening socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SocketKind {
+    /// `ListenStream=`.
+    Stream,
+    /// `ListenDatagram=`.
+    Datagram,
+}
+
+/// The address that the payload's `bind(2)` names.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ContainerAddress {
+    /// A TCP or UDP port, on any address of the container.
+    Port(u16),
+    /// A Unix socket: an absolute path, or `@NAME` for an abstract one.
+    Unix(String),
+}

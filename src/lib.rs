@@ -1,0 +1,6 @@
+//! Coracle runs containers as plain systemd services that wake up when somebody connects.
+
+#[allow(unsafe_code)]
+pub mod sys;
+
+pub mod definition;
