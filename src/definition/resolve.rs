@@ -5,6 +5,7 @@
 
 mod container;
 mod mounts;
+mod names;
 mod ports;
 mod sockets;
 mod systemd;
@@ -12,13 +13,13 @@ mod values;
 
 use std::path::Path;
 
-use crate::definition::Definition;
 use crate::definition::diagnostic::Severity;
 use crate::definition::keys::{self, Key, Section, Support};
 use crate::definition::report::{Report, Span};
 use crate::definition::resolve::container::Draft;
 use crate::definition::resolve::sockets::SocketDrafts;
 use crate::definition::setting::{Damage, Setting, Settings};
+use crate::definition::{Definition, Root};
 
 /// What is being resolved: the settings' meaning so far.
 struct Resolver<'r, 'a> {
@@ -77,7 +78,7 @@ pub fn resolve(name: &str, source: &Path, settings: &Settings<'_>, report: &mut 
     resolver.name_unsupported();
     let ports = draft.finish(&mut definition, &mut resolver);
     definition.sockets = sockets.finish(name, ports, &mut resolver);
-    if resolver.root == Tried::No && settings.damaged == Damage::None {
+    if definition.container.root == Root::default() && resolver.root == Tried::No && settings.damaged == Damage::None {
         resolver.missing_root(settings);
     }
     definition
