@@ -184,6 +184,7 @@ fn rootfs(to: &mut Resolver<'_, '_>, key: &Key, value: &Value<'_>) -> Option<(St
 
 fn published(to: &mut Resolver<'_, '_>, key: &Key, text: &str, span: Span) -> Option<Vec<(Listen, Span)>> {
     match publish(text) {
+        Ok(listens) if !to.takes_addresses(listens.len(), span) => None,
         Ok(listens) => Some(listens.into_iter().map(|listen| (listen, span)).collect()),
         Err(mistake) => {
             let message = format!("'{}': {}", key.name, mistake.why);
