@@ -16,7 +16,7 @@ mod scan;
 use std::path::{Path, PathBuf};
 
 use crate::definition::diagnostic::{Diagnostic, Severity};
-use crate::definition::places::read::{Content, Problem};
+use crate::definition::places::read::{Content, Listed, Problem};
 use crate::definition::places::scan::{Found, Scan};
 use crate::definition::{Definition, name, toml};
 
@@ -162,6 +162,7 @@ pub fn load_file(path: &Path) -> Loaded {
     scan.read_drop_ins(&places, Path::new(&directory), &stem);
     let found = Found {
         path: path.to_path_buf(),
+        listed: Listed::Unsure,
         place: 0,
         others: Vec::new(),
     };
@@ -214,16 +215,16 @@ fn load_found(places: &Places, scan: &Scan, name: &std::ffi::OsStr, found: &Foun
         }
         return broken(name.to_owned(), diagnostics);
     }
-    let text = match read::read(&found.path) {
+    let text = match read::read(&found.path, found.listed) {
         Ok(Content::Masked) => return None,
         Ok(Content::Text(text)) => text,
         Err(problem) => return broken(name.to_owned(), vec![error(problem)]),
     };
     let mut drop_ins = Vec::new();
     let mut problems = Vec::new();
-    for path in scan.drop_ins_of(name) {
+    for (path, listed) in scan.drop_ins_of(name) {
         let seen = places.as_seen(path);
-        match read::read(path) {
+        match read::read(path, *listed) {
             Ok(Content::Masked) => {}
             Ok(Content::Text(text)) => drop_ins.push((seen, text)),
             Err(problem) => problems.push(problem.diagnostic(&seen)),

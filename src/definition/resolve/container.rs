@@ -89,11 +89,9 @@ impl Draft {
             }
             "Activation" => container.activation = once(reset, || activation(to, key, value)),
             "Notify" => container.notify = once(reset, || notify(to, key, value)),
-            "NoNewPrivileges" | "RunInit" if !reset => {
-                if to.boolean(key, value) == Some(false) {
-                    let message = format!("'{}' is always true so far, ignoring", key.name);
-                    to.report.warning(value.span, message);
-                }
+            "NoNewPrivileges" | "RunInit" if !reset && to.boolean(key, value) == Some(false) => {
+                let message = format!("'{}' is always true so far, ignoring", key.name);
+                to.report.warning(value.span, message);
             }
             "LogDriver" if !reset => log_driver(to, key, value),
             _ => {}
