@@ -135,9 +135,14 @@ pub fn load_all(places: &Places) -> Contents {
     Contents { definitions, strays }
 }
 
-/// One file on its own, as `coracle check FILE` reads it: with the drop-ins in the directory beside it, whatever the places hold.
+/// One file on its own, as `coracle check FILE` reads it: with the drop-ins in the directory beside it, whatever the
+/// places hold. For a drop-in it is the definition that it belongs to.
 #[must_use]
 pub fn load_file(path: &Path) -> Loaded {
+    // A drop-in means nothing on its own.
+    if let Some(definition) = scan::definition_of_drop_in(path).filter(|definition| definition.exists()) {
+        return load_file(&definition);
+    }
     let file_name = path.file_name().unwrap_or(path.as_os_str());
     let Some(stem) = scan::stem(file_name) else {
         let message = match scan::is_quadlet(file_name) {

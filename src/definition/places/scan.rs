@@ -237,6 +237,15 @@ fn drop_in_stem(file_name: &OsStr) -> Option<OsString> {
     Some(OsString::from_vec(stem.to_vec()))
 }
 
+/// The file whose drop-in this is: `web.toml` of `web.toml.d/x.toml`.
+pub(super) fn definition_of_drop_in(path: &Path) -> Option<PathBuf> {
+    let directory = path.parent()?;
+    let name = drop_in_stem(directory.file_name()?)?;
+    let mut file_name = name;
+    file_name.push(".toml");
+    Some(directory.with_file_name(file_name))
+}
+
 /// Whether a file of this name is one of Quadlet's.
 pub(super) fn is_quadlet(file_name: &OsStr) -> bool {
     let bytes = file_name.as_bytes();

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use proptest::prelude::*;
+use proptest::prelude::{Strategy, prop, prop_assert, prop_oneof, proptest};
 
 use crate::definition::diagnostic::{Diagnostic, Severity};
 use crate::definition::keys::{self, Kind, Section, Support};
@@ -268,6 +268,7 @@ fn every_key_that_is_carried_out_does_something() {
             "PublishPort" => "\"80:80\"",
             "AddCapability" | "DropCapability" => "\"CAP_CHOWN\"",
             "Network" => "\"host\"",
+            "Notify" => "\"started\"",
             _ => match key.kind {
                 Kind::Boolean => "true",
                 Kind::Integer => "7",
@@ -393,6 +394,7 @@ fn impossible_values() {
         "Activation = \"accept\"",
         "Activation = \"Intercept\"",
         "Notify = \"healthy\"",
+        "Notify = \"listening\"",
         "Notify = \"x\"",
         "ReadOnly = 99999999999999999999999999999999999999999999",
         "HostName = [\"a\"]",
