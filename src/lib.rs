@@ -3,4 +3,6 @@
 #[allow(unsafe_code)]
 pub mod sys;
 
+pub mod activation;
 pub mod definition;
+pub mod plan;
