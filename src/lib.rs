@@ -4,3 +4,5 @@
 pub mod sys;
 
 pub mod definition;
+pub mod image;
+pub mod store;
