@@ -6,12 +6,13 @@
 //!
 //! Nothing here opens, accepts on or closes a socket.
 
-use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::os::fd::OwnedFd;
 
 use anyhow::{Result, ensure};
 use listenfd::ListenFd;
 
 use crate::definition::Socket;
+use crate::sys::process::adopt;
 
 /// A descriptor that systemd passed, with its name.
 #[derive(Debug)]
@@ -39,7 +40,7 @@ pub fn take(environment: &[(String, String)]) -> Result<Vec<Passed>> {
     let mut passed = Vec::with_capacity(listen.len());
     for (index, name) in (0..listen.len()).zip(names) {
         if let Some(descriptor) = listen.take_raw_fd(index)? {
-            passed.push(Passed { name: name.to_owned(), socket: own(descriptor) });
+            passed.push(Passed { name: name.to_owned(), socket: adopt(descriptor)? });
         }
     }
     Ok(passed)
@@ -65,10 +66,4 @@ pub fn in_order(declared: &[Socket], mut passed: Vec<Passed>) -> Result<Vec<Owne
         ordered.extend(mine.into_iter().map(|passed| passed.socket));
     }
     Ok(ordered)
-}
-
-#[allow(unsafe_code)]
-fn own(descriptor: RawFd) -> OwnedFd {
-    // SAFETY: sd_listen_fds(3) makes the descriptor this process's own, and `take` is the only one who asks for it.
-    unsafe { OwnedFd::from_raw_fd(descriptor) }
 }

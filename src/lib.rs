@@ -6,3 +6,5 @@ pub mod sys;
 pub mod activation;
 pub mod definition;
 pub mod plan;
+pub mod image;
+pub mod store;

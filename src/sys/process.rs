@@ -3,7 +3,6 @@
 //! All of it assumes a process with one thread, which every caller here is: the child of a clone may allocate and run any code only
 //! because no other thread can hold a lock at that moment.
 
-use std::convert::Infallible;
 use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -19,11 +18,17 @@ use nix::unistd::Pid;
 /// # Errors
 /// What clone3(2) says, `EPERM` without `CAP_SYS_ADMIN` among them.
 pub fn clone_sibling(namespaces: libc::c_int) -> io::Result<Option<Pid>> {
+    clone_with(namespaces | libc::CLONE_PARENT, 0)
+}
+
+/// clone3(2) as fork(2) with other flags: the child goes on where the parent is, on its own copy of the memory.
+fn clone_with(flags: libc::c_int, exit_signal: libc::c_int) -> io::Result<Option<Pid>> {
     // SAFETY: all bytes zero is a valid clone_args: no flags, no pointers.
     let mut arguments: libc::clone_args = unsafe { std::mem::zeroed() };
-    arguments.flags = (namespaces | libc::CLONE_PARENT).cast_unsigned().into();
-    // SAFETY: the structure is valid and of the size named. Without CLONE_VM the child has its own copy of the memory, and without a
-    // stack argument it goes on where the parent is, so this is fork(2) with other flags; the one-thread rule of this module holds.
+    arguments.flags = flags.cast_unsigned().into();
+    arguments.exit_signal = exit_signal.cast_unsigned().into();
+    // SAFETY: the structure is valid and of the size named. No caller passes CLONE_VM or a stack, so the child has a copy of this one's;
+    // the one-thread rule of this module holds.
     let result = unsafe { libc::syscall(libc::SYS_clone3, &raw const arguments, size_of::<libc::clone_args>()) };
     match Errno::result(result)? {
         0 => Ok(None),
@@ -31,19 +36,35 @@ pub fn clone_sibling(namespaces: libc::c_int) -> io::Result<Option<Pid>> {
     }
 }
 
-/// fork(2), running `child` in the new process, which can only end by `exit` or exec.
+/// Starts a child that shares this process's descriptor table until it calls [`unshare_descriptors`], and exits with what `child`
+/// returns. What the child opens before that is open here too.
 ///
 /// # Errors
-/// What fork(2) says.
-pub fn fork(child: impl FnOnce() -> Infallible) -> io::Result<Pid> {
-    // SAFETY: this module's one-thread rule.
-    match unsafe { nix::unistd::fork() }? {
-        nix::unistd::ForkResult::Parent { child } => Ok(child),
-        nix::unistd::ForkResult::Child => {
-            let never = child();
-            match never {}
-        }
+/// What clone3(2) says.
+pub fn fork_sharing_descriptors(child: impl FnOnce() -> i32) -> io::Result<Pid> {
+    match clone_with(libc::CLONE_FILES, libc::SIGCHLD)? {
+        Some(pid) => Ok(pid),
+        None => exit(child()),
     }
+}
+
+/// Gives this process a descriptor table of its own, a copy of the one it shared.
+///
+/// # Errors
+/// What unshare(2) says.
+pub fn unshare_descriptors() -> io::Result<()> {
+    Ok(nix::sched::unshare(nix::sched::CloneFlags::CLONE_FILES)?)
+}
+
+/// Takes a descriptor that came by number as this process's own, close-on-exec.
+///
+/// # Errors
+/// `EBADF` if it is not open.
+pub fn adopt(number: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: F_SETFD changes one flag of an open descriptor, and fails on any other.
+    Errno::result(unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) })?;
+    // SAFETY: it is open, and the caller was told that it is ours (sd_listen_fds(3), or a child that shared our table).
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
 /// Ends the process at once, without destructors or exit handlers: they belong to the process this one was forked from.
