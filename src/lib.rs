@@ -5,6 +5,7 @@ pub mod sys;
 
 pub mod activation;
 pub mod definition;
-pub mod plan;
 pub mod image;
+pub mod plan;
+pub mod run;
 pub mod store;
