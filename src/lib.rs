@@ -4,3 +4,4 @@
 pub mod sys;
 
 pub mod definition;
+pub mod unitfile;
