@@ -4,4 +4,5 @@
 pub mod sys;
 
 pub mod definition;
+pub mod generate;
 pub mod unitfile;
