@@ -46,11 +46,17 @@ fn cases(folder: &Path) -> Vec<PathBuf> {
 }
 
 fn trials(tree: &Path, case: &Path) -> Vec<Trial> {
-    let name = case.file_name().and_then(OsStr::to_str).expect("a case's name is plain text");
+    let name = case
+        .file_name()
+        .and_then(OsStr::to_str)
+        .expect("a case's name is plain text");
     let only = std::fs::read_to_string(case.join("versions")).ok();
     VERSIONS
         .iter()
-        .filter(|(version, _)| only.as_deref().is_none_or(|only| only.split_whitespace().any(|word| word == *version)))
+        .filter(|(version, _)| {
+            only.as_deref()
+                .is_none_or(|only| only.split_whitespace().any(|word| word == *version))
+        })
         .map(|(version, release)| {
             let (tree, case) = (tree.to_path_buf(), case.to_path_buf());
             Trial::test(format!("system::{name}::{version}"), move || run(&tree, &case, release))
@@ -60,13 +66,22 @@ fn trials(tree: &Path, case: &Path) -> Vec<Trial> {
 
 /// The same choice that libtest makes, to boot nothing when no trial of this file was asked for.
 fn wanted(arguments: &Arguments, name: &str) -> bool {
-    arguments.filter.as_deref().is_none_or(|filter| if arguments.exact { name == filter } else { name.contains(filter) })
+    arguments.filter.as_deref().is_none_or(|filter| {
+        if arguments.exact {
+            name == filter
+        } else {
+            name.contains(filter)
+        }
+    })
 }
 
 /// Builds what the machines need; a failure shows in every trial, since each looks for its parts itself.
 fn prepare(tree: &Path) {
     if std::env::var_os("CORACLE_PREPARED").is_none() {
-        let status = Command::new("make").args(["--no-print-directory", "--silent", "machines"]).current_dir(tree).status();
+        let status = Command::new("make")
+            .args(["--no-print-directory", "--silent", "machines"])
+            .current_dir(tree)
+            .status();
         if !status.is_ok_and(|status| status.success()) {
             eprintln!("system: 'make machines' failed: the trials below cannot run");
         }
@@ -76,7 +91,9 @@ fn prepare(tree: &Path) {
 fn run(tree: &Path, case: &Path, release: &str) -> Result<(), Failed> {
     let mut command = Command::new(tree.join("tests/machine/case"));
     command.arg(case).arg(release);
-    let output = command.output().map_err(|error| format!("starting 'tests/machine/case': {error}"))?;
+    let output = command
+        .output()
+        .map_err(|error| format!("starting 'tests/machine/case': {error}"))?;
     if output.status.success() {
         return Ok(());
     }

@@ -87,6 +87,11 @@ finish() {
     echo "--- journal" && journalctl --since "@$began" --no-pager -o short-precise | tail -n 120
     exit $status
 } >&2
+# Addresses for servers (.1) and clients (.7) that are not the loopback's.
+for address in 192.0.2.1/32 192.0.2.7/32 2001:db8::1/128 2001:db8::7/128; do
+    ip address add "$address" dev lo
+done
+
 began=$(date +%s)
 trap finish EXIT
 trap 'echo "FAILED in line $LINENO: $BASH_COMMAND" >&2' ERR
