@@ -41,7 +41,11 @@ roots: ## Make the Debian roots for tests and demo, where they are not cached ye
 	tests/machine/root trixie
 	tests/machine/root servers
 
-machines: stage roots ## Build and cache all that the machines of tests, demo and bench need
+$(TARGET)/tools/opt/test/client: tests/payload/client.c
+	@mkdir -p '$(@D)'
+	gcc -O2 -static -Wall -o '$@' '$<'
+
+machines: stage roots $(TARGET)/tools/opt/test/client ## Build and cache all that the machines of tests, demo and bench need
 	tests/machine/images
 
 test: machines ## Run all tests; the system tests boot systemd 252 and 257

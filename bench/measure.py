@@ -30,6 +30,11 @@ class Rows:
     def add(self, figure: str, subject: str, unit: str, value: float) -> None:
         self.samples[figure, subject, unit].append(value)
 
+    def expect(self, figure: str, unit: str) -> None:
+        """Fixes the order of the table, whatever the order of the runs."""
+        for subject in COLD:
+            self.samples[figure, subject.name, unit] = []
+
     def of(self, figure: str, subject: str) -> list[float]:
         return next((values for key, values in self.samples.items() if key[:2] == (figure, subject)), [])
 
@@ -49,6 +54,7 @@ class Rows:
                 "unit": unit,
             }
             for (figure, subject, unit), values in self.samples.items()
+            if values
         ]
 
 
@@ -61,7 +67,7 @@ def property_of(unit: str, name: str) -> str:
 
 
 def connect(port: int) -> float:
-    return float(run("/opt/bench/client", str(port)))
+    return float(run("/opt/test/client", "first", str(port)))
 
 
 def stop(subject: Subject) -> None:
@@ -76,6 +82,7 @@ def stop(subject: Subject) -> None:
 
 def cold_start(rows: Rows, runs: int) -> None:
     """From connect to the first byte, the service inactive before; one round takes every subject once."""
+    rows.expect("cold_start", "ms")
     said(f"cold start, {runs} rounds of {len(COLD)} subjects")
     for round_ in range(runs + 1):
         for subject in COLD[round_ % len(COLD) :] + COLD[: round_ % len(COLD)]:
@@ -88,6 +95,7 @@ def cold_start(rows: Rows, runs: int) -> None:
 
 def warm(rows: Rows, rounds: int, seconds: int) -> None:
     """Requests per second of the running payload over the loopback, wrk with 32 connections."""
+    rows.expect("warm", "requests/s")
     said(f"warm requests, {rounds} rounds of {seconds} s")
     for subject in COLD:
         connect(subject.port)
@@ -106,14 +114,14 @@ def pss(pid: int) -> dict[str, int]:
 
 
 def processes(unit: str) -> dict[int, str]:
-    """The processes of a service with the base names of their programs, children of the main one included."""
+    """The processes of a service and their names, children of the main one included."""
     group = property_of(unit, "ControlGroup")
     pids = [
         int(pid)
         for file in Path(f"/sys/fs/cgroup{group}").rglob("cgroup.procs")
         for pid in file.read_text().split()
     ]
-    return {pid: os.path.basename(os.readlink(f"/proc/{pid}/exe")) for pid in pids}
+    return {pid: Path(f"/proc/{pid}/comm").read_text().strip() for pid in pids}
 
 
 def resident(rows: Rows, count: int) -> None:
@@ -197,14 +205,19 @@ def ratios(rows: Rows) -> dict[str, float | None]:
         pairs = list(zip(rows.of("cold_start", subject), rows.of("cold_start", "bare")))
         return round(statistics.median(a - b for a, b in pairs), 3) if pairs else None
 
+    def paired(figure: str, over: str, under: str) -> float | None:
+        """The median of the quotients of each round, which a busy moment of the machine hurts less."""
+        pairs = list(zip(rows.of(figure, over), rows.of(figure, under)))
+        return round(statistics.median(a / b for a, b in pairs), 3) if pairs else None
+
     return {
         "cold_start_minus_bare_ms": minus_bare("coracle-intercept"),
         "cold_start_inherit_minus_bare_ms": minus_bare("coracle-inherit"),
         "cold_start_vs_podman": divided("cold_start", "coracle-intercept", "podman"),
         "cold_start_vs_sandbox": divided("cold_start", "coracle-intercept", "sandbox"),
         "cold_start_vs_crun": divided("cold_start", "coracle-intercept", "crun"),
-        "warm_rps_vs_bare": divided("warm", "coracle-intercept", "bare"),
-        "warm_rps_inherit_vs_bare": divided("warm", "coracle-inherit", "bare"),
+        "warm_rps_vs_bare": paired("warm", "coracle-intercept", "bare"),
+        "warm_rps_inherit_vs_bare": paired("warm", "coracle-inherit", "bare"),
         "resident_pss_kib": rows.median("resident_pss", "coracle-init"),
         "generator_1000_ms": rows.median("generator_1000", "coracle"),
         "generator_1000_vs_quadlet": divided("generator_1000", "coracle", "quadlet"),
