@@ -3,4 +3,8 @@
 #[allow(unsafe_code)]
 pub mod sys;
 
+pub mod activation;
 pub mod definition;
+pub mod plan;
+pub mod image;
+pub mod store;
