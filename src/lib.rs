@@ -120,4 +120,6 @@
 pub mod sys;
 
 pub mod definition;
+pub mod generate;
 pub mod systemd;
+pub mod unitfile;
