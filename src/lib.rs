@@ -119,6 +119,7 @@
 #[allow(unsafe_code)]
 pub mod sys;
 
+pub mod cli;
 pub mod definition;
 pub mod generate;
 pub mod systemd;

@@ -10,6 +10,9 @@ use std::path::{Path, PathBuf};
 /// No file is longer without its tests.
 const LONGEST: usize = 500;
 
+/// Tables of keys, which are read by looking things up and not from top to bottom: they may be longer.
+const TABLES: [&str; 1] = ["src/definition/keys/container.rs"];
+
 /// Names of modules that say nothing.
 const EMPTY_NAMES: [&str; 6] = ["utils", "util", "common", "helpers", "types", "misc"];
 
@@ -90,10 +93,11 @@ fn opens_with_a_document(source: &Source) -> Vec<String> {
 }
 
 fn is_short_enough(source: &Source) -> Vec<String> {
+    let excepted = TABLES.contains(&source.path.as_str());
     let tests = source.path.starts_with("tests/") || source.path.ends_with("/tests.rs");
     let lines = without_tests(&code(&source.text)).lines().count();
     complain(
-        lines > LONGEST && !tests,
+        lines > LONGEST && !tests && !excepted,
         source,
         &format!("has {lines} lines without its tests, {LONGEST} are allowed"),
     )

@@ -35,7 +35,11 @@ fn said(loaded: &Loaded) -> Vec<String> {
 }
 
 fn names(contents: &Contents) -> Vec<&str> {
-    contents.definitions.iter().map(|l| l.definition.name.as_str()).collect()
+    contents
+        .definitions
+        .iter()
+        .map(|l| l.definition.name.as_str())
+        .collect()
 }
 
 #[test]
