@@ -119,8 +119,12 @@
 #[allow(unsafe_code)]
 pub mod sys;
 
+pub mod activation;
 pub mod cli;
 pub mod definition;
 pub mod generate;
+pub mod image;
+pub mod plan;
+pub mod store;
 pub mod systemd;
 pub mod unitfile;

@@ -163,13 +163,10 @@ fn check_is_content_with_good_definitions_and_with_warnings() {
         (run.code, run.out.as_str(), run.err.as_str()),
         (0, "1 definition checked: no mistakes\n", "")
     );
-    let warned = Tree::new(&[("web.toml", &format!("{WEB}\n[Container.X]\n"))]);
-    let warning = Tree::new(&[("web.toml", &WEB.replace("[Service]", "Timezone = \"UTC\"\n[Service]"))]);
-    for tree in [warned, warning] {
-        let run = tree.run(&["check"]);
-        assert_eq!(run.code, i32::from(run.out.contains("error")), "{run:?}");
-        assert!(run.out.contains("1 warning") || run.out.contains("error"), "{run:?}");
-    }
+    let warned = Tree::new(&[("web.toml", &WEB.replace("[Service]", "Timezone = \"UTC\"\n[Service]"))]);
+    let run = warned.run(&["check"]);
+    assert_eq!((run.code, run.err.as_str()), (0, ""));
+    assert!(run.out.ends_with("1 definition checked: 0 errors, 1 warning in 1 file\n"), "{}", run.out);
     let empty = Tree::new(&[]).run(&["check"]);
     assert_eq!(empty.code, 0);
     assert!(empty.out.starts_with("no definitions in "), "{empty:?}");
@@ -398,9 +395,10 @@ fn explain_knows_every_key() {
 fn explain_suggests_the_nearest_key() {
     let typo = run(&["explain", "PublishPrt"]);
     assert_eq!((typo.code, typo.out.as_str()), (1, ""));
-    assert_eq!(
-        typo.err,
-        "coracle: there is no key 'PublishPrt', did you mean 'PublishPort' in [Container]?\n"
+    assert!(
+        typo.err.starts_with("coracle: there is no key 'PublishPrt', did you mean 'PublishPort' in [Container]?"),
+        "{}",
+        typo.err
     );
     assert!(run(&["explain", "MemoryMax"]).err.contains("systemd.directives(7)"));
     assert!(

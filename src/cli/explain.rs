@@ -106,12 +106,12 @@ fn find(typed: &str) -> anyhow::Result<Vec<&'static Key>> {
     };
     match near {
         Some(near) => bail!(
-            "there is no key '{typed}', did you mean '{}' in [{}]?",
+            "there is no key '{typed}', did you mean '{}' in [{}]? (systemd's own keys: systemd.directives(7))",
             near.name,
             near.section
         ),
         None => bail!(
-            "there is no key '{typed}' of Coracle's; systemd.directives(7) explains those that go through to systemd"
+            "there is no key '{typed}' of Coracle's; systemd.directives(7) explains systemd's own"
         ),
     }
 }
