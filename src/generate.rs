@@ -10,6 +10,7 @@
 pub mod broken;
 pub mod draft;
 pub mod install;
+pub mod invocation;
 pub mod keys;
 pub mod report;
 pub mod run;
@@ -24,7 +25,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::definition::diagnostic::{Diagnostic, Severity};
-use crate::definition::places::Loaded;
+use crate::definition::places::{Loaded, Scope};
 use crate::generate::draft::Draft;
 
 /// What the generator must know of the system that will run the units.
@@ -38,15 +39,6 @@ pub struct Context {
     pub shim: PathBuf,
     /// The major version: 252 is the oldest supported.
     pub systemd_version: u32,
-}
-
-/// Which service manager the units are for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scope {
-    /// PID 1.
-    System,
-    /// `systemd --user`.
-    User,
 }
 
 /// Everything that is to be written, and everything that is to be said.

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use crate::definition::Resolved;
 use crate::definition::diagnostic::Severity;
 use crate::generate::draft::{Draft, json};
-use crate::generate::{Context, report, service};
+use crate::generate::{Context, service};
 use crate::unitfile::{UnitFile, quote};
 
 /// The broken drafts by the service that each becomes: two definitions that claim one name share it.
@@ -30,7 +30,7 @@ pub fn by_stem<'a>(drafts: &'a [Draft<'_>]) -> BTreeMap<&'a str, Vec<&'a Draft<'
 #[must_use]
 pub fn files(stem: &str, drafts: &[&Draft<'_>], context: &Context) -> [(PathBuf, String); 2] {
     let diagnostics = || drafts.iter().flat_map(|draft| &draft.diagnostics);
-    let reasons: Vec<String> = diagnostics().map(report::line).collect();
+    let reasons: Vec<String> = diagnostics().map(ToString::to_string).collect();
     let mistakes = diagnostics().filter(|d| d.severity == Severity::Error).count();
     let sources: Vec<String> = drafts
         .iter()

@@ -98,15 +98,10 @@ impl<'a> Draft<'a> {
 
     /// Adds a diagnostic about the file as a whole.
     pub fn say(&mut self, severity: Severity, message: String, suggestion: Option<String>) {
+        let diagnostic = Diagnostic::whole_file(severity, &self.definition().source, message);
         self.diagnostics.push(Diagnostic {
-            severity,
-            file: self.definition().source.clone(),
-            line: 0,
-            column: 0,
-            source_line: String::new(),
-            width: 0,
-            message,
             suggestion,
+            ..diagnostic
         });
     }
 

@@ -6,8 +6,9 @@
 
 use std::path::PathBuf;
 
+use crate::definition::places::Scope;
 use crate::generate::draft::Draft;
-use crate::generate::{Context, Scope, service};
+use crate::generate::{Context, service};
 use crate::unitfile::{name, words};
 
 /// What `[Install]` asks for.

@@ -2,7 +2,8 @@
 //!
 //! `[Service]` belongs to systemd and goes through, but a few keys would act on the shim instead of the container, or take the sockets
 //! from the payload, or let systemd kill the socket unit. What a container would lack if such a key were ignored is an error; the
-//! rest is a warning.
+//! rest is a warning. The key table ([`crate::definition::keys`]) refuses those that every unit needs for itself; here are those that
+//! systemd has more of with each version, by their families.
 
 use crate::definition::diagnostic::Severity;
 
@@ -28,15 +29,9 @@ impl Refusal {
     }
 }
 
-/// A line that only repeats what is so anyway, as definitions moved from hand-written units do.
-#[must_use]
-pub fn is_already_so(key: &str, value: &str) -> bool {
-    matches!((key, value), ("Type", "notify") | ("NotifyAccess", "main"))
-}
-
 /// Keys that no container's service can have.
 #[must_use]
-pub fn refuse_in_service(key: &str, _value: &str) -> Option<Refusal> {
+pub fn refuse_in_service(key: &str) -> Option<Refusal> {
     let error = |why, instead| {
         Some(Refusal {
             severity: Severity::Error,
@@ -54,11 +49,7 @@ pub fn refuse_in_service(key: &str, _value: &str) -> Option<Refusal> {
     const SHIM: &str = "would act on coracle-shim and not on the container";
     const OWN: &str = "is not needed: the container has its own";
     match key {
-        "ExecStart" => error("is Coracle's own", Some("use 'Exec=' in [Container]")),
-        "User" | "DynamicUser" => error(SHIM, Some("use 'User=' in [Container]")),
-        "Group" => error(SHIM, Some("use 'Group=' in [Container]")),
         "SupplementaryGroups" => error(SHIM, Some("use 'GroupAdd=' in [Container]")),
-        "WorkingDirectory" => error(SHIM, Some("use 'WorkingDir=' in [Container]")),
         "Environment" => error(SHIM, Some("use 'Environment=' in [Container]")),
         "EnvironmentFile" => error(SHIM, Some("use 'EnvironmentFile=' in [Container]")),
         "PassEnvironment" | "UnsetEnvironment" => error(SHIM, Some("use 'Environment=' in [Container]")),
@@ -94,13 +85,10 @@ pub fn refuse_in_service(key: &str, _value: &str) -> Option<Refusal> {
         "NoNewPrivileges" => warning(OWN, Some("use 'NoNewPrivileges=' in [Container]")),
         "MountAPIVFS" | "BindLogSockets" | "ProcSubset" => warning(OWN, None),
         _ if key.starts_with("Private") || key.starts_with("Protect") => warning(OWN, None),
-        "Type" => warning("is always 'notify'", Some("use 'Notify=' in [Container]")),
-        "NotifyAccess" => warning("is always 'main'", None),
         "ExecStop" => warning(
             "is not needed: init stops the payload",
             Some("use 'StopSignal=' in [Container]"),
         ),
-        "PIDFile" | "GuessMainPID" | "BusName" => warning("has no meaning: the shim names the main process", None),
         _ => None,
     }
 }

@@ -10,8 +10,9 @@ use std::io::{self, Write};
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 
-use crate::definition::diagnostic::{Diagnostic, Severity};
-use crate::generate::{Report, Scope};
+use crate::definition::diagnostic::Severity;
+use crate::definition::places::Scope;
+use crate::generate::Report;
 
 /// `SYSLOG_IDENTIFIER=`.
 const IDENTIFIER: &str = "coracle-generator";
@@ -31,24 +32,6 @@ pub enum Destination {
     Stderr,
 }
 
-/// A diagnostic as one line: `FILE:LINE:COLUMN: MESSAGE, SUGGESTION`.
-#[must_use]
-pub fn line(diagnostic: &Diagnostic) -> String {
-    let mut line = diagnostic.file.display().to_string();
-    if diagnostic.line > 0 {
-        line.push_str(&format!(":{}:{}", diagnostic.line, diagnostic.column));
-    }
-    line.push_str(": ");
-    line.push_str(&diagnostic.message);
-    if let Some(suggestion) = &diagnostic.suggestion {
-        line.push_str(": ");
-        line.push_str(suggestion);
-    }
-    line.chars()
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-        .collect()
-}
-
 /// Sends all lines. Nothing can fail: there is nobody left to tell.
 pub fn send(reports: &[Report], scope: Scope, destination: Destination) {
     if reports.is_empty() {
@@ -61,7 +44,7 @@ pub fn send(reports: &[Report], scope: Scope, destination: Destination) {
         Destination::Stderr => None,
     };
     for report in reports {
-        let text = line(&report.diagnostic);
+        let text = report.diagnostic.to_string();
         let sent = journal.as_ref().is_some_and(|socket| {
             let datagram = datagram(report, &text, scope);
             socket.send_to(&datagram, Path::new(JOURNAL)).is_ok()
@@ -69,7 +52,7 @@ pub fn send(reports: &[Report], scope: Scope, destination: Destination) {
         if sent || (destination == Destination::Log && write_kmsg(report, &text).is_ok()) {
             continue;
         }
-        _ = writeln!(io::stderr(), "{}: {text}", word(report.diagnostic.severity));
+        _ = writeln!(io::stderr(), "{}: {text}", report.diagnostic.severity);
     }
 }
 
@@ -109,47 +92,30 @@ fn priority(severity: Severity) -> u8 {
     }
 }
 
-fn word(severity: Severity) -> &'static str {
-    match severity {
-        Severity::Error => "error",
-        Severity::Warning => "warning",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::path::PathBuf;
 
-    use super::{datagram, line};
+    use super::datagram;
     use crate::definition::diagnostic::{Diagnostic, Severity};
-    use crate::generate::{Report, Scope};
-
-    fn report() -> Report {
-        let diagnostic = Diagnostic {
-            severity: Severity::Warning,
-            file: PathBuf::from("/etc/coracle/web.toml"),
-            line: 7,
-            column: 1,
-            source_line: "Imgae = 1".to_owned(),
-            width: 5,
-            message: "unknown key 'Im\ngae', ignoring".to_owned(),
-            suggestion: Some("did you mean 'Image'?".to_owned()),
-        };
-        Report {
-            unit: "web.service".to_owned(),
-            diagnostic,
-        }
-    }
-
-    #[test]
-    fn a_diagnostic_is_one_line_whatever_is_in_it() {
-        let expected = "/etc/coracle/web.toml:7:1: unknown key 'Im\u{fffd}gae', ignoring: did you mean 'Image'?";
-        assert_eq!(line(&report().diagnostic), expected);
-    }
+    use crate::definition::places::Scope;
+    use crate::generate::Report;
 
     #[test]
     fn the_journal_gets_the_unit() {
-        let entry = String::from_utf8(datagram(&report(), "text", Scope::User)).unwrap();
+        let diagnostic = Diagnostic {
+            line: 7,
+            ..Diagnostic::whole_file(
+                Severity::Warning,
+                &PathBuf::from("/etc/coracle/web.toml"),
+                String::new(),
+            )
+        };
+        let report = Report {
+            unit: "web.service".to_owned(),
+            diagnostic,
+        };
+        let entry = String::from_utf8(datagram(&report, "text", Scope::User)).unwrap();
         let expected = "MESSAGE=text\nPRIORITY=4\nSYSLOG_IDENTIFIER=coracle-generator\n\
              OBJECT_SYSTEMD_USER_UNIT=web.service\nCONFIG_FILE=/etc/coracle/web.toml\nCONFIG_LINE=7\n";
         assert_eq!(entry, expected);

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use crate::definition::places::{Loaded, Places};
+use crate::definition::places::{self, Places, Scope};
 use crate::generate::report::Destination;
-use crate::generate::{Context, Scope, generate, report, version, write};
+use crate::generate::{Context, Report, generate, report, version, write};
 
 /// Where the shim is installed.
 pub const SHIM: &str = "/usr/libexec/coracle/coracle-shim";
@@ -17,26 +17,24 @@ pub const SHIM: &str = "/usr/libexec/coracle/coracle-shim";
 /// What a run is told by its arguments and its environment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Invocation {
-    /// Whose units are wanted.
-    pub scope: Scope,
     /// The directory whose units come after `/etc` and before `/usr`: the first of systemd's three.
     pub normal: PathBuf,
     /// `/`, or what tests take for it: definitions are read below it.
     pub root: PathBuf,
+    /// Whose units are wanted.
+    pub scope: Scope,
+    /// The user whose manager calls.
+    pub user: User,
     /// Where the diagnostics go.
     pub destination: Destination,
-    /// What a user's definitions are found by.
-    pub home: Home,
 }
 
-/// A user's own directories, as the environment names them.
+/// What a user's definitions are found by.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Home {
-    /// `$HOME`.
-    pub home: Option<PathBuf>,
-    /// `$XDG_CONFIG_HOME`.
+pub struct User {
+    /// `$XDG_CONFIG_HOME`, or `~/.config`; nothing where the environment names neither.
     pub config: Option<PathBuf>,
-    /// The user.
+    /// The user's number.
     pub uid: u32,
 }
 
@@ -51,11 +49,15 @@ pub fn run(invocation: &Invocation) -> Result<()> {
         shim: PathBuf::from(SHIM),
         systemd_version: version::find(&invocation.root),
     };
-    let loaded: Vec<Loaded> = Vec::new();
-    let _ = places(invocation);
-    let output = generate(&loaded, &context);
+    let contents = places::load_all(&places(invocation));
+    let output = generate(&contents.definitions, &context);
     let written = write::write(&output, &invocation.normal);
-    report::send(&output.diagnostics, invocation.scope, invocation.destination);
+    let strays = contents.strays.into_iter().map(|diagnostic| Report {
+        unit: String::new(),
+        diagnostic,
+    });
+    let reports: Vec<Report> = output.diagnostics.into_iter().chain(strays).collect();
+    report::send(&reports, invocation.scope, invocation.destination);
     written
 }
 
@@ -66,5 +68,14 @@ fn seen_from(root: &Path, path: &Path) -> PathBuf {
 }
 
 fn places(invocation: &Invocation) -> Places {
-    Places::system(&invocation.root)
+    let (root, user) = (&invocation.root, &invocation.user);
+    match (invocation.scope, &user.config) {
+        (Scope::System, _) => Places::system(root),
+        (Scope::User, Some(config)) => Places::user(root, config, user.uid),
+        (Scope::User, None) => {
+            let mut places = Places::user(root, Path::new("/"), user.uid);
+            places.directories.remove(0);
+            places
+        }
+    }
 }

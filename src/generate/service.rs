@@ -134,12 +134,7 @@ fn given(draft: &mut Draft<'_>) -> Lines {
     let activated = !definition.sockets.is_empty();
     let mut kept = Lines::new();
     for (key, value) in readable(draft, "Service", &definition.passthrough.service) {
-        if keys::is_already_so(key, value) {
-            continue;
-        }
-        match keys::refuse_in_service(key, value)
-            .or_else(|| activated.then(|| keys::refuse_with_sockets(key, value))?)
-        {
+        match keys::refuse_in_service(key).or_else(|| activated.then(|| keys::refuse_with_sockets(key, value))?) {
             Some(refusal) => {
                 let what_next = refusal.what_next();
                 let message = format!("'{key}=' in [Service] {}{what_next}", refusal.why);
