@@ -82,7 +82,7 @@ pub struct Surroundings<'a> {
     pub unit: &'a str,
     /// The directory for this unit's writable layer.
     pub writable_layer: &'a Path,
-    /// An empty directory to build roots on.
+    /// A directory to build the root on.
     pub mount_point: &'a Path,
     /// The environment that systemd started the shim with, as `(name, value)`.
     pub environment: &'a [(String, String)],

@@ -69,7 +69,6 @@ struct Staging {
 
 impl Staging {
     fn create(place: &Path) -> Result<Self> {
-        fs::create_dir_all(place).with_context(|| format!("creating '{}'", place.display()))?;
         let place_fd = open_place(place).with_context(|| format!("opening '{}'", place.display()))?;
         let mount = tmpfs(
             &["mode=0700".to_owned()],

@@ -56,10 +56,12 @@ pub fn start(resolved: &Path, unit: &str) -> Result<(), Failure> {
         .transpose()
         .or_fail(CONFIG)?;
     let config = image.as_ref().and_then(|image| image.config.config().as_ref());
+    let mount_point = mount_point().or_fail(NAMESPACE)?;
+    let writable_layer = writable_layer(&store, unit).or_fail(CONFIG)?;
     let surroundings = Surroundings {
         unit,
-        writable_layer: &writable_layer(&store, unit).or_fail(CONFIG)?,
-        mount_point: &store.root().join("mnt"),
+        writable_layer: &writable_layer,
+        mount_point: &mount_point,
         environment: &environment,
     };
     let plan = plan::plan(
@@ -117,6 +119,13 @@ fn namespaces(network: Network) -> libc::c_int {
         Network::None => always | libc::CLONE_NEWNET,
         Network::Host => always,
     }
+}
+
+/// Where the root is built: over the shim's own directory, which is always there, which nothing inside needs, and which nobody else
+/// sees covered.
+fn mount_point() -> Result<PathBuf> {
+    let program = std::env::current_exe().context("reading '/proc/self/exe'")?;
+    Ok(program.parent().context("the shim lies in no directory")?.to_owned())
 }
 
 /// Reads what the generator left. A definition with mistakes fails here with its diagnostics, one line each.
