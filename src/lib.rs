@@ -116,15 +116,15 @@
 //! libcontainer is left out on purpose: it wants a bundle on disk, forks twice, and moves the caller into a scope of its own, where this
 //! design needs the first process to be systemd's child in systemd's cgroup.
 
-#[allow(unsafe_code)]
-pub mod sys;
-
 pub mod activation;
 pub mod cli;
 pub mod definition;
 pub mod generate;
 pub mod image;
 pub mod plan;
+pub mod run;
 pub mod store;
+#[allow(unsafe_code)]
+pub mod sys;
 pub mod systemd;
 pub mod unitfile;

@@ -16,15 +16,25 @@
 //! ([`Store::hold`]), and a layer is removed only under an exclusive one.
 
 pub mod blob;
+pub mod change;
+pub mod compress;
+pub mod import;
 pub mod index;
+pub mod pack;
+pub mod remove;
+pub mod source;
+pub mod staging;
+pub mod tarball;
+pub mod tree;
+pub mod unpack;
 
 use std::fs::File;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
-use nix::fcntl::{Flock, FlockArg};
 use oci_spec::image::ImageConfiguration;
+use rustix::fs::FlockOperation;
 
 use crate::image::digest::Digest;
 use crate::image::platform;
@@ -54,8 +64,9 @@ pub struct Image {
 /// Keeps the layers of an image from being removed, as long as any copy of the descriptors is open.
 #[derive(Debug)]
 pub struct Held {
-    /// One descriptor a layer, in the order of [`Image::layers`].
-    pub layers: Vec<Flock<File>>,
+    /// One descriptor a layer, in the order of [`Image::layers`]. Closing them is what unlocks: an explicit unlock would
+    /// end the lock of the container's copies too.
+    pub layers: Vec<File>,
 }
 
 impl Store {
@@ -148,13 +159,11 @@ impl Store {
 
     /// Locks the layers of an image against removal. A container keeps the descriptors open for its life.
     pub fn hold(&self, image: &Image) -> Result<Held> {
-        let hold = |name: &String| -> Result<Flock<File>> {
+        let hold = |name: &String| -> Result<File> {
             let path = self.layer_path(name);
             let context = || format!("locking layer '{}'", path.display());
-            let directory = File::open(&path).with_context(context)?;
-            let lock = Flock::lock(directory, FlockArg::LockSharedNonblock)
-                .map_err(|(_, errno)| errno)
-                .with_context(context)?;
+            let lock = File::open(&path).with_context(context)?;
+            rustix::fs::flock(&lock, FlockOperation::NonBlockingLockShared).with_context(context)?;
             // Between opening and locking it can have been removed: then the name is gone, or another's.
             let held = lock.metadata().with_context(context)?;
             let named = std::fs::symlink_metadata(&path).with_context(context)?;

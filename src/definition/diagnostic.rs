@@ -82,9 +82,9 @@ impl Diagnostic {
     pub fn sentence(&self) -> String {
         let message = match (&self.suggestion, self.message.strip_suffix(IGNORING)) {
             (None, _) => self.message.clone(),
-            (Some(suggestion), None) => format!("{}, {suggestion}", self.message),
-            (Some(suggestion), Some(start)) if suggestion.ends_with('?') => format!("{start}, {suggestion} Ignoring."),
-            (Some(suggestion), Some(_)) => format!("{}; {suggestion}", self.message),
+            (Some(question), Some(start)) if question.ends_with('?') => format!("{start}, {question} Ignoring."),
+            (Some(question), None) if question.ends_with('?') => format!("{}, {question}", self.message),
+            (Some(advice), _) => format!("{}; {advice}", self.message),
         };
         printable(&message, MESSAGE_LIMIT)
     }

@@ -72,7 +72,7 @@ impl<'a> Report<'a> {
         let Some(file) = self.files.get(span.file) else {
             return;
         };
-        if self.said.len() >= LIMIT {
+        if self.is_full() {
             self.left_out += 1;
             self.left_out_error |= severity == Severity::Error;
             return;
@@ -97,6 +97,12 @@ impl<'a> Report<'a> {
             let diagnostic = Diagnostic::whole_file(severity, path, message);
             self.said.push(((file, 0), diagnostic));
         }
+    }
+
+    /// Whether nothing more is kept, so that it need not be thought about at length.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.said.len() >= LIMIT
     }
 
     /// The line of a place, counted from 0, for comparing places.

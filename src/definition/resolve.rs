@@ -5,6 +5,7 @@
 
 mod container;
 mod mounts;
+mod names;
 mod ports;
 mod sockets;
 mod systemd;
@@ -12,13 +13,13 @@ mod values;
 
 use std::path::Path;
 
-use crate::definition::Definition;
 use crate::definition::diagnostic::Severity;
 use crate::definition::keys::{self, Key, Section, Support};
 use crate::definition::report::{Report, Span};
 use crate::definition::resolve::container::Draft;
 use crate::definition::resolve::sockets::SocketDrafts;
 use crate::definition::setting::{Damage, Setting, Settings};
+use crate::definition::{Definition, Root};
 
 /// What is being resolved: the settings' meaning so far.
 struct Resolver<'r, 'a> {
@@ -29,7 +30,12 @@ struct Resolver<'r, 'a> {
     unsupported: Vec<(&'static Key, Span)>,
     /// Whether there was an Image or a Rootfs, be it a wrong one of which enough is said.
     root: Tried,
+    /// How many more addresses the definition's sockets can have.
+    addresses_left: usize,
 }
+
+/// How many addresses the sockets of one definition can have.
+const ADDRESSES_MAX: usize = 1024;
 
 #[derive(PartialEq, Eq)]
 enum Tried {
@@ -49,9 +55,10 @@ pub fn resolve(name: &str, source: &Path, settings: &Settings<'_>, report: &mut 
         directory: source.parent().unwrap_or(Path::new("/")),
         unsupported: Vec::new(),
         root: Tried::No,
+        addresses_left: ADDRESSES_MAX,
     };
     let mut draft = Draft::default();
-    let mut sockets = SocketDrafts::new(&settings.headers);
+    let mut sockets = SocketDrafts::new(&settings.headers, &mut resolver);
     for setting in &settings.settings {
         let key = match keys::find(setting.section, &setting.key) {
             Some(key) if key.support == Support::CarriedOut => Some(key),
@@ -77,7 +84,7 @@ pub fn resolve(name: &str, source: &Path, settings: &Settings<'_>, report: &mut 
     resolver.name_unsupported();
     let ports = draft.finish(&mut definition, &mut resolver);
     definition.sockets = sockets.finish(name, ports, &mut resolver);
-    if resolver.root == Tried::No && settings.damaged == Damage::None {
+    if definition.container.root == Root::default() && resolver.root == Tried::No && settings.damaged == Damage::None {
         resolver.missing_root(settings);
     }
     definition
@@ -113,16 +120,32 @@ impl Resolver<'_, '_> {
     /// Says that a key of `[Container]` is not known.
     fn unknown(&mut self, setting: &Setting<'_>) {
         let section = setting.section;
-        let suggestion = keys::nearest(section, &setting.key)
+        let key = if self.report.is_full() { "" } else { &setting.key };
+        let suggestion = keys::nearest(section, key)
             .map(|near| format!("did you mean '{}'?", near.name))
             .or_else(|| {
                 keys::all()
-                    .find(|key| key.name == setting.key)
-                    .map(|key| format!("it belongs in [{}]", key.section))
+                    .find(|known| known.name == key)
+                    .map(|known| format!("it belongs in [{}]", known.section))
             });
         let message = format!("unknown key '{}' in [{section}], ignoring", setting.key);
         self.report
             .say(Severity::Warning, setting.key_span, message, suggestion);
+    }
+
+    /// Whether so many more addresses are not too many; says so where they are.
+    fn takes_addresses(&mut self, count: usize, span: Span) -> bool {
+        match self.addresses_left.checked_sub(count) {
+            Some(left) => {
+                self.addresses_left = left;
+                true
+            }
+            None => {
+                let message = format!("a definition's sockets can have at most {ADDRESSES_MAX} addresses");
+                self.report.error(span, message);
+                false
+            }
+        }
     }
 
     /// Says that a definition has neither image nor directory.

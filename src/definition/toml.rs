@@ -57,7 +57,8 @@ fn read<'a>(file: usize, text: &'a str, settings: &mut Settings<'a>, report: &mu
             .span()
             .map_or(Span { file, start: 0, end: 0 }, |range| at(file, range));
         if damaged_lines.insert(report.line_of(span)) {
-            report.error(span, syntax_message(error.message()));
+            let behind = text.get(span.end..).unwrap_or_default();
+            report.error(span, syntax_message(error.message(), behind));
         }
         settings.damaged = Damage::Some;
     }
@@ -70,12 +71,24 @@ fn read<'a>(file: usize, text: &'a str, settings: &mut Settings<'a>, report: &mu
     reader.document(document.get_ref());
 }
 
-/// The parser's own words, and for its most frequent complaints what to do.
-fn syntax_message(message: &str) -> String {
-    if message.starts_with("duplicate key") {
-        return "the key is set twice, keep one of the two (several values go into an array)".to_owned();
-    }
-    format!("not valid TOML: {message}")
+/// What to do about the parser's most frequent complaints, else its own words. `behind` is the text behind the place.
+fn syntax_message(message: &str, behind: &str) -> String {
+    let ours = match message {
+        _ if message.starts_with("duplicate key") && behind.trim_start_matches([' ', '\t']).starts_with(']') => {
+            "the section stands twice, write its keys below one heading"
+        }
+        _ if message.starts_with("duplicate key") => {
+            "the key is set twice, keep one of the two (several values go into an array)"
+        }
+        _ if message.starts_with("string values must be quoted") => {
+            "the value is missing or not quoted, write a string between double quotes"
+        }
+        _ if message.starts_with("invalid basic string, expected `\"`") => {
+            "the string is not closed, write '\"' at its end"
+        }
+        _ => return format!("not valid TOML: {message}"),
+    };
+    ours.to_owned()
 }
 
 fn at(file: usize, range: std::ops::Range<usize>) -> Span {
@@ -117,7 +130,8 @@ impl<'a> Reader<'_, 'a, '_> {
                     format!("'{name}' must be a section, not {}", described(other)),
                     Some(format!("write [{section}] on a line of its own and the keys below it")),
                 ),
-                (None, _) if self.is_damaged(span) => {}
+                // Behind a heading that cannot be read, keys and sections are not what they seem.
+                (None, _) if self.is_damaged(span) || self.is_displaced(name) => {}
                 (None, DeValue::Table(_)) => {
                     let suggestion = Section::nearest(name).map(|near| format!("did you mean [{near}]?"));
                     let message = format!("unknown section [{name}], ignoring");
@@ -161,6 +175,10 @@ impl<'a> Reader<'_, 'a, '_> {
 
     fn is_damaged(&self, span: Span) -> bool {
         !self.damaged_lines.is_empty() && self.damaged_lines.contains(&self.report.line_of(span))
+    }
+
+    fn is_displaced(&self, name: &str) -> bool {
+        !self.damaged_lines.is_empty() && keys::all().any(|key| key.name == name)
     }
 
     /// The value in the form that all front ends share; the parser bounds how deep it can be nested.
@@ -207,3 +225,6 @@ fn described(value: &DeValue<'_>) -> &'static str {
         DeValue::Table(_) => "a table",
     }
 }
+
+#[cfg(test)]
+mod tests;

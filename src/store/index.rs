@@ -83,6 +83,13 @@ impl Entry {
         self.annotations.get(REF_NAME).map(String::as_str)
     }
 
+    /// The operating system and architecture that the descriptor names.
+    #[must_use]
+    pub fn platform(&self) -> Option<(&str, &str)> {
+        let platform = self.other.get("platform")?;
+        Some((platform.get("os")?.as_str()?, platform.get("architecture")?.as_str()?))
+    }
+
     /// Whether the manifest, or the index it was chosen from, has this digest.
     fn answers_to(&self, digest: &Digest) -> bool {
         self.digest == *digest

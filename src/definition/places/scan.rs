@@ -62,6 +62,7 @@ impl Scan {
             scan.is_new(directory);
             scan.directory(places, index, directory, 0);
         }
+        scan.name_lonely_drop_ins(places);
         scan
     }
 
@@ -92,6 +93,36 @@ impl Scan {
                 (false, _, None) if is_quadlet(&file_name) => self.stray(places, &entry.path(), NO_QUADLET.to_owned()),
                 (false, _, None) => {}
             }
+        }
+    }
+
+    /// Names the drop-ins of definitions that there are not.
+    fn name_lonely_drop_ins(&mut self, places: &Places) {
+        let mut lonely = Vec::new();
+        for (name, drop_ins) in &self.drop_ins {
+            if !self.definitions.contains_key(name) {
+                lonely.extend(
+                    drop_ins
+                        .values()
+                        .filter_map(|path| Some((path.parent()?.to_path_buf(), name.clone()))),
+                );
+            }
+        }
+        lonely.sort();
+        lonely.dedup();
+        for (directory, name) in lonely {
+            let name = name.to_string_lossy();
+            let hint = match name.split_once('@') {
+                Some((prefix, instance)) if !instance.is_empty() => {
+                    format!("; for an instance make '{name}.toml' a link to '{prefix}@.toml'")
+                }
+                _ => String::new(),
+            };
+            self.stray(
+                places,
+                &directory,
+                format!("there is no '{name}.toml' for these drop-ins, ignoring{hint}"),
+            );
         }
     }
 

@@ -18,6 +18,9 @@ use crate::definition::{ContainerAddress, Listen, Socket, SocketKind};
 /// The longest name of a descriptor (sd_listen_fds(3)).
 const NAME_MAX: usize = 255;
 
+/// How many sections of sockets a definition can have.
+const SOCKETS_MAX: usize = 64;
+
 /// The sockets so far, in the order of the file.
 pub(super) struct SocketDrafts {
     drafts: Vec<SocketDraft>,
@@ -52,19 +55,23 @@ struct ListenDraft {
 
 impl SocketDrafts {
     /// Sockets for these sections.
-    pub(super) fn new(headers: &[Header<'_>]) -> Self {
+    pub(super) fn new(headers: &[Header<'_>], to: &mut Resolver<'_, '_>) -> Self {
         let mut drafts: Vec<SocketDraft> = Vec::new();
         for header in headers.iter().filter(|header| header.section == Section::Socket) {
-            if !drafts
-                .iter()
-                .any(|draft| draft.section.as_deref() == header.socket.as_deref())
-            {
-                drafts.push(SocketDraft {
-                    section: header.socket.as_deref().map(str::to_owned),
-                    span: Some(header.span),
-                    ..SocketDraft::default()
-                });
+            let is_known = |draft: &SocketDraft| draft.section.as_deref() == header.socket.as_deref();
+            if drafts.iter().any(is_known) {
+                continue;
             }
+            if drafts.len() >= SOCKETS_MAX {
+                let message = format!("a definition can have at most {SOCKETS_MAX} sections of sockets");
+                to.report.error(header.span, message);
+                break;
+            }
+            drafts.push(SocketDraft {
+                section: header.socket.as_deref().map(str::to_owned),
+                span: Some(header.span),
+                ..SocketDraft::default()
+            });
         }
         Self { drafts }
     }
@@ -172,6 +179,7 @@ impl SocketDraft {
         self.tried = Tried::Yes;
         for (text, span) in to.texts(key, &setting.value) {
             match ports::listen(&text) {
+                Ok(_) if !to.takes_addresses(1, span) => return,
                 Ok((address, container)) => self.listens.push(ListenDraft {
                     kind,
                     address,

@@ -62,7 +62,7 @@ impl Resolver<'_, '_> {
         let (section, key_span) = (setting.section, setting.key_span);
         // Keys that systemd and Quadlet share are not misplaced.
         let shared = ["Environment", "EnvironmentFile", "User", "Group", "AppArmor"];
-        if keys::find(section, key).is_some() || shared.contains(&key) {
+        if keys::find(section, key).is_some() || shared.contains(&key) || self.report.is_full() {
             return;
         }
         if keys::find(Section::Container, key).is_some() {
