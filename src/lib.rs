@@ -105,7 +105,7 @@
 //! | **strsim** | the nearest known key to a mistyped one |
 //! | **clap**, **clap_complete**, **clap_mangen** | the command line, its completions, its manual pages: never linked into the shim's path |
 //! | **oci-spec** | image manifests and configurations; the plan as a runtime `config.json` |
-//! | **nix** | system calls; **libc** only for constants and structures that nix lacks |
+//! | **nix** | system calls; **rustix** where nix has no such call (extended attributes), **libc** only for constants and structures that both lack |
 //! | **listenfd**, **sd-notify** | taking the sockets and telling readiness in the shim. Both set close-on-exec on what they take, which is undone knowingly |
 //! | **zbus**, **tokio** | `coracle list` asks systemd for its units' state; one thread, never in shim or generator |
 //! | **tracing**, **tracing-journald**, **tracing-subscriber** | the programs' own log, into the journal with fields |

@@ -8,6 +8,7 @@
 
 pub mod capability;
 pub mod mount;
+pub mod oci;
 pub mod process;
 pub mod signal;
 pub mod specifier;
