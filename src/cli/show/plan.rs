@@ -1,0 +1,40 @@
+//! `coracle show --plan`: gathers what the shim would gather, and has the plan printed.
+//!
+//! Two things are known at a start only and left out: the environment that systemd gives to the service, and the numbers behind names
+//! of users and groups.
+
+use std::path::Path;
+
+use anyhow::Context;
+use serde_json::Value;
+
+use crate::cli::scope::Scope;
+use crate::definition::Definition;
+use crate::generate::run::SHIM;
+use crate::plan::{self, Source, Surroundings, oci};
+use crate::run::cleanup::writable_layer;
+use crate::run::start::source;
+use crate::store::Store;
+
+/// The plan of starting this definition as `unit`, as an OCI `config.json`.
+///
+/// # Errors
+/// The image is not in the store, or cannot be started with this definition.
+pub fn config(definition: &Definition, unit: &str, scope: &Scope) -> anyhow::Result<Value> {
+    let store = Store::open(&scope.store())?;
+    let (image, layers) = source(definition, &store)?;
+    let config = image.as_ref().and_then(|image| image.config.config().as_ref());
+    let surroundings = Surroundings {
+        unit,
+        writable_layer: &writable_layer(&store, unit)?,
+        mount_point: Path::new(SHIM).parent().context("the shim lies in no directory")?,
+        environment: &[],
+    };
+    let source = Source {
+        layers: &layers,
+        config,
+    };
+    let plan =
+        plan::plan(definition, source, surroundings).with_context(|| format!("planning the start of '{unit}'"))?;
+    oci::config(&plan)
+}

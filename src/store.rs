@@ -1,0 +1,215 @@
+//! The image store: an OCI image layout with, beside it, every layer unpacked once.
+//!
+//! ```text
+//! /var/lib/coracle/
+//!     oci-layout  index.json  blobs/sha256/HEX    the layout (image-spec image-layout.md): any tool can read it
+//!     layers/HEX/                                 a layer, named after the digest of its uncompressed tar archive
+//!     staging/XXXX/                               what an import is working on, held by its flock(2)
+//!     lock  index.lock  locks/HEX                 for writers only
+//! ```
+//!
+//! Layers lie in the form that overlayfs wants: a deleted file is a character device 0:0, an opaque directory has the
+//! extended attribute `trusted.overlay.opaque` (`user.overlay.opaque` where the store's owner is not root).
+//!
+//! Invariants: whatever is named in `index.json` is there, complete and verified, since it is renamed into place before the
+//! name is written. Readers take no lock. A container holds a shared lock on each of its layers' directories
+//! ([`Store::hold`]), and a layer is removed only under an exclusive one.
+
+pub mod blob;
+pub mod change;
+pub mod compress;
+pub mod import;
+pub mod index;
+pub mod pack;
+pub mod remove;
+pub mod source;
+pub mod staging;
+pub mod tarball;
+pub mod tree;
+pub mod unpack;
+
+use std::fs::File;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use oci_spec::image::ImageConfiguration;
+use rustix::fs::FlockOperation;
+
+use crate::image::digest::Digest;
+use crate::image::platform;
+use crate::image::reference::Reference;
+use crate::store::blob::Manifest;
+use crate::store::index::Index;
+
+/// A store on disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Store {
+    root: PathBuf,
+}
+
+/// An image that is ready to be run.
+#[derive(Debug, Clone)]
+pub struct Image {
+    /// The name by which it was found.
+    pub reference: Reference,
+    /// The digest of its manifest.
+    pub manifest_digest: Digest,
+    /// Its configuration.
+    pub config: ImageConfiguration,
+    /// The names of its layers' directories (see [`Store::layer_path`]), lowest first, each only once.
+    pub layers: Vec<String>,
+}
+
+/// Keeps the layers of an image from being removed, as long as any copy of the descriptors is open.
+#[derive(Debug)]
+pub struct Held {
+    /// One descriptor a layer, in the order of [`Image::layers`]. Closing them is what unlocks: an explicit unlock would
+    /// end the lock of the container's copies too.
+    pub layers: Vec<File>,
+}
+
+impl Store {
+    /// Names the store at `root`. Nothing needs to exist there yet: what is missing is said by what needs it.
+    pub fn open(root: &Path) -> Result<Self> {
+        let root = std::path::absolute(root).with_context(|| format!("opening the store '{}'", root.display()))?;
+        Ok(Self { root })
+    }
+
+    /// Where the system's images are.
+    #[must_use]
+    pub fn system_root() -> &'static Path {
+        Path::new("/var/lib/coracle")
+    }
+
+    /// The store's own directory.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The directory of an unpacked layer.
+    #[must_use]
+    pub fn layer_path(&self, name: &str) -> PathBuf {
+        self.layers_path().join(name)
+    }
+
+    /// The parent of all unpacked layers.
+    #[must_use]
+    pub fn layers_path(&self) -> PathBuf {
+        self.root.join("layers")
+    }
+
+    /// Finds an image by its name and makes sure that it can be run here: one look into the index, two small files,
+    /// and one look at each layer.
+    pub fn find(&self, reference: &Reference) -> Result<Image> {
+        let index = Index::read(&self.root)?;
+        let Some(entry) = index.find(reference) else {
+            bail!(
+                "image '{reference}' is not in the store '{}': import it with 'coracle image import'",
+                self.root.display()
+            );
+        };
+        let manifest_digest = entry.digest.clone();
+        let (config, layers) = self
+            .runnable(&manifest_digest)
+            .with_context(|| format!("reading image '{reference}'"))?;
+        Ok(Image {
+            reference: reference.clone(),
+            manifest_digest,
+            config,
+            layers,
+        })
+    }
+
+    fn runnable(&self, manifest_digest: &Digest) -> Result<(ImageConfiguration, Vec<String>)> {
+        let manifest = Manifest::parse(&self.read_blob(manifest_digest)?)?;
+        let config = parse_config(&self.read_blob(&manifest.config.digest)?)?;
+        require_this_platform(&config)?;
+        let layers = diff_ids(&config)?;
+        Ok((config, self.stack(&layers)?))
+    }
+
+    /// The directories to be stacked for these layers, lowest first.
+    fn stack(&self, diff_ids: &[Digest]) -> Result<Vec<String>> {
+        let mut stack: Vec<String> = Vec::with_capacity(diff_ids.len());
+        for layer in diff_ids.iter().rev() {
+            // A layer that lies in the image twice hides itself, and overlayfs refuses to stack a directory twice.
+            if stack.iter().any(|name| name == layer.hex()) {
+                continue;
+            }
+            let path = self.layer_path(layer.hex());
+            match std::fs::symlink_metadata(&path) {
+                Ok(metadata) if metadata.is_dir() => {}
+                Ok(_) => bail!("layer '{}' is not a directory: import the image again", path.display()),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                    bail!("layer '{}' is missing: import the image again", path.display())
+                }
+                Err(error) => return Err(error).with_context(|| format!("looking at layer '{}'", path.display())),
+            }
+            stack.push(layer.hex().to_owned());
+            // overlayfs ignores the attribute on the topmost directory of a layer.
+            if is_opaque(&path) {
+                break;
+            }
+        }
+        stack.reverse();
+        Ok(stack)
+    }
+
+    /// Locks the layers of an image against removal. A container keeps the descriptors open for its life.
+    pub fn hold(&self, image: &Image) -> Result<Held> {
+        let hold = |name: &String| -> Result<File> {
+            let path = self.layer_path(name);
+            let context = || format!("locking layer '{}'", path.display());
+            let lock = File::open(&path).with_context(context)?;
+            rustix::fs::flock(&lock, FlockOperation::NonBlockingLockShared).with_context(context)?;
+            // Between opening and locking it can have been removed: then the name is gone, or another's.
+            let held = lock.metadata().with_context(context)?;
+            let named = std::fs::symlink_metadata(&path).with_context(context)?;
+            ensure!(
+                (held.dev(), held.ino()) == (named.dev(), named.ino()),
+                "layer '{}' was just removed: import the image again",
+                path.display()
+            );
+            Ok(lock)
+        };
+        Ok(Held {
+            layers: image.layers.iter().map(hold).collect::<Result<_>>()?,
+        })
+    }
+}
+
+/// Parses an image configuration.
+pub fn parse_config(bytes: &[u8]) -> Result<ImageConfiguration> {
+    serde_json::from_slice(bytes).context("parsing the image configuration")
+}
+
+/// The uncompressed digests of an image's layers, lowest first.
+pub fn diff_ids(config: &ImageConfiguration) -> Result<Vec<Digest>> {
+    let parse = |text: &String| {
+        text.parse()
+            .context("parsing 'rootfs.diff_ids' of the image configuration")
+    };
+    config.rootfs().diff_ids().iter().map(parse).collect()
+}
+
+/// Fails if an image is for another kind of machine.
+pub fn require_this_platform(config: &ImageConfiguration) -> Result<()> {
+    let (os, architecture) = (config.os().to_string(), config.architecture().to_string());
+    ensure!(
+        os == platform::OS && architecture == platform::architecture(),
+        "the image is for {os}/{architecture}, this machine is {}/{}",
+        platform::OS,
+        platform::architecture()
+    );
+    Ok(())
+}
+
+/// Whether a directory hides everything below it.
+fn is_opaque(path: &Path) -> bool {
+    ["trusted.overlay.opaque", "user.overlay.opaque"].iter().any(|name| {
+        let mut value = [0_u8; 1];
+        matches!(rustix::fs::lgetxattr(path, *name, &mut value), Ok(1) if value == *b"y")
+    })
+}
