@@ -253,6 +253,17 @@ fn exactly_one_root() {
     assert_eq!(said("[Container]\nImage = \"a b\"\n").len(), 1);
     assert_eq!(said("[Container]\nImage = \"a\\u202eb\"\n").len(), 1);
     assert_eq!(said("[Container]\nRootfs = \"/srv:O\"\n").len(), 1);
+    assert_eq!(
+        said("[Container]\nImage = \"docker.io/Nginx\"\n"),
+        [
+            "error 2:9 'Image': 'Nginx' is not a repository: expected lower-case letters and digits, separated by '.', '_', '-' or \
+          '/'"
+        ]
+    );
+    assert_eq!(
+        good("[Container]\nImage = \"localhost:5000/%i:1\"\n").container.root,
+        Root::Image("localhost:5000/%i:1".to_owned())
+    );
 }
 
 #[test]
