@@ -7,7 +7,14 @@
 //! Nothing here opens a file or reads the environment, but for [`places`], which lists and reads definition files.
 
 pub mod diagnostic;
+pub mod keys;
+pub mod name;
 pub mod places;
+pub mod report;
+pub mod resolve;
+pub mod setting;
+pub mod toml;
+pub mod words;
 
 use std::path::PathBuf;
 
@@ -70,7 +77,9 @@ pub struct Container {
     /// `Exec=`: replaces the image's command.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exec: Option<Vec<String>>,
-    /// `Environment=`, in the order of the file; over the image's.
+    /// `Environment=`, in the order of the file; over the image's. Where a name occurs twice, the last one counts.
+    /// Specifiers (`%i`, `%n`, `%h` …) are as they were written, here and in all other texts of the container: the shim
+    /// resolves them from the unit's name.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub environment: Vec<(String, String)>,
     /// `WorkingDir=`: absolute.

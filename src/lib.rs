@@ -1,8 +1,130 @@
 //! Coracle runs containers as plain systemd services that wake up when somebody connects.
+//!
+//! This page is the architecture document: what the parts are, which way the data takes through them, what each may not do, and where
+//! things lie on disk. `tests/tidy.rs` reads it and holds the sources to it.
+//!
+//! # What it is
+//!
+//! An administrator writes one file, `/etc/coracle/web.toml`: an image, a port. A systemd generator turns it into `web.socket` and
+//! `web.service`. systemd listens on the port; the first connection starts the service; its `ExecStart=` is a short-lived program that
+//! builds the container around the payload and exits. From then on systemd supervises the payload itself: its main PID, its exit
+//! status, its cgroup, its journal. There is no daemon, no monitor process and no database. All state is systemd's, the kernel's, or a
+//! file that can be made again, so killing any part at any time leaves nothing to repair.
+//!
+//! # The programs
+//!
+//! | program | runs | does | never |
+//! | --- | --- | --- | --- |
+//! | `coracle-generator` | at every daemon-reload, as a systemd.generator(7) | reads definitions, writes units, warns | writes outside its three directories, fails because of one bad file, needs network, D-Bus or `/var` |
+//! | `coracle-shim` | at every start, as `ExecStart=` | builds one container, hands the main PID over, exits | starts a thread, keeps running, speaks D-Bus |
+//! | `coracle-init` (a mode of the shim's binary) | as PID 1 of each container | starts the payload, forwards signals, reaps, answers `bind(2)`, tells readiness | grows: its private memory is tens of kilobytes |
+//! | `coracle` | when somebody types it | check, list, show, explain, image, man, completions | replaces systemctl or journalctl |
+//!
+//! # The way the data takes
+//!
+//! ```text
+//! NAME.toml, its drop-ins                        an archive, a layout, a directory
+//!      │ definition: parse, merge, check              │ coracle image import
+//!      ▼                                              ▼
+//! Definition + Diagnostics                        store: OCI layout + unpacked layers
+//!      │ generate: pure                               │
+//!      ▼                                              │
+//! NAME.socket  NAME.service  NAME.json                │
+//!      │ systemd: a connection arrives                │
+//!      ▼                                              ▼
+//! coracle-shim: resolved definition + image configuration + sockets
+//!      │ plan: pure
+//!      ▼
+//! Plan: a list of steps, as data ──▶ coracle show --plan (an OCI config.json)
+//!      │ run: carries them out in order
+//!      ▼
+//! namespaces, root, mounts, capabilities ─▶ coracle-init ─▶ payload
+//! ```
+//!
+//! Both halves are *decide, then act*. What is decided is a value without any reference to the system, so it is printed, compared and
+//! tested without privilege; what acts is a straight list of steps. `NAME.json` lies beside the generated units, in the generator's own
+//! output directory: units and resolved definition always come from the same reload, and editing a file changes nothing until the next.
+//!
+//! Mistakes in definitions are data as well: a diagnostic has a file, a line, a column and a suggestion. Parsing never stops at the first
+//! one and never fails. A definition with an error becomes a service that cannot start and whose failure text is the diagnostic, so that
+//! `systemctl status` and `coracle check` say the same.
+//!
+//! # The floors
+//!
+//! A module uses only those that stand to its right; the programs' `main` functions stand above all.
+//!
+//! ```text
+//! cli > registry > systemd > run > store > generate > plan > activation > definition > image > unitfile > sys
+//! ```
+//!
+//! | module | is | invariant |
+//! | --- | --- | --- |
+//! | `cli` | the verbs of `coracle`, one file each; all printing in one place | nothing else prints |
+//! | `registry` | pull, push and copy over the network (to come) | a copy never changes a digest |
+//! | `systemd` | systemd over D-Bus | only `cli` uses it: neither generator nor shim speaks D-Bus |
+//! | `run` | carries a plan out: namespaces, root, exec; init; the answering of `bind(2)` | decides nothing; no error path returns into the parent's code after a fork |
+//! | `store` | images on disk | readers take no lock; nothing that an image names is written outside the store |
+//! | `generate` | definitions → unit files | opens no file; the same definitions give the same bytes |
+//! | `plan` | definition + image configuration + sockets → plan | opens no file, reads no environment; the payload's environment is a value |
+//! | `activation` | the sockets that systemd passed | accepts on none of them and closes none |
+//! | `definition` | text → definition and diagnostics; the key table; where definitions lie | parsing never fails; only `places` opens files |
+//! | `image` | references, digests, media types | parses text, nothing else |
+//! | `unitfile` | systemd's syntax: sections, quoting, specifiers | what is quoted here is read back by systemd as it was |
+//! | `sys` | system calls that nix does not have | the only unsafe code |
+//!
+//! The key table in `definition` is where a key is described, once: name, section, type, meaning, since when, carried out or not.
+//! The parser, `coracle explain`, the page coracle.toml(5) and the suggestions come from it.
+//!
+//! # The socket
+//!
+//! systemd binds the port and keeps it over restarts, updates and crashes. The payload accepts on the kernel's own listening socket:
+//! no proxy and no address translation lies on the data path, and it sees its clients' addresses. A program that knows
+//! sd_listen_fds(3) inherits the descriptor (`Activation=inherit`). Any other program is caught in the act (`Activation=intercept`): a
+//! seccomp filter notifies init of each `bind(2)`, and where address and type match a socket of ours, init puts that socket in place of
+//! the program's own. Every other call goes on untouched. This is a convenience and no security border: the border is the empty network
+//! namespace around the payload.
+//!
+//! A generated unit never lets its socket die: no start limit, a pause between restarts, `Wants=` instead of `Requires=`, and exit status
+//! 0 before readiness is never passed on as success with clients waiting. A payload that cannot start leaves its clients in the queue.
+//!
+//! # Where things lie
+//!
+//! | path | what | who writes it |
+//! | --- | --- | --- |
+//! | `/etc/coracle`, `/run/coracle`, `/usr/lib/coracle` | definitions, strongest first; `~/.config/coracle`, `/etc/coracle/users` and `/etc/coracle/users/UID` for a user's manager | people and packages |
+//! | `/run/systemd/generator*` | units and `NAME.json` | the generator, at each reload |
+//! | `/var/lib/coracle` (`~/.local/share/coracle`) | the store: an OCI image layout, and `layers/DIFFID/` beside it, each layer unpacked once | `coracle image` |
+//! | the store's own working directory | the writable layer of each running container, gone when it stops | the shim |
+//! | `/usr/libexec/coracle/coracle-shim` | shim and init | the package |
+//!
+//! # What does the work
+//!
+//! | crate | does here |
+//! | --- | --- |
+//! | **toml**, **serde**, **serde_json** | definitions; the resolved definition; every `--format json` |
+//! | **strsim** | the nearest known key to a mistyped one |
+//! | **clap**, **clap_complete**, **clap_mangen** | the command line, its completions, its manual pages: never linked into the shim's path |
+//! | **oci-spec** | image manifests and configurations; the plan as a runtime `config.json` |
+//! | **nix** | system calls; **rustix** where nix has no such call (extended attributes), **libc** only for constants and structures that both lack |
+//! | **listenfd**, **sd-notify** | taking the sockets and telling readiness in the shim. Both set close-on-exec on what they take, which is undone knowingly |
+//! | **zbus**, **tokio** | `coracle list` asks systemd for its units' state; one thread, never in shim or generator |
+//! | **tracing**, **tracing-journald**, **tracing-subscriber** | the programs' own log, into the journal with fields |
+//! | **tar**, **flate2**, **zstd**, **sha2** | layers: reading, inflating, digests |
+//! | **anyhow**, **thiserror** | errors where things act; an enum only where a caller branches on it |
+//! | **libcgroups** | *absent yet*: it reads a unit's cgroup statistics, and comes with `coracle stats`. Until then `systemctl status` and systemd-cgtop(1) read the same files |
+//!
+//! libcontainer is left out on purpose: it wants a bundle on disk, forks twice, and moves the caller into a scope of its own, where this
+//! design needs the first process to be systemd's child in systemd's cgroup.
 
+pub mod activation;
+pub mod cli;
+pub mod definition;
+pub mod generate;
+pub mod image;
+pub mod plan;
+pub mod run;
+pub mod store;
 #[allow(unsafe_code)]
 pub mod sys;
-
-pub mod definition;
-pub mod image;
-pub mod store;
+pub mod systemd;
+pub mod unitfile;

@@ -1,1 +1,13 @@
-//! The only place with unsafe code: system calls that nix does not have.
+//! The only place with unsafe code: system calls that nix does not have, each as a function that cannot be misused.
+//!
+//! What is here takes and gives owned or borrowed descriptors, paths and plain values; nothing here knows of containers, and nothing
+//! decides. A function is a system call or a short sequence that only makes sense as one.
+
+pub mod capability;
+pub mod death;
+pub mod link;
+pub mod mount;
+pub mod path;
+pub mod process;
+pub mod seccomp;
+pub mod socket;

@@ -1,15 +1,43 @@
-//! Finds and reads the definition files: which directories count, which file wins, what is masked.
+//! Finds and reads the definition files: which directories count, which file wins, what is masked, what is merged.
+//!
+//! - Of several definitions of one name the one in the strongest place counts; if that one is empty or a link to `/dev/null`,
+//!   there is none.
+//! - Sub-folders are read too, but for those that end in `.d`. Two files of one name in one place are a mistake in both.
+//! - `NAME.toml.d/*.toml` from all places and sub-folders are merged over the definition in the order of their file names; of several
+//!   with one file name the one in the strongest place counts. An instance `web@x` takes those of its template `web@` as well, its
+//!   own being stronger.
+//! - Hidden files are left alone, and so is every name that does not end in `.toml`, except Quadlet's, which are named.
+//!
+//! No file stops another: what cannot be read becomes a definition whose diagnostics say so.
+
+mod read;
+mod scan;
 
 use std::path::{Path, PathBuf};
 
-use crate::definition::Definition;
 use crate::definition::diagnostic::{Diagnostic, Severity};
+use crate::definition::places::read::{Content, Problem};
+use crate::definition::places::scan::{Found, Scan};
+use crate::definition::{Definition, name, toml};
 
 /// The directories with definitions, strongest first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Places {
     /// Prefixed with the root that tests inject.
     pub directories: Vec<PathBuf>,
+    /// That root: `/` on a real system. Paths are told without it.
+    pub root: PathBuf,
+    /// Whose definitions they are.
+    pub scope: Scope,
+}
+
+/// Which systemd the definitions are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// The system's.
+    System,
+    /// A user's.
+    User,
 }
 
 /// A definition with everything that is to be said of it.
@@ -21,21 +49,193 @@ pub struct Loaded {
     pub diagnostics: Vec<Diagnostic>,
 }
 
+/// All that is in the places.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Contents {
+    /// The definitions, sorted by name.
+    pub definitions: Vec<Loaded>,
+    /// What is to be said of files and directories that make no definition: Quadlet's files, unreadable directories.
+    pub strays: Vec<Diagnostic>,
+}
+
 impl Loaded {
     /// Whether any diagnostic is an error.
     #[must_use]
     pub fn is_broken(&self) -> bool {
         self.diagnostics.iter().any(|d| d.severity == Severity::Error)
     }
+
+    fn broken(name: String, source: PathBuf, diagnostics: Vec<Diagnostic>) -> Self {
+        let definition = Definition {
+            name,
+            source,
+            ..Definition::default()
+        };
+        Self {
+            definition,
+            diagnostics,
+        }
+    }
 }
 
 impl Places {
-    /// `/etc/coracle`, `/run/coracle`, `/usr/lib/coracle` below `root`.
+    /// `/etc/coracle`, `/run/coracle`, `/usr/lib/coracle` below `root`, but for the `users` in them.
     #[must_use]
     pub fn system(root: &Path) -> Self {
         let directories = ["etc/coracle", "run/coracle", "usr/lib/coracle"]
             .map(|place| root.join(place))
             .into();
-        Self { directories }
+        Self {
+            directories,
+            root: root.to_path_buf(),
+            scope: Scope::System,
+        }
+    }
+
+    /// `CONFIG/coracle`, `/etc/coracle/users/UID`, `/etc/coracle/users` below `root`. `config` is the user's configuration
+    /// directory as the user sees it, most often `~/.config`.
+    #[must_use]
+    pub fn user(root: &Path, config: &Path, uid: u32) -> Self {
+        let users = root.join("etc/coracle/users");
+        let config = root.join(config.strip_prefix("/").unwrap_or(config));
+        Self {
+            directories: vec![config.join("coracle"), users.join(uid.to_string()), users],
+            root: root.to_path_buf(),
+            scope: Scope::User,
+        }
+    }
+
+    /// A path as it is named to the administrator.
+    fn as_seen(&self, path: &Path) -> PathBuf {
+        match path.strip_prefix(&self.root) {
+            Ok(rest) => Path::new("/").join(rest),
+            Err(_) => path.to_path_buf(),
+        }
     }
 }
+
+/// The definitions in the places, sorted by name, without [`Contents::strays`].
+#[must_use]
+pub fn load(places: &Places) -> Vec<Loaded> {
+    load_all(places).definitions
+}
+
+/// Everything in the places.
+#[must_use]
+pub fn load_all(places: &Places) -> Contents {
+    let scan = Scan::of(places);
+    let mut definitions: Vec<_> = scan
+        .definitions
+        .iter()
+        .filter_map(|(name, found)| load_found(places, &scan, name, found))
+        .collect();
+    definitions.sort_by(|a, b| a.definition.name.cmp(&b.definition.name));
+    let mut strays = scan.strays;
+    strays.sort_by(|a, b| (&a.file, &a.message).cmp(&(&b.file, &b.message)));
+    Contents { definitions, strays }
+}
+
+/// One file on its own, as `coracle check FILE` reads it: with the drop-ins in the directory beside it, whatever the places hold.
+#[must_use]
+pub fn load_file(path: &Path) -> Loaded {
+    let file_name = path.file_name().unwrap_or(path.as_os_str());
+    let Some(stem) = scan::stem(file_name) else {
+        let message = match scan::is_quadlet(file_name) {
+            true => scan::NO_QUADLET.to_owned(),
+            false => "a definition's file name ends in '.toml'".to_owned(),
+        };
+        let diagnostics = vec![Diagnostic::whole_file(Severity::Error, path, message)];
+        return Loaded::broken(
+            name::escape(file_name.as_encoded_bytes()),
+            path.to_path_buf(),
+            diagnostics,
+        );
+    };
+    let places = Places {
+        directories: Vec::new(),
+        root: PathBuf::from("/"),
+        scope: Scope::System,
+    };
+    let mut scan = Scan::default();
+    let mut directory = path.as_os_str().to_owned();
+    directory.push(".d");
+    scan.read_drop_ins(&places, Path::new(&directory), &stem);
+    let found = Found {
+        path: path.to_path_buf(),
+        place: 0,
+        others: Vec::new(),
+    };
+    let mut loaded = load_found(&places, &scan, &stem, &found).unwrap_or_else(|| {
+        let name = stem.to_string_lossy().into_owned();
+        let message = "the file is empty: it masks definitions of this name in weaker places".to_owned();
+        let diagnostics = vec![Diagnostic::whole_file(Severity::Warning, path, message)];
+        Loaded::broken(name, path.to_path_buf(), diagnostics)
+    });
+    loaded.diagnostics.extend(scan.strays);
+    loaded
+}
+
+/// The definition of a file that was found; nothing if it is masked.
+fn load_found(places: &Places, scan: &Scan, name: &std::ffi::OsStr, found: &Found) -> Option<Loaded> {
+    let source = places.as_seen(&found.path);
+    let error = |problem: Problem| problem.diagnostic(&source);
+    let broken = |name: String, diagnostics: Vec<Diagnostic>| Some(Loaded::broken(name, source.clone(), diagnostics));
+    let escaped = || name::escape(name.as_encoded_bytes());
+    let Some(name) = name.to_str() else {
+        return broken(
+            escaped(),
+            vec![error(Problem::new("the file's name is not valid UTF-8, rename it"))],
+        );
+    };
+    if let Some(why) = name::mistake(name) {
+        return broken(escaped(), vec![error(Problem::new(format!("{why}, rename the file")))]);
+    }
+    if source.to_str().is_none() {
+        let why = "the directory's name is not valid UTF-8, rename it";
+        return broken(name.to_owned(), vec![error(Problem::new(why))]);
+    }
+    if !found.others.is_empty() {
+        let all: Vec<_> = std::iter::once(&found.path)
+            .chain(&found.others)
+            .map(|path| places.as_seen(path))
+            .collect();
+        let mut diagnostics = Vec::new();
+        for file in &all {
+            let others: Vec<_> = all
+                .iter()
+                .filter(|other| *other != file)
+                .map(|other| format!("'{}'", other.display()))
+                .collect();
+            let message = format!(
+                "'{name}' is also defined by {}, remove or rename one of them",
+                others.join(" and ")
+            );
+            diagnostics.push(Diagnostic::whole_file(Severity::Error, file, message));
+        }
+        return broken(name.to_owned(), diagnostics);
+    }
+    let text = match read::read(&found.path) {
+        Ok(Content::Masked) => return None,
+        Ok(Content::Text(text)) => text,
+        Err(problem) => return broken(name.to_owned(), vec![error(problem)]),
+    };
+    let mut drop_ins = Vec::new();
+    let mut problems = Vec::new();
+    for path in scan.drop_ins_of(name) {
+        let seen = places.as_seen(path);
+        match read::read(path) {
+            Ok(Content::Masked) => {}
+            Ok(Content::Text(text)) => drop_ins.push((seen, text)),
+            Err(problem) => problems.push(problem.diagnostic(&seen)),
+        }
+    }
+    let (definition, mut diagnostics) = toml::parse_merged(name, &source, &text, &drop_ins);
+    diagnostics.extend(problems);
+    Some(Loaded {
+        definition,
+        diagnostics,
+    })
+}
+
+#[cfg(test)]
+mod tests;

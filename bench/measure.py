@@ -1,0 +1,243 @@
+"""Measures Coracle beside its peers, inside one machine, in turn; writes rows and ratios as JSON.
+
+Usage: measure.py OUTPUT [RUNS]. Called by bench/run in a booted machine with everything in /opt/bench.
+"""
+
+import json
+import os
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from pathlib import Path
+
+import subjects
+from subjects import COLD, Subject, run, write
+
+GENERATOR = "/usr/lib/systemd/system-generators/coracle-generator"
+QUADLET = "/usr/libexec/podman/quadlet"
+
+
+class Rows:
+    """Samples by figure and subject, in the order in which they came."""
+
+    def __init__(self) -> None:
+        self.samples: dict[tuple[str, str, str], list[float]] = defaultdict(list)
+
+    def add(self, figure: str, subject: str, unit: str, value: float) -> None:
+        self.samples[figure, subject, unit].append(value)
+
+    def expect(self, figure: str, unit: str) -> None:
+        """Fixes the order of the table, whatever the order of the runs."""
+        for subject in COLD:
+            self.samples[figure, subject.name, unit] = []
+
+    def of(self, figure: str, subject: str) -> list[float]:
+        return next((values for key, values in self.samples.items() if key[:2] == (figure, subject)), [])
+
+    def median(self, figure: str, subject: str) -> float | None:
+        values = self.of(figure, subject)
+        return statistics.median(values) if values else None
+
+    def rows(self) -> list[dict]:
+        return [
+            {
+                "figure": figure,
+                "subject": subject,
+                "runs": len(values),
+                "min": round(min(values), 3),
+                "median": round(statistics.median(values), 3),
+                "max": round(max(values), 3),
+                "unit": unit,
+            }
+            for (figure, subject, unit), values in self.samples.items()
+            if values
+        ]
+
+
+def said(text: str) -> None:
+    print(f"bench: {text}", file=sys.stderr, flush=True)
+
+
+def property_of(unit: str, name: str) -> str:
+    return run("systemctl", "show", "--value", "-p", name, unit).strip()
+
+
+def connect(port: int) -> float:
+    return float(run("/opt/test/client", "first", str(port)))
+
+
+def stop(subject: Subject) -> None:
+    run("systemctl", "stop", f"{subject.name}.service")
+    deadline = time.monotonic() + 20
+    while property_of(f"{subject.name}.service", "ActiveState") not in ("inactive", "failed"):
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"{subject.name} does not stop")
+        time.sleep(0.02)
+    run("systemctl", "reset-failed")
+
+
+def cold_start(rows: Rows, runs: int) -> None:
+    """From connect to the first byte, the service inactive before; one round takes every subject once."""
+    rows.expect("cold_start", "ms")
+    said(f"cold start, {runs} rounds of {len(COLD)} subjects")
+    for round_ in range(runs + 1):
+        for subject in COLD[round_ % len(COLD) :] + COLD[: round_ % len(COLD)]:
+            time.sleep(0.05)
+            took = connect(subject.port)
+            if round_ > 0:  # The first round reads everything from disk.
+                rows.add("cold_start", subject.name, "ms", took / 1000)
+            stop(subject)
+
+
+def warm(rows: Rows, rounds: int, seconds: int) -> None:
+    """Requests per second of the running payload over the loopback, wrk with 32 connections."""
+    rows.expect("warm", "requests/s")
+    said(f"warm requests, {rounds} rounds of {seconds} s")
+    for subject in COLD:
+        connect(subject.port)
+    for round_ in range(rounds):
+        for subject in COLD[round_ % len(COLD) :] + COLD[: round_ % len(COLD)]:
+            out = run("wrk", "-t1", "-c32", f"-d{seconds}s", f"http://127.0.0.1:{subject.port}/")
+            rows.add("warm", subject.name, "requests/s", float(re.search(r"Requests/sec:\s+([\d.]+)", out)[1]))
+    for subject in COLD:
+        stop(subject)
+
+
+def pss(pid: int) -> dict[str, int]:
+    """Proportional set size, and the private dirty part of it, in KiB (proc_pid_smaps(5))."""
+    text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    return {key: int(re.search(rf"^{key}:\s+(\d+)", text, re.M)[1]) for key in ("Pss", "Private_Dirty")}
+
+
+def processes(unit: str) -> dict[int, str]:
+    """The processes of a service and their names, children of the main one included."""
+    group = property_of(unit, "ControlGroup")
+    pids = [
+        int(pid)
+        for file in Path(f"/sys/fs/cgroup{group}").rglob("cgroup.procs")
+        for pid in file.read_text().split()
+    ]
+    return {pid: Path(f"/proc/{pid}/comm").read_text().strip() for pid in pids}
+
+
+def resident(rows: Rows, count: int) -> None:
+    """What stays in memory beside the payload, count containers running: init, conmon, or crun itself."""
+    said(f"resident memory, {count} running")
+    made: list[tuple[str, str]] = []
+    for i in range(count):
+        subjects.coracle(f"many-coracle-{i}", 9100 + i, "intercept")
+        subjects.podman(f"many-podman-{i}", 9200 + i)
+        subjects.crun(f"many-crun-{i}", 9300 + i)
+        made += [(kind, f"many-{kind}-{i}") for kind in ("coracle", "podman", "crun")]
+    run("systemctl", "daemon-reload")
+    for kind, port in (("coracle", 9100), ("podman", 9200), ("crun", 9300)):
+        for i in range(count):
+            run("systemctl", "start", f"many-{kind}-{i}.socket")
+            connect(port + i)
+    for kind, name in made:
+        beside = {pid: exe for pid, exe in processes(f"{name}.service").items() if exe != "payload"}
+        programs = "+".join(sorted(set(beside.values()))) or "nothing"
+        sizes = [pss(pid) for pid in beside]
+        subject = {"coracle": "coracle-init", "podman": "podman", "crun": "crun"}[kind]
+        if kind != "coracle":
+            subject = f"{subject} ({programs})"
+        rows.add("resident_pss", subject, "KiB", sum(size["Pss"] for size in sizes))
+        rows.add("resident_private_dirty", subject, "KiB", sum(size["Private_Dirty"] for size in sizes))
+    for kind, name in made:
+        run("systemctl", "stop", f"{name}.socket", f"{name}.service")
+        for path in (f"/etc/coracle/{name}.toml", f"/etc/containers/systemd/{name}.container"):
+            Path(path).unlink(missing_ok=True)
+    run("systemctl", "daemon-reload")
+
+
+def generators(rows: Rows, runs: int) -> None:
+    """The generators alone, on a tmpfs, in turn; both read the same containers."""
+    if not os.path.exists(QUADLET):
+        said(f"no '{QUADLET}': its generator is left out")
+    for count in (1, 100, 1000):
+        said(f"generators, {count} definitions, {runs} rounds")
+        shutil.rmtree("/etc/coracle", ignore_errors=True)
+        shutil.rmtree("/dev/shm/quadlet", ignore_errors=True)
+        for i in range(count):
+            write(
+                f"/etc/coracle/web-{i:04}.toml",
+                '[Container]\nImage = "docker.io/library/nginx:1.27"\n'
+                f'PublishPort = "{10000 + i}:80"\n\n[Service]\nMemoryMax = "256M"\n',
+            )
+            write(
+                f"/dev/shm/quadlet/web-{i:04}.container",
+                "[Container]\nImage=docker.io/library/nginx:1.27\n"
+                f"PublishPort={10000 + i}:80\n\n[Service]\nMemoryMax=256M\n",
+            )
+        for round_ in range(runs + 1):
+            for subject, command, environment in (
+                ("coracle", [GENERATOR, *(f"/dev/shm/out/{name}" for name in ("normal", "early", "late"))], {}),
+                ("quadlet", [QUADLET, "-no-kmsg-log", "/dev/shm/out/normal"], {"QUADLET_UNIT_DIRS": "/dev/shm/quadlet"}),
+            ):
+                shutil.rmtree("/dev/shm/out", ignore_errors=True)
+                for name in ("normal", "early", "late"):
+                    os.makedirs(f"/dev/shm/out/{name}")
+                if not os.path.exists(command[0]):
+                    continue
+                start = time.perf_counter()
+                done = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True)
+                took = (time.perf_counter() - start) * 1000
+                made = sum(len(files) for _, _, files in os.walk("/dev/shm/out"))
+                if done.returncode != 0 or made < count:
+                    raise RuntimeError(f"{command[0]}: {made} files for {count} definitions: {done.stderr[-500:]}")
+                if round_ > 0:
+                    rows.add(f"generator_{count}", subject, "ms", took)
+    shutil.rmtree("/dev/shm/out", ignore_errors=True)
+
+
+def ratios(rows: Rows) -> dict[str, float | None]:
+    """The figures that the goals are set in. A figure whose parts were not measured is null, never a guess."""
+
+    def divided(figure: str, over: str, under: str) -> float | None:
+        a, b = rows.median(figure, over), rows.median(figure, under)
+        return round(a / b, 3) if a is not None and b else None
+
+    def minus_bare(subject: str) -> float | None:
+        pairs = list(zip(rows.of("cold_start", subject), rows.of("cold_start", "bare")))
+        return round(statistics.median(a - b for a, b in pairs), 3) if pairs else None
+
+    def paired(figure: str, over: str, under: str) -> float | None:
+        """The median of the quotients of each round, which a busy moment of the machine hurts less."""
+        pairs = list(zip(rows.of(figure, over), rows.of(figure, under)))
+        return round(statistics.median(a / b for a, b in pairs), 3) if pairs else None
+
+    return {
+        "cold_start_minus_bare_ms": minus_bare("coracle-intercept"),
+        "cold_start_inherit_minus_bare_ms": minus_bare("coracle-inherit"),
+        "cold_start_vs_podman": divided("cold_start", "coracle-intercept", "podman"),
+        "cold_start_vs_sandbox": divided("cold_start", "coracle-intercept", "sandbox"),
+        "cold_start_vs_crun": divided("cold_start", "coracle-intercept", "crun"),
+        "warm_rps_vs_bare": paired("warm", "coracle-intercept", "bare"),
+        "warm_rps_inherit_vs_bare": paired("warm", "coracle-inherit", "bare"),
+        "resident_pss_kib": rows.median("resident_pss", "coracle-init"),
+        "generator_1000_ms": rows.median("generator_1000", "coracle"),
+        "generator_1000_vs_quadlet": divided("generator_1000", "coracle", "quadlet"),
+    }
+
+
+def main() -> None:
+    output, runs = Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 20
+    rows = Rows()
+    said("setting up the subjects")
+    subjects.set_up()
+    cold_start(rows, runs)
+    warm(rows, 5, 2)
+    resident(rows, 10)
+    generators(rows, runs)
+    result = {"rows": rows.rows(), "ratios": ratios(rows)}
+    partial = output.with_suffix(".new")
+    partial.write_text(json.dumps(result, indent=2) + "\n")
+    partial.rename(output)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+//! The command line: what was typed, and which verb it means. One file a verb, all printing in [`output`].
+//!
+//! Nothing here changes a unit or a definition: starting, stopping and reading logs is systemctl's and journalctl's work, and stays it.
+
+pub mod check;
+pub mod completions;
+pub mod explain;
+pub mod list;
+pub mod man;
+pub mod output;
+pub mod scope;
+pub mod show;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::cli::output::{Output, When};
+
+/// What was typed.
+#[derive(Debug, Parser)]
+#[command(
+    name = "coracle",
+    version,
+    about = "Containers as plain systemd services that wake up when somebody connects",
+    long_about = LONG_ABOUT,
+    after_long_help = EXAMPLES,
+    max_term_width = 100,
+    disable_help_subcommand = true,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
+pub struct Arguments {
+    /// When to use colours. Where it is not said, on a terminal only, and never with $NO_COLOR set
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHEN",
+        default_value = "auto",
+        hide_default_value = true,
+        hide_possible_values = true
+    )]
+    pub color: When,
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+const LONG_ABOUT: &str = "\
+Containers as plain systemd services that wake up when somebody connects.
+
+A file NAME.toml in /etc/coracle becomes NAME.service and NAME.socket at the next 'systemctl daemon-reload'. From then on they are \
+units like any other: systemctl starts and stops them, journalctl shows their logs. This command checks and shows definitions, and \
+keeps the images.";
+
+const EXAMPLES: &str = "\
+Examples:
+  coracle check                     look for mistakes before the next daemon-reload
+  coracle list                      what is defined, and what runs
+  coracle show web --units          the units that 'web' becomes
+  coracle explain PublishPort       what a key means
+
+Exit status: 0 done, 1 failed or mistakes found, 2 wrong command line.
+Manual pages: coracle(1), coracle.toml(5); 'coracle man' prints them, 'coracle completions SHELL' completions.";
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Look for mistakes in definitions
+    Check(check::Arguments),
+    /// List the definitions with the state of their units
+    List(list::Arguments),
+    /// Show a definition, its units or its plan
+    Show(show::Arguments),
+    /// Explain a key of the definition files
+    Explain(explain::Arguments),
+    /// Print a manual page
+    #[command(hide = true)]
+    Man(man::Arguments),
+    /// Print completions for a shell
+    #[command(hide = true)]
+    Completions(completions::Arguments),
+}
+
+/// Does what was typed.
+pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    let mut output = Output::stdout(arguments.color);
+    let code = match arguments.verb {
+        Verb::Check(arguments) => check::run(&arguments, &mut output),
+        Verb::List(arguments) => list::run(&arguments, &mut output),
+        Verb::Show(arguments) => show::run(&arguments, &mut output),
+        Verb::Explain(arguments) => explain::run(&arguments, &mut output),
+        Verb::Man(arguments) => man::run(&arguments, &mut output),
+        Verb::Completions(arguments) => completions::run(&arguments, &mut output),
+    }?;
+    output.finish()?;
+    Ok(code)
+}

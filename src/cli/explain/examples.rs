@@ -1,0 +1,102 @@
+//! A default and an example for each key, for `coracle explain` and coracle.toml(5).
+//!
+//! Beside the key table and not in it, since generator and shim have no use for them. A test parses each example with the real front
+//! end: an example that is wrong is worse than none.
+
+use crate::definition::keys::{Key, Kind, Repeat, Section};
+
+/// What counts where the key is not given, if there is anything to say.
+#[must_use]
+pub fn default(key: &Key) -> Option<&'static str> {
+    Some(match (key.section, key.name) {
+        (Section::Container, "Activation") => "intercept where there are sockets",
+        (Section::Container, "Entrypoint" | "Exec" | "StopSignal" | "User" | "WorkingDir") => "the image's",
+        (Section::Container, "Group") => "the user's own group",
+        (Section::Container, "LogDriver") => "the journal",
+        (Section::Container, "Network") => "none",
+        (Section::Container, "NoNewPrivileges" | "RunInit") => "true",
+        (Section::Container, "Notify") => "listening where sockets are intercepted, started otherwise",
+        (Section::Container, "ReadOnly") => "false",
+        (Section::Container, "ServiceName") => "the file's name without its suffix",
+        (Section::Container, "StopTimeout") => "systemd's DefaultTimeoutStopSec=",
+        (Section::Socket, "ContainerListen") => "the address itself",
+        (Section::Socket, "FileDescriptorName") => "the unit's name, or NAME of [Socket.NAME]",
+        _ => return None,
+    })
+}
+
+/// The key as it is written in a definition, with its section.
+#[must_use]
+pub fn example(key: &Key) -> String {
+    format!("[{}]\n{}", key.section, assignment(key))
+}
+
+fn assignment(key: &Key) -> String {
+    if let (Section::Container, "Environment" | "Label" | "Annotation") = (key.section, key.name) {
+        let (name, value) = if key.name == "Environment" {
+            ("TZ", "UTC")
+        } else {
+            ("org.example.team", "web")
+        };
+        return format!("{} = {{ \"{name}\" = \"{value}\" }}", key.name);
+    }
+    let value = special(key).unwrap_or(match key.kind {
+        Kind::Boolean => "true",
+        Kind::Text => "\"…\"",
+        Kind::Integer => "3",
+        Kind::Size => "\"64M\"",
+        Kind::TimeSpan => "\"30s\"",
+        Kind::Command => "[\"/bin/program\", \"--option\"]",
+        Kind::Map => "[\"NAME=VALUE\"]",
+        Kind::Signal => "\"SIGHUP\"",
+        Kind::Path => "\"/path/on/the/host\"",
+        Kind::Choice(words) => return format!("{} = \"{}\"", key.name, words.first().unwrap_or(&"")),
+    });
+    match key.repeat {
+        Repeat::Many if !value.starts_with('[') => format!("{} = [{value}]", key.name),
+        _ => format!("{} = {value}", key.name),
+    }
+}
+
+/// Values of keys whose form says more than their kind.
+fn special(key: &Key) -> Option<&'static str> {
+    Some(match (key.section, key.name) {
+        (Section::Container, "Activation") => "\"inherit\"",
+        (Section::Container, "AddCapability") => "\"CAP_NET_RAW\"",
+        (Section::Container, "AddDevice") => "\"/dev/fuse\"",
+        (Section::Container, "AddHost") => "\"db.internal:10.0.0.5\"",
+        (Section::Container, "DNS") => "\"192.0.2.53\"",
+        (Section::Container, "DropCapability") => "\"all\"",
+        (Section::Container, "Entrypoint") => "[\"/usr/sbin/nginx\"]",
+        (Section::Container, "EnvironmentFile") => "\"/etc/web.env\"",
+        (Section::Container, "Exec") => "[\"-g\", \"daemon off;\"]",
+        (Section::Container, "Group") => "\"www-data\"",
+        (Section::Container, "HealthCmd") => "[\"/usr/bin/curl\", \"-f\", \"http://localhost/\"]",
+        (Section::Container, "HostName") => "\"web\"",
+        (Section::Container, "IP") => "\"10.88.0.10\"",
+        (Section::Container, "IP6") => "\"fd00::10\"",
+        (Section::Container, "IdleTimeout") => "\"5min\"",
+        (Section::Container, "Image") => "\"docker.io/library/nginx:1.27\"",
+        (Section::Container, "Memory") => "\"256M\"",
+        (Section::Container, "Mount") => "\"type=tmpfs,destination=/cache\"",
+        (Section::Container, "Network") => "\"host\"",
+        (Section::Container, "Notify") => "\"yes\"",
+        (Section::Container, "PidsLimit") => "100",
+        (Section::Container, "PublishPort") => "\"8080:80\", \"127.0.0.1:8443:443\"",
+        (Section::Container, "Rootfs") => "\"/srv/web\"",
+        (Section::Container, "ServiceName") => "\"my-web\"",
+        (Section::Container, "StopSignal") => "\"SIGQUIT\"",
+        (Section::Container, "Sysctl") => "\"net.core.somaxconn=1024\"",
+        (Section::Container, "Tmpfs") => "\"/tmp:size=64M\"",
+        (Section::Container, "Ulimit") => "\"nofile=1024:2048\"",
+        (Section::Container, "User") => "\"www-data\"",
+        (Section::Container, "Volume") => "\"/srv/www:/usr/share/nginx/html:ro\"",
+        (Section::Container, "WorkingDir") => "\"/srv\"",
+        (Section::Socket, "Accept") => "false",
+        (Section::Socket, "ContainerListen") => "\"80\"",
+        (Section::Socket, "FileDescriptorName") => "\"http\"",
+        (Section::Socket, "ListenDatagram") => "\"127.0.0.1:5353\"",
+        (Section::Socket, "ListenStream") => "\"/run/web.sock\"",
+        _ => return None,
+    })
+}

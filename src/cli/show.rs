@@ -1,0 +1,264 @@
+//! `coracle show NAME`: a definition as the shim sees it, the units that it becomes, or the plan of its start.
+//!
+//! Everything is decided anew from the files, by the same code as at a reload and at a start; nothing is read back from the running
+//! system. Only `--plan` looks into the store, since an image's configuration is part of what a start does.
+
+pub mod plan;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use clap::Args;
+
+use crate::cli::output::{Format, Output, Paint, visible};
+use crate::cli::scope::Scope;
+use crate::definition::diagnostic::Severity;
+use crate::definition::places::Loaded;
+use crate::definition::{Container, ContainerAddress, Definition, Listen, Resolved, Root, SocketKind, keys};
+use crate::generate::draft::Draft;
+use crate::generate::generate;
+
+/// Show a definition, its units or its plan
+///
+/// NAME is the file's name without its suffix, or the name of one of its units. Without an option, the definition is shown as it was
+/// understood, drop-ins merged in.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  coracle show web\n  coracle show web --units\n  coracle show web --plan | jq .process.args"
+)]
+pub struct Arguments {
+    /// The definition
+    pub name: String,
+    /// Print the units that are made of it, as 'systemctl cat' does
+    #[arg(long, conflicts_with = "plan")]
+    pub units: bool,
+    /// Print what a start does, as the config.json of an OCI runtime
+    #[arg(long)]
+    pub plan: bool,
+    /// Whose definitions.
+    #[command(flatten)]
+    pub scope: Scope,
+    /// In which form
+    #[arg(long, value_enum, default_value = "table", value_name = "FORM")]
+    pub format: Format,
+}
+
+/// Prints it.
+pub fn run(arguments: &Arguments, output: &mut Output) -> anyhow::Result<ExitCode> {
+    let loaded = arguments.scope.load();
+    let context = arguments.scope.context();
+    let found = find(&loaded, &arguments.name, &arguments.scope)?;
+    let draft = Draft::new(found, &context);
+    if arguments.units {
+        units(&loaded, &draft, arguments, output)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let reports = generate(&loaded, &context).diagnostics;
+    let own = || {
+        reports
+            .iter()
+            .filter(|report| report.unit == draft.unit())
+            .map(|report| &report.diagnostic)
+    };
+    if own().any(|diagnostic| diagnostic.severity == Severity::Error) {
+        if arguments.format == Format::Json && !arguments.plan {
+            output.json(&Resolved::Broken(own().map(ToString::to_string).collect()))?;
+            output.finish()?;
+        }
+        bail!(
+            "'{}' has mistakes that keep it from starting; 'coracle check' shows them",
+            found.definition.source.display()
+        );
+    }
+    if arguments.plan {
+        output.json(&plan::config(
+            &found.definition,
+            &unit_name(&draft, &arguments.name),
+            &arguments.scope,
+        )?)?;
+    } else if arguments.format == Format::Json {
+        output.json(&Resolved::Container(Box::new(found.definition.clone())))?;
+    } else {
+        print(&found.definition, output)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The definition of this name, of a unit with this name, or of the template of this instance.
+fn find<'a>(loaded: &'a [Loaded], typed: &str, scope: &Scope) -> anyhow::Result<&'a Loaded> {
+    let suffixes = [".toml", ".service", ".socket"];
+    let name = suffixes
+        .iter()
+        .find_map(|suffix| typed.strip_suffix(suffix))
+        .unwrap_or(typed);
+    let template = name.split_once('@').map(|(prefix, _)| format!("{prefix}@"));
+    let is_meant = |one: &&Loaded, name: &str| {
+        let definition = &one.definition;
+        let service = definition.passthrough.service_name.as_deref();
+        definition.name == name || service == Some(name) || definition.sockets.iter().any(|socket| socket.unit == name)
+    };
+    let names = || loaded.iter().map(|one| one.definition.name.as_str());
+    let exact = loaded.iter().find(|one| is_meant(one, name));
+    let by_template = || template.and_then(|template| loaded.iter().find(|one| is_meant(one, &template)));
+    exact
+        .or_else(by_template)
+        .with_context(|| match keys::nearest_of(name, names()) {
+            Some(near) => format!("there is no definition '{typed}', did you mean '{near}'?"),
+            None => format!("there is no definition '{typed}' in {}", scope.describe_places()),
+        })
+}
+
+/// The service's full name; of a template, that of the instance that was typed.
+fn unit_name(draft: &Draft<'_>, typed: &str) -> String {
+    let typed = typed.strip_suffix(".service").unwrap_or(typed);
+    match typed.strip_prefix(&draft.stem) {
+        Some(instance) if draft.stem.ends_with('@') && !instance.is_empty() => format!("{typed}.service"),
+        _ => draft.unit(),
+    }
+}
+
+/// The files that the generator writes for this definition, as it writes them next to all the others.
+fn units(loaded: &[Loaded], draft: &Draft<'_>, arguments: &Arguments, output: &mut Output) -> anyhow::Result<()> {
+    let context = arguments.scope.context();
+    let generated = generate(loaded, &context);
+    let own: Vec<String> = draft.names();
+    let is_own =
+        |path: &Path| own.iter().any(|name| Path::new(name) == path) && path.extension().is_some_and(|e| e != "json");
+    let files: Vec<_> = generated.files.iter().filter(|(path, _)| is_own(path)).collect();
+    if arguments.format == Format::Json {
+        let files: serde_json::Map<_, _> = files
+            .into_iter()
+            .map(|(path, text)| (path.display().to_string(), text.as_str().into()))
+            .collect();
+        return output.json(&files);
+    }
+    for (index, (path, text)) in files.into_iter().enumerate() {
+        if index > 0 {
+            output.line("")?;
+        }
+        let heading = format!("# {}", context.output_directory.join(path).display());
+        output.line(&output.paint(Paint::Dim, &visible(&heading)))?;
+        output.bytes(text.as_bytes())?;
+    }
+    Ok(())
+}
+
+fn print(definition: &Definition, output: &mut Output) -> anyhow::Result<()> {
+    output.line(&output.paint(Paint::Bold, &visible(&definition.name)))?;
+    for (name, text) in fields(definition) {
+        let name = output.paint(Paint::Dim, &format!("{name:<12}"));
+        output.line(&format!("  {name} {}", visible(&text)))?;
+    }
+    Ok(())
+}
+
+/// What was understood, key by key, without what was not said.
+fn fields(definition: &Definition) -> Vec<(&'static str, String)> {
+    let Container {
+        root,
+        entrypoint,
+        exec,
+        environment,
+        working_dir,
+        user,
+        group,
+        hostname,
+        volumes,
+        tmpfs,
+        read_only,
+        add_capability,
+        drop_capability,
+        network,
+        stop_signal,
+        activation,
+        notify,
+        labels,
+    } = &definition.container;
+    let mut fields = vec![("Source", definition.source.display().to_string())];
+    fields.extend(
+        definition
+            .drop_ins
+            .iter()
+            .map(|path| ("Drop-in", path.display().to_string())),
+    );
+    fields.push(match root {
+        Root::Image(image) => ("Image", image.clone()),
+        Root::Rootfs(path) => ("Rootfs", path.display().to_string()),
+    });
+    let words = |words: &Vec<String>| {
+        words
+            .iter()
+            .map(|word| format!("{word:?}"))
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
+    fields.extend(entrypoint.as_ref().map(|command| ("Entrypoint", words(command))));
+    fields.extend(exec.as_ref().map(|command| ("Exec", words(command))));
+    fields.extend(
+        environment
+            .iter()
+            .map(|(name, value)| ("Environment", format!("{name}={value}"))),
+    );
+    let optional = [
+        ("WorkingDir", working_dir),
+        ("User", user),
+        ("Group", group),
+        ("HostName", hostname),
+    ];
+    fields.extend(
+        optional
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value.clone()?))),
+    );
+    fields.extend(volumes.iter().map(|volume| {
+        let access = if volume.read_only { ":ro" } else { "" };
+        (
+            "Volume",
+            format!("{}:{}{access}", volume.source.display(), volume.target.display()),
+        )
+    }));
+    fields.extend(tmpfs.iter().map(|tmpfs| {
+        (
+            "Tmpfs",
+            format!("{} {}", tmpfs.target.display(), tmpfs.options.join(",")),
+        )
+    }));
+    fields.extend(read_only.then(|| ("ReadOnly", "true".to_owned())));
+    fields.extend(add_capability.iter().map(|name| ("AddCapability", name.clone())));
+    fields.extend(drop_capability.iter().map(|name| ("DropCapability", name.clone())));
+    fields.push(("Network", word(network)));
+    fields.extend(stop_signal.map(|signal| ("StopSignal", signal.to_string())));
+    fields.extend(activation.as_ref().map(|activation| ("Activation", word(activation))));
+    fields.extend(notify.as_ref().map(|notify| ("Notify", word(notify))));
+    fields.extend(labels.iter().map(|(name, value)| ("Label", format!("{name}={value}"))));
+    for socket in &definition.sockets {
+        fields.extend(
+            socket
+                .listen
+                .iter()
+                .map(|listen| ("Socket", format!("{}.socket: {}", socket.unit, describe(listen)))),
+        );
+    }
+    fields
+}
+
+/// The word that stands for a value in a definition.
+fn word<T: serde::Serialize>(value: &T) -> String {
+    serde_json::to_value(value)
+        .ok()
+        .and_then(|value| value.as_str().map(str::to_owned))
+        .unwrap_or_default()
+}
+
+fn describe(listen: &Listen) -> String {
+    let kind = match listen.kind {
+        SocketKind::Stream => "stream",
+        SocketKind::Datagram => "datagram",
+    };
+    let container = match &listen.container {
+        ContainerAddress::Port(port) => format!("port {port}"),
+        ContainerAddress::Unix(address) => address.clone(),
+    };
+    format!("{kind} {}, for {container} in the container", listen.address)
+}

@@ -1,0 +1,516 @@
+//! The keys of `[Container]`: all of Quadlet's and Coracle's own, sorted by name.
+//!
+//! The rule for keys that are not carried out: a warning where the container without it is merely less able or more closed; an error where
+//! it would be more open, would lose data, or would be another program than the one that was meant.
+
+use crate::definition::diagnostic::Severity;
+use crate::definition::keys::Kind::{Boolean, Choice, Command, Integer, Map, Path, Signal, Size, Text, TimeSpan};
+use crate::definition::keys::Repeat::{Many, Once};
+use crate::definition::keys::{Key, Kind, Origin, Repeat, Section};
+
+const fn key(name: &'static str, kind: Kind, repeat: Repeat, meaning: &'static str) -> Key {
+    Key::new(Section::Container, name, kind, repeat, meaning)
+}
+
+const fn own(name: &'static str, kind: Kind, repeat: Repeat, meaning: &'static str) -> Key {
+    key(name, kind, repeat, meaning).of(Origin::Coracle)
+}
+
+const NO_NETWORK: &str =
+    "until then a container has no network of its own but its sockets, or all of the host's with Network = \"host\"";
+const NO_PROBES: &str = "until then use Notify and systemd's Restart=";
+const NO_USER_NAMESPACE: &str = "remove it to start with the identities of the host";
+const NO_LABELS: &str = "remove it to start without a label of its own";
+const USE_BIND: &str = "use Volume with absolute paths";
+
+/// Sorted by name, so that it can be searched.
+pub(super) const KEYS: &[Key] = &[
+    own(
+        "Activation",
+        Choice(&["intercept", "inherit", "proxy", "accept"]),
+        Once,
+        "How the program gets its sockets: 'intercept' puts them in place of what it binds, 'inherit' hands them over as systemd does.",
+    ),
+    key(
+        "AddCapability",
+        Text,
+        Many,
+        "Adds Linux capabilities to the default set.",
+    ),
+    key(
+        "AddDevice",
+        Text,
+        Many,
+        "Makes a device node of the host available in the container.",
+    )
+    .later(""),
+    key("AddHost", Text, Many, "Adds a line to the container's /etc/hosts.").later(""),
+    key(
+        "Annotation",
+        Map,
+        Many,
+        "Attaches OCI annotations, for people and tools.",
+    ),
+    key(
+        "AppArmor",
+        Text,
+        Once,
+        "Confines the container by this AppArmor profile.",
+    )
+    .refused("remove it to start unconfined by AppArmor"),
+    key(
+        "AutoUpdate",
+        Choice(&["registry", "local"]),
+        Once,
+        "Updates the image by itself and restarts the container.",
+    )
+    .later(""),
+    key(
+        "CgroupsMode",
+        Text,
+        Once,
+        "How control groups are laid out; Coracle always leaves them to systemd.",
+    )
+    .later(""),
+    key("ContainerName", Text, Once, "Names the container apart from its unit.").never(
+        Severity::Warning,
+        "a container's name is its unit's",
+        "use ServiceName to name the unit",
+    ),
+    key(
+        "ContainersConfModule",
+        Path,
+        Many,
+        "Loads a containers.conf(5) module in Podman.",
+    )
+    .never(
+        Severity::Warning,
+        "Podman's configuration is not read",
+        "write what it sets into the definition",
+    ),
+    key("DNS", Text, Many, "Sets a name server for the container.").later(NO_NETWORK),
+    key("DNSOption", Text, Many, "Sets an option of the container's resolver.").later(NO_NETWORK),
+    key(
+        "DNSSearch",
+        Text,
+        Many,
+        "Sets a search domain of the container's resolver.",
+    )
+    .later(NO_NETWORK),
+    key(
+        "DropCapability",
+        Text,
+        Many,
+        "Takes Linux capabilities from the default set, or 'all' of them.",
+    ),
+    key("Entrypoint", Command, Once, "Replaces the image's entry point."),
+    key(
+        "Environment",
+        Map,
+        Many,
+        "Sets environment variables of the program, over the image's.",
+    ),
+    key(
+        "EnvironmentFile",
+        Path,
+        Many,
+        "Reads environment variables from a file of the host.",
+    )
+    .refused("set them with Environment"),
+    key(
+        "EnvironmentHost",
+        Boolean,
+        Once,
+        "Hands the host's environment to the program.",
+    )
+    .later("set what is needed with Environment"),
+    key(
+        "Exec",
+        Command,
+        Once,
+        "Replaces the image's command: the arguments of the entry point, or the program if there is none.",
+    ),
+    key(
+        "ExposeHostPort",
+        Text,
+        Many,
+        "Documents a port that the program serves; it opens nothing.",
+    )
+    .later("use PublishPort to open a port"),
+    key(
+        "GIDMap",
+        Text,
+        Many,
+        "Maps group identities of the container to those of the host.",
+    )
+    .refused(NO_USER_NAMESPACE),
+    key(
+        "GlobalArgs",
+        Command,
+        Many,
+        "Passes arguments between 'podman' and its subcommand.",
+    )
+    .never(
+        Severity::Warning,
+        "Podman is not run",
+        "use the keys that do what they did",
+    ),
+    key(
+        "Group",
+        Text,
+        Once,
+        "The group, by name or number, that the program runs as; names are looked up in the image.",
+    ),
+    key("GroupAdd", Text, Many, "Adds supplementary groups to the program's.").later(""),
+    key(
+        "HealthCmd",
+        Command,
+        Once,
+        "A command that tells whether the program is healthy.",
+    )
+    .later(NO_PROBES),
+    key("HealthInterval", TimeSpan, Once, "The time between two health checks.").later(NO_PROBES),
+    key(
+        "HealthLogDestination",
+        Text,
+        Once,
+        "Where the results of health checks are kept.",
+    )
+    .later(NO_PROBES),
+    key(
+        "HealthMaxLogCount",
+        Integer,
+        Once,
+        "How many results of health checks are kept.",
+    )
+    .later(NO_PROBES),
+    key(
+        "HealthMaxLogSize",
+        Integer,
+        Once,
+        "How long a kept result of a health check may be.",
+    )
+    .later(NO_PROBES),
+    key(
+        "HealthOnFailure",
+        Choice(&["none", "kill", "restart", "stop"]),
+        Once,
+        "What to do with an unhealthy container.",
+    )
+    .later(NO_PROBES),
+    key(
+        "HealthRetries",
+        Integer,
+        Once,
+        "How many health checks must fail in a row.",
+    )
+    .later(NO_PROBES),
+    key(
+        "HealthStartPeriod",
+        TimeSpan,
+        Once,
+        "How long failed health checks do not count after a start.",
+    )
+    .later(NO_PROBES),
+    key(
+        "HealthStartupCmd",
+        Command,
+        Once,
+        "A command that tells whether the program has started.",
+    )
+    .later(NO_PROBES),
+    key(
+        "HealthStartupInterval",
+        TimeSpan,
+        Once,
+        "The time between two start-up checks.",
+    )
+    .later(NO_PROBES),
+    key(
+        "HealthStartupRetries",
+        Integer,
+        Once,
+        "How many start-up checks may fail before the container is restarted.",
+    )
+    .later(NO_PROBES),
+    key(
+        "HealthStartupSuccess",
+        Integer,
+        Once,
+        "How many start-up checks must succeed in a row.",
+    )
+    .later(NO_PROBES),
+    key(
+        "HealthStartupTimeout",
+        TimeSpan,
+        Once,
+        "How long a start-up check may take.",
+    )
+    .later(NO_PROBES),
+    key("HealthTimeout", TimeSpan, Once, "How long a health check may take.").later(NO_PROBES),
+    key("HostName", Text, Once, "The container's host name."),
+    key(
+        "HttpProxy",
+        Boolean,
+        Once,
+        "Hands the host's proxy variables to the program.",
+    )
+    .later("set them with Environment"),
+    key("IP", Text, Once, "The container's IPv4 address.").later(NO_NETWORK),
+    key("IP6", Text, Once, "The container's IPv6 address.").later(NO_NETWORK),
+    own(
+        "IdleTimeout",
+        TimeSpan,
+        Once,
+        "Stops the container after this long without a connection; its sockets stay.",
+    )
+    .later("until then it keeps running until it is stopped"),
+    key(
+        "Image",
+        Text,
+        Once,
+        "The image that the container is made of; either this or Rootfs.",
+    ),
+    key("Label", Map, Many, "Attaches labels, for people and tools."),
+    key(
+        "LogDriver",
+        Choice(&["journald", "passthrough"]),
+        Once,
+        "Where the output goes; with Coracle always to the journal, as of any service.",
+    ),
+    key("LogOpt", Text, Many, "Sets an option of the log driver.")
+        .later("use systemd's LogRateLimitBurst=, SyslogIdentifier= and so on in [Service]"),
+    key("Mask", Text, Once, "Hides these paths in the container.")
+        .refused("remove it to start with the default masks only"),
+    key(
+        "Memory",
+        Size,
+        Once,
+        "How much memory the container may use at most; the same as MemoryMax= in [Service].",
+    ),
+    key(
+        "Mount",
+        Text,
+        Many,
+        "Mounts something into the container, in Podman's long syntax.",
+    )
+    .refused(USE_BIND),
+    key(
+        "Network",
+        Choice(&["none", "host"]),
+        Many,
+        "The container's network: 'none' but its sockets, or the 'host' one.",
+    ),
+    key(
+        "NetworkAlias",
+        Text,
+        Many,
+        "Adds a name of the container on its network.",
+    )
+    .later(NO_NETWORK),
+    key(
+        "NoNewPrivileges",
+        Boolean,
+        Once,
+        "Whether the program is kept from gaining privileges by executing another; always true.",
+    ),
+    key(
+        "Notify",
+        Choice(&["listening", "started", "yes", "healthy"]),
+        Once,
+        "When the unit counts as started: once the program listens, once it runs, or once it says so with sd_notify(3).",
+    ),
+    key(
+        "PidsLimit",
+        Integer,
+        Once,
+        "How many processes and threads the container may have; the same as TasksMax= in [Service].",
+    ),
+    key("Pod", Text, Once, "Joins the namespaces of a pod.").refused("remove it to start the container on its own"),
+    key("PodmanArgs", Command, Many, "Passes arguments to 'podman run'.").never(
+        Severity::Error,
+        "Podman is not run, and what they close or open is not known",
+        "use the keys that do what they did",
+    ),
+    key(
+        "PublishPort",
+        Text,
+        Many,
+        "Makes a socket unit: systemd listens on the host's port, and the program that binds the container's port gets that socket.",
+    ),
+    key(
+        "Pull",
+        Choice(&["always", "missing", "never", "newer"]),
+        Once,
+        "When to pull the image.",
+    )
+    .later("until then pull it with 'coracle image pull'"),
+    key(
+        "ReadOnly",
+        Boolean,
+        Once,
+        "Makes the container's root file system read-only.",
+    ),
+    key(
+        "ReadOnlyTmpfs",
+        Boolean,
+        Once,
+        "With ReadOnly, puts a tmpfs on /dev/shm, /run, /tmp and /var/tmp.",
+    )
+    .later("use Tmpfs"),
+    key(
+        "ReloadCmd",
+        Command,
+        Once,
+        "A command in the container that makes it reload its configuration.",
+    )
+    .later("use ExecReload= in [Service]"),
+    key(
+        "ReloadSignal",
+        Signal,
+        Once,
+        "The signal that makes the program reload its configuration.",
+    )
+    .later("use ExecReload= in [Service]"),
+    key("RemapGid", Text, Many, "An older form of GIDMap.").refused(NO_USER_NAMESPACE),
+    key("RemapUid", Text, Many, "An older form of UIDMap.").refused(NO_USER_NAMESPACE),
+    key("RemapUidSize", Integer, Once, "An older form of UserNS's size.").refused(NO_USER_NAMESPACE),
+    key("RemapUsers", Text, Once, "An older form of UserNS.").refused(NO_USER_NAMESPACE),
+    key("Retry", Integer, Once, "How often a failed pull is tried again.").later(""),
+    key(
+        "RetryDelay",
+        TimeSpan,
+        Once,
+        "The pause before a failed pull is tried again.",
+    )
+    .later(""),
+    key(
+        "Rootfs",
+        Path,
+        Once,
+        "The directory of the host that the container is made of; either this or Image.",
+    ),
+    key(
+        "RunInit",
+        Boolean,
+        Once,
+        "Whether a small init runs as process 1 and reaps orphans; always true.",
+    ),
+    key("SeccompProfile", Text, Once, "Filters system calls by this profile.")
+        .refused("remove it to start with the default filter"),
+    key("Secret", Text, Many, "Hands a secret to the container.")
+        .refused("use LoadCredential= in [Service] or a read-only Volume"),
+    key(
+        "SecurityLabelDisable",
+        Boolean,
+        Once,
+        "Turns SELinux separation off for the container.",
+    )
+    .later(""),
+    key(
+        "SecurityLabelFileType",
+        Text,
+        Once,
+        "The SELinux type of the container's files.",
+    )
+    .refused(NO_LABELS),
+    key("SecurityLabelLevel", Text, Once, "The SELinux level of the container.").refused(NO_LABELS),
+    key(
+        "SecurityLabelNested",
+        Boolean,
+        Once,
+        "Lets SELinux labels be set in the container.",
+    )
+    .later(""),
+    key(
+        "SecurityLabelType",
+        Text,
+        Once,
+        "The SELinux type of the container's processes.",
+    )
+    .refused(NO_LABELS),
+    key(
+        "ServiceName",
+        Text,
+        Once,
+        "Names the service unit, without '.service', where it is not to be named as the file.",
+    ),
+    key("ShmSize", Size, Once, "The size of /dev/shm.").later("use Tmpfs = \"/dev/shm:size=SIZE\""),
+    key(
+        "StartWithPod",
+        Boolean,
+        Once,
+        "Whether the container starts with its pod.",
+    )
+    .later(""),
+    key(
+        "StopSignal",
+        Signal,
+        Once,
+        "The signal that asks the program to stop, over the image's.",
+    ),
+    key(
+        "StopTimeout",
+        TimeSpan,
+        Once,
+        "How long the program may take to stop; the same as TimeoutStopSec= in [Service].",
+    ),
+    key(
+        "SubGIDMap",
+        Text,
+        Once,
+        "Takes the group map from this name's lines in /etc/subgid.",
+    )
+    .refused(NO_USER_NAMESPACE),
+    key(
+        "SubUIDMap",
+        Text,
+        Once,
+        "Takes the user map from this name's lines in /etc/subuid.",
+    )
+    .refused(NO_USER_NAMESPACE),
+    key(
+        "Sysctl",
+        Text,
+        Many,
+        "Sets a kernel parameter in the container's namespaces.",
+    )
+    .refused("remove it to start with the kernel's defaults"),
+    key("Timezone", Text, Once, "The container's time zone.").later("use Environment with TZ"),
+    key(
+        "Tmpfs",
+        Text,
+        Many,
+        "Mounts an empty file system in memory, TARGET[:OPTIONS].",
+    ),
+    key(
+        "UIDMap",
+        Text,
+        Many,
+        "Maps user identities of the container to those of the host.",
+    )
+    .refused(NO_USER_NAMESPACE),
+    key("Ulimit", Text, Many, "Sets a resource limit of the program.")
+        .later("use LimitNOFILE=, LimitNPROC= and so on in [Service]"),
+    key("Unmask", Text, Once, "Shows paths that are hidden by default.").later(""),
+    key(
+        "User",
+        Text,
+        Once,
+        "The user, by name or number, that the program runs as; names are looked up in the image.",
+    ),
+    key("UserNS", Text, Once, "How the container's user namespace is made.").refused(NO_USER_NAMESPACE),
+    key("VolatileTmp", Boolean, Once, "Puts a tmpfs on /tmp.").later("use Tmpfs = \"/tmp\""),
+    key(
+        "Volume",
+        Text,
+        Many,
+        "Mounts a path of the host into the container, SOURCE:TARGET[:ro].",
+    ),
+    key(
+        "WorkingDir",
+        Path,
+        Once,
+        "The directory in the container that the program starts in.",
+    ),
+];

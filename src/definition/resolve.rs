@@ -1,0 +1,169 @@
+//! Decides what the settings of a definition mean: the same for every front end.
+//!
+//! Later files stand over earlier ones: a value that can be given once is replaced, others are added to, and an empty string or
+//! array takes back what was there, as in systemd's drop-ins. Nothing fails: whatever is wrong is said, and left out.
+
+mod container;
+mod mounts;
+mod names;
+mod ports;
+mod sockets;
+mod systemd;
+mod values;
+
+use std::path::Path;
+
+use crate::definition::diagnostic::Severity;
+use crate::definition::keys::{self, Key, Section, Support};
+use crate::definition::report::{Report, Span};
+use crate::definition::resolve::container::Draft;
+use crate::definition::resolve::sockets::SocketDrafts;
+use crate::definition::setting::{Damage, Setting, Settings};
+use crate::definition::{Definition, Root};
+
+/// What is being resolved: the settings' meaning so far.
+struct Resolver<'r, 'a> {
+    report: &'r mut Report<'a>,
+    /// The directory of the definition, which relative paths of volumes start from.
+    directory: &'r Path,
+    /// Keys that are set but not carried out, with the last place.
+    unsupported: Vec<(&'static Key, Span)>,
+    /// Whether there was an Image or a Rootfs, be it a wrong one of which enough is said.
+    root: Tried,
+    /// How many more addresses the definition's sockets can have.
+    addresses_left: usize,
+}
+
+/// How many addresses the sockets of one definition can have.
+const ADDRESSES_MAX: usize = 1024;
+
+#[derive(PartialEq, Eq)]
+enum Tried {
+    No,
+    Yes,
+}
+
+/// The definition that these settings make. `source` is the file as it is named to the administrator.
+pub fn resolve(name: &str, source: &Path, settings: &Settings<'_>, report: &mut Report<'_>) -> Definition {
+    let mut definition = Definition {
+        name: name.to_owned(),
+        source: source.to_path_buf(),
+        ..Definition::default()
+    };
+    let mut resolver = Resolver {
+        report,
+        directory: source.parent().unwrap_or(Path::new("/")),
+        unsupported: Vec::new(),
+        root: Tried::No,
+        addresses_left: ADDRESSES_MAX,
+    };
+    let mut draft = Draft::default();
+    let mut sockets = SocketDrafts::new(&settings.headers, &mut resolver);
+    for setting in &settings.settings {
+        let key = match keys::find(setting.section, &setting.key) {
+            Some(key) if key.support == Support::CarriedOut => Some(key),
+            Some(key) => {
+                resolver.unsupported.retain(|(earlier, _)| *earlier != key);
+                if !setting.value.is_reset() {
+                    resolver.unsupported.push((key, setting.key_span));
+                }
+                continue;
+            }
+            None => None,
+        };
+        match (setting.section, key) {
+            (Section::Container, Some(key)) => draft.set(key, setting, &mut resolver),
+            (Section::Container, None) => resolver.unknown(setting),
+            (Section::Socket, _) => sockets.set(key, setting, &mut resolver),
+            (Section::Unit, _) => resolver.pass_on(setting, &mut definition.passthrough.unit),
+            (Section::Service, _) => resolver.pass_on(setting, &mut definition.passthrough.service),
+            (Section::Timer, _) => resolver.pass_on(setting, &mut definition.passthrough.timer),
+            (Section::Install, _) => resolver.pass_on(setting, &mut definition.passthrough.install),
+        }
+    }
+    resolver.name_unsupported();
+    let ports = draft.finish(&mut definition, &mut resolver);
+    definition.sockets = sockets.finish(name, ports, &mut resolver);
+    if definition.container.root == Root::default() && resolver.root == Tried::No && settings.damaged == Damage::None {
+        resolver.missing_root(settings);
+    }
+    definition
+}
+
+impl Resolver<'_, '_> {
+    /// Says that keys are not carried out, once for each.
+    fn name_unsupported(&mut self) {
+        for (key, span) in std::mem::take(&mut self.unsupported) {
+            let (severity, what, hint) = match key.support {
+                Support::CarriedOut => continue,
+                Support::NotYet { severity, meanwhile } => (severity, "is not carried out yet".to_owned(), meanwhile),
+                Support::Never {
+                    severity,
+                    reason,
+                    instead,
+                } => (
+                    severity,
+                    format!("in [{}] is not supported: {reason}", key.section),
+                    instead,
+                ),
+            };
+            let end = match severity {
+                Severity::Warning => ", ignoring",
+                Severity::Error => ", refusing to start without it",
+            };
+            let suggestion = (!hint.is_empty()).then(|| hint.to_owned());
+            self.report
+                .say(severity, span, format!("key '{}' {what}{end}", key.name), suggestion);
+        }
+    }
+
+    /// Says that a key of `[Container]` is not known.
+    fn unknown(&mut self, setting: &Setting<'_>) {
+        let section = setting.section;
+        let key = if self.report.is_full() { "" } else { &setting.key };
+        let suggestion = keys::nearest(section, key)
+            .map(|near| format!("did you mean '{}'?", near.name))
+            .or_else(|| {
+                keys::all()
+                    .find(|known| known.name == key)
+                    .map(|known| format!("it belongs in [{}]", known.section))
+            });
+        let message = format!("unknown key '{}' in [{section}], ignoring", setting.key);
+        self.report
+            .say(Severity::Warning, setting.key_span, message, suggestion);
+    }
+
+    /// Whether so many more addresses are not too many; says so where they are.
+    fn takes_addresses(&mut self, count: usize, span: Span) -> bool {
+        match self.addresses_left.checked_sub(count) {
+            Some(left) => {
+                self.addresses_left = left;
+                true
+            }
+            None => {
+                let message = format!("a definition's sockets can have at most {ADDRESSES_MAX} addresses");
+                self.report.error(span, message);
+                false
+            }
+        }
+    }
+
+    /// Says that a definition has neither image nor directory.
+    fn missing_root(&mut self, settings: &Settings<'_>) {
+        let message = "[Container] has neither Image nor Rootfs";
+        let suggestion = Some("write for example Image = \"docker.io/library/nginx\"".to_owned());
+        match settings
+            .headers
+            .iter()
+            .find(|header| header.section == Section::Container)
+        {
+            Some(header) => self
+                .report
+                .say(Severity::Error, header.span, message.to_owned(), suggestion),
+            None => {
+                let message = "there is no [Container] section with an Image or a Rootfs".to_owned();
+                self.report.whole_file(Severity::Error, 0, message);
+            }
+        }
+    }
+}

@@ -1,0 +1,299 @@
+//! `[Container]`: each key that is carried out, and what it sets.
+
+use std::path::PathBuf;
+
+use crate::definition::diagnostic::Severity;
+use crate::definition::keys::Key;
+use crate::definition::name;
+use crate::definition::report::Span;
+use crate::definition::resolve::names::{capabilities, group, hostname, signal, user};
+use crate::definition::resolve::ports::publish;
+use crate::definition::resolve::{Resolver, Tried};
+use crate::definition::setting::{Data, Setting, Value};
+use crate::definition::{Activation, Container, Definition, Listen, Network, Notify, Root};
+
+/// `[Container]` so far.
+#[derive(Default)]
+pub(super) struct Draft {
+    container: Container,
+    image: Option<(String, Span)>,
+    rootfs: Option<(String, Span)>,
+    ports: Vec<(Listen, Span)>,
+    memory: Option<String>,
+    pids_limit: Option<String>,
+    stop_timeout: Option<String>,
+    service_name: Option<String>,
+}
+
+/// Appends unless the value takes back what is there.
+fn add<T>(list: &mut Vec<T>, value: &Value<'_>, new: impl IntoIterator<Item = T>) {
+    if value.is_reset() {
+        list.clear();
+    }
+    list.extend(new);
+}
+
+impl Draft {
+    /// Takes one setting of a key that is carried out.
+    pub(super) fn set(&mut self, key: &Key, setting: &Setting<'_>, to: &mut Resolver<'_, '_>) {
+        let value = &setting.value;
+        let container = &mut self.container;
+        // What an empty value takes back is the same for all keys that are given once.
+        let reset = value.is_reset();
+        if reset && matches!(key.name, "Image" | "Rootfs") {
+            to.root = Tried::No;
+        }
+        match key.name {
+            "Image" => self.image = once(reset, || image(to, key, value)),
+            "Rootfs" => self.rootfs = once(reset, || rootfs(to, key, value)),
+            "Entrypoint" => container.entrypoint = once(reset, || to.command(key, value)),
+            "Exec" => container.exec = once(reset, || to.command(key, value)),
+            "Environment" => {
+                let pairs = if reset { Vec::new() } else { to.pairs(key, value) };
+                add(&mut container.environment, value, pairs);
+            }
+            "Label" | "Annotation" => {
+                let pairs = if reset { Vec::new() } else { to.pairs(key, value) };
+                add(&mut container.labels, value, pairs);
+            }
+            "WorkingDir" => container.working_dir = once(reset, || to.absolute(key, value)),
+            "User" => container.user = once(reset, || user(to, key, value)),
+            "Group" => container.group = once(reset, || group(to, key, value)),
+            "HostName" => container.hostname = once(reset, || hostname(to, key, value)),
+            "Volume" => {
+                let new = each(reset, to, key, value, Resolver::volume);
+                add(&mut container.volumes, value, new);
+            }
+            "Tmpfs" => {
+                let new = each(reset, to, key, value, Resolver::tmpfs);
+                add(&mut container.tmpfs, value, new);
+            }
+            "ReadOnly" => container.read_only = once(reset, || to.boolean(key, value)).unwrap_or_default(),
+            "AddCapability" => {
+                let new = capabilities(reset, to, key, value);
+                add(&mut container.add_capability, value, new);
+            }
+            "DropCapability" => {
+                let new = capabilities(reset, to, key, value);
+                add(&mut container.drop_capability, value, new);
+            }
+            "Network" => container.network = once(reset, || network(to, key, value)).unwrap_or_default(),
+            "StopSignal" => container.stop_signal = once(reset, || signal(to, key, value)),
+            "StopTimeout" => self.stop_timeout = once(reset, || to.time_span(key, value)),
+            "Memory" => self.memory = once(reset, || to.size(key, value)),
+            "PidsLimit" => self.pids_limit = once(reset, || pids_limit(to, key, value)),
+            "ServiceName" => self.service_name = once(reset, || service_name(to, key, value)),
+            "PublishPort" => {
+                let new = each(reset, to, key, value, published);
+                add(&mut self.ports, value, new.into_iter().flatten());
+            }
+            "Activation" => container.activation = once(reset, || activation(to, key, value)),
+            "Notify" => container.notify = once(reset, || notify(to, key, value)),
+            "NoNewPrivileges" | "RunInit" if !reset => {
+                if to.boolean(key, value) == Some(false) {
+                    let message = format!("'{}' is always true so far, ignoring", key.name);
+                    to.report.warning(value.span, message);
+                }
+            }
+            "LogDriver" if !reset => log_driver(to, key, value),
+            _ => {}
+        }
+    }
+
+    /// Puts everything into the definition; what is left are the published ports.
+    pub(super) fn finish(self, definition: &mut Definition, to: &mut Resolver<'_, '_>) -> Vec<(Listen, Span)> {
+        definition.container = self.container;
+        definition.container.root = match (self.image, self.rootfs) {
+            (Some((image, _)), None) => Root::Image(image),
+            (None, Some((rootfs, _))) => Root::Rootfs(PathBuf::from(rootfs)),
+            (Some((image, first)), Some((_, second))) => {
+                let message = "a container is made of either Image or Rootfs, remove one of them".to_owned();
+                to.report.error(first.max(second), message);
+                Root::Image(image)
+            }
+            (None, None) => Root::default(),
+        };
+        let service = &mut definition.passthrough.service;
+        // In front of what [Service] says itself, so that [Service] has the last word.
+        let limits = [
+            ("MemoryMax", self.memory),
+            ("TasksMax", self.pids_limit),
+            ("TimeoutStopSec", self.stop_timeout),
+        ];
+        let limits = limits
+            .into_iter()
+            .filter_map(|(key, value)| Some((key.to_owned(), value?)));
+        service.splice(0..0, limits);
+        definition.passthrough.service_name = self.service_name;
+        self.ports
+    }
+}
+
+/// The value of a key that is given once: nothing where it takes back what was set.
+fn once<T>(reset: bool, value: impl FnOnce() -> Option<T>) -> Option<T> {
+    if reset { None } else { value() }
+}
+
+/// The values of a key that is given several times.
+fn each<'r, 'a, T>(
+    reset: bool,
+    to: &mut Resolver<'r, 'a>,
+    key: &Key,
+    value: &Value<'_>,
+    take: impl Fn(&mut Resolver<'r, 'a>, &Key, &str, Span) -> Option<T>,
+) -> Vec<T> {
+    if reset {
+        return Vec::new();
+    }
+    let texts = to.texts(key, value);
+    texts
+        .into_iter()
+        .filter_map(|(text, span)| take(to, key, &text, span))
+        .collect()
+}
+
+fn image(to: &mut Resolver<'_, '_>, key: &Key, value: &Value<'_>) -> Option<(String, Span)> {
+    to.root = Tried::Yes;
+    let text = to.text(key, value)?;
+    if text.ends_with(".image") || text.ends_with(".build") {
+        to.impossible(
+            key,
+            value.span,
+            format_args!("'{text}' names a unit, which is not carried out yet; name the image itself"),
+        );
+        return None;
+    }
+    if let Some(odd) = text.chars().find(|character| !character.is_ascii_graphic()) {
+        let why = format!("'{text}' holds '{}', which no image's name does", odd.escape_debug());
+        to.impossible(key, value.span, why);
+        return None;
+    }
+    Some((text.into_owned(), value.span))
+}
+
+fn rootfs(to: &mut Resolver<'_, '_>, key: &Key, value: &Value<'_>) -> Option<(String, Span)> {
+    to.root = Tried::Yes;
+    let path = to.absolute(key, value)?;
+    if path.ends_with(":O") || path.ends_with(":idmap") || path.contains(":idmap=") {
+        let why = "options of a root directory are not carried out yet, write the path alone (writes go to a layer that vanishes at stop)";
+        to.impossible(key, value.span, why);
+        return None;
+    }
+    Some((path, value.span))
+}
+
+fn published(to: &mut Resolver<'_, '_>, key: &Key, text: &str, span: Span) -> Option<Vec<(Listen, Span)>> {
+    match publish(text) {
+        Ok(listens) if !to.takes_addresses(listens.len(), span) => None,
+        Ok(listens) => Some(listens.into_iter().map(|listen| (listen, span)).collect()),
+        Err(mistake) => {
+            let message = format!("'{}': {}", key.name, mistake.why);
+            to.report.say(Severity::Error, span, message, mistake.suggestion);
+            None
+        }
+    }
+}
+
+fn network(to: &mut Resolver<'_, '_>, key: &Key, value: &Value<'_>) -> Option<Network> {
+    let networks = to.texts(key, value);
+    let mut network = None;
+    for (text, span) in networks {
+        network = match text.as_ref() {
+            _ if network.is_some() => {
+                to.impossible(key, span, "more than one network is not carried out yet");
+                None
+            }
+            "none" => Some(Network::None),
+            "host" => Some(Network::Host),
+            _ => {
+                let message = format!("'{}' cannot be '{text}' yet, only 'none' or 'host'", key.name);
+                let suggestion = Some("PublishPort works with 'none', which is the default".to_owned());
+                to.report.say(Severity::Error, span, message, suggestion);
+                None
+            }
+        };
+    }
+    network
+}
+
+/// Podman's -1 and 0 mean no limit.
+fn pids_limit(to: &mut Resolver<'_, '_>, key: &Key, value: &Value<'_>) -> Option<String> {
+    match value.data {
+        Data::Integer(-1 | 0) => Some("infinity".to_owned()),
+        Data::Integer(limit) if (1..=i128::from(u32::MAX)).contains(&limit) => Some(limit.to_string()),
+        Data::Integer(limit) => {
+            to.impossible(
+                key,
+                value.span,
+                format_args!("{limit} is no limit, write a number from 1 on, or -1 for none"),
+            );
+            None
+        }
+        Data::Text(ref text) if text == "infinity" => Some("infinity".to_owned()),
+        _ => {
+            to.wrong_type(key, value);
+            None
+        }
+    }
+}
+
+fn service_name(to: &mut Resolver<'_, '_>, key: &Key, value: &Value<'_>) -> Option<String> {
+    let text = to.text(key, value)?;
+    let text = text.strip_suffix(".service").unwrap_or(&text);
+    match name::mistake(text) {
+        None => Some(text.to_owned()),
+        Some(why) => {
+            to.impossible(key, value.span, why);
+            None
+        }
+    }
+}
+
+fn activation(to: &mut Resolver<'_, '_>, key: &Key, value: &Value<'_>) -> Option<Activation> {
+    let modes = [
+        ("intercept", Some(Activation::Intercept)),
+        ("inherit", Some(Activation::Inherit)),
+        ("proxy", None),
+        ("accept", None),
+    ];
+    let mode = to.choice(key, value, &modes)?;
+    if mode.is_none() {
+        to.impossible(
+            key,
+            value.span,
+            "this mode is not carried out yet, write 'intercept' or 'inherit'",
+        );
+    }
+    mode
+}
+
+/// Quadlet's booleans are taken too: true lets the program notify, false does not.
+fn notify(to: &mut Resolver<'_, '_>, key: &Key, value: &Value<'_>) -> Option<Notify> {
+    if let Data::Boolean(notifies) = value.data {
+        return Some(if notifies { Notify::Yes } else { Notify::Started });
+    }
+    let times = [
+        ("listening", Some(Notify::Listening)),
+        ("started", Some(Notify::Started)),
+        ("yes", Some(Notify::Yes)),
+        ("healthy", None),
+    ];
+    let time = to.choice(key, value, &times)?;
+    if time.is_none() {
+        to.impossible(
+            key,
+            value.span,
+            "'healthy' is not carried out yet, write 'listening', 'started' or 'yes'",
+        );
+    }
+    time
+}
+
+fn log_driver(to: &mut Resolver<'_, '_>, key: &Key, value: &Value<'_>) {
+    let Some(text) = to.text(key, value) else { return };
+    if !matches!(text.as_ref(), "journald" | "passthrough") {
+        let message = format!("'{}' is always 'journald', ignoring", key.name);
+        let suggestion = Some("use StandardOutput= in [Service] for another place".to_owned());
+        to.report.say(Severity::Warning, value.span, message, suggestion);
+    }
+}

@@ -1,0 +1,292 @@
+//! The sockets of a definition: `PublishPort=`, `[Socket]` and `[Socket.NAME]` together.
+//!
+//! `PublishPort=` and `[Socket]` share one unit, named as the definition: the published ports come first, then what `[Socket]`
+//! listens on, and its other keys hold for both. Each `[Socket.NAME]` is a unit of its own, so that descriptors can be told apart by
+//! name. No two sockets of a definition have the same name or listen on the same address.
+
+use std::collections::HashSet;
+
+use crate::definition::diagnostic::Severity;
+use crate::definition::keys::{Key, Section};
+use crate::definition::name;
+use crate::definition::report::Span;
+use crate::definition::resolve::Resolver;
+use crate::definition::resolve::ports::{self, Mistake};
+use crate::definition::setting::{Data, Header, Setting};
+use crate::definition::{ContainerAddress, Listen, Socket, SocketKind};
+
+/// The longest name of a descriptor (sd_listen_fds(3)).
+const NAME_MAX: usize = 255;
+
+/// How many sections of sockets a definition can have.
+const SOCKETS_MAX: usize = 64;
+
+/// The sockets so far, in the order of the file.
+pub(super) struct SocketDrafts {
+    drafts: Vec<SocketDraft>,
+}
+
+#[derive(Default)]
+struct SocketDraft {
+    /// `NAME` of `[Socket.NAME]`.
+    section: Option<String>,
+    span: Option<Span>,
+    listens: Vec<ListenDraft>,
+    tried: Tried,
+    container: Vec<(String, Span)>,
+    descriptor_name: Option<(String, Span)>,
+    options: Vec<(String, String)>,
+}
+
+/// Whether there was an address, be it a wrong one of which enough is said.
+#[derive(Default, PartialEq, Eq)]
+enum Tried {
+    #[default]
+    No,
+    Yes,
+}
+
+struct ListenDraft {
+    kind: SocketKind,
+    address: String,
+    container: Option<ContainerAddress>,
+    span: Span,
+}
+
+impl SocketDrafts {
+    /// Sockets for these sections.
+    pub(super) fn new(headers: &[Header<'_>], to: &mut Resolver<'_, '_>) -> Self {
+        let mut drafts: Vec<SocketDraft> = Vec::new();
+        for header in headers.iter().filter(|header| header.section == Section::Socket) {
+            let is_known = |draft: &SocketDraft| draft.section.as_deref() == header.socket.as_deref();
+            if drafts.iter().any(is_known) {
+                continue;
+            }
+            if drafts.len() >= SOCKETS_MAX {
+                let message = format!("a definition can have at most {SOCKETS_MAX} sections of sockets");
+                to.report.error(header.span, message);
+                break;
+            }
+            drafts.push(SocketDraft {
+                section: header.socket.as_deref().map(str::to_owned),
+                span: Some(header.span),
+                ..SocketDraft::default()
+            });
+        }
+        Self { drafts }
+    }
+
+    /// Takes one setting of `[Socket]` or `[Socket.NAME]`.
+    pub(super) fn set(&mut self, key: Option<&Key>, setting: &Setting<'_>, to: &mut Resolver<'_, '_>) {
+        let section = setting.socket.as_deref();
+        let Some(draft) = self.drafts.iter_mut().find(|draft| draft.section.as_deref() == section) else {
+            return;
+        };
+        let value = &setting.value;
+        let Some(key) = key else {
+            to.pass_on(setting, &mut draft.options);
+            return;
+        };
+        match key.name {
+            "ListenStream" => draft.listen(SocketKind::Stream, key, setting, to),
+            "ListenDatagram" => draft.listen(SocketKind::Datagram, key, setting, to),
+            "ContainerListen" => {
+                if value.is_reset() {
+                    draft.container.clear();
+                    return;
+                }
+                let texts = to.texts(key, value);
+                draft
+                    .container
+                    .extend(texts.into_iter().map(|(text, span)| (text.into_owned(), span)));
+            }
+            "FileDescriptorName" if value.is_reset() => draft.descriptor_name = None,
+            "FileDescriptorName" => {
+                if let Some(text) = to.text(key, value) {
+                    draft.descriptor_name = Some((text.into_owned(), value.span));
+                }
+            }
+            "Accept" => match value.data {
+                Data::Boolean(false) => {}
+                Data::Boolean(true) => {
+                    let message = "a container for each connection (Accept) is not carried out yet".to_owned();
+                    let suggestion = Some("remove it, one container then serves all connections".to_owned());
+                    to.report.say(Severity::Error, value.span, message, suggestion);
+                }
+                _ if value.is_reset() => {}
+                _ => to.wrong_type(key, value),
+            },
+            _ => {}
+        }
+    }
+
+    /// The sockets, the published ports among them.
+    pub(super) fn finish(
+        mut self,
+        definition: &str,
+        published: Vec<(Listen, Span)>,
+        to: &mut Resolver<'_, '_>,
+    ) -> Vec<Socket> {
+        if !published.is_empty() && !self.drafts.iter().any(|draft| draft.section.is_none()) {
+            self.drafts.insert(0, SocketDraft::default());
+        }
+        let mut published = Some(published);
+        let mut sockets: Vec<Socket> = Vec::new();
+        let mut addresses = HashSet::new();
+        for mut draft in self.drafts {
+            let Some((name, unit)) = draft.names(definition, to) else {
+                continue;
+            };
+            let mut listens = match draft.section {
+                None => published.take().unwrap_or_default(),
+                Some(_) => Vec::new(),
+            };
+            listens.extend(draft.pair(to));
+            for (listen, span) in &listens {
+                if !addresses.insert((listen.kind as u8, listen.address.clone())) {
+                    to.report
+                        .error(*span, format!("the address '{}' is listened on twice", listen.address));
+                }
+            }
+            let span = draft.span.unwrap_or_default();
+            if listens.is_empty() {
+                draft.without_addresses(span, to);
+                continue;
+            }
+            if sockets.iter().any(|socket| socket.name == name) {
+                let message =
+                    format!("two sockets have the name '{name}', give one of them another with FileDescriptorName");
+                to.report.error(span, message);
+            }
+            sockets.push(Socket {
+                name,
+                unit,
+                listen: listens.into_iter().map(|(listen, _)| listen).collect(),
+                options: draft.options,
+            });
+        }
+        sockets
+    }
+}
+
+impl SocketDraft {
+    fn listen(&mut self, kind: SocketKind, key: &Key, setting: &Setting<'_>, to: &mut Resolver<'_, '_>) {
+        if setting.value.is_reset() {
+            // In systemd an empty value takes back the addresses of every type.
+            self.listens.clear();
+            return;
+        }
+        self.tried = Tried::Yes;
+        for (text, span) in to.texts(key, &setting.value) {
+            match ports::listen(&text) {
+                Ok(_) if !to.takes_addresses(1, span) => return,
+                Ok((address, container)) => self.listens.push(ListenDraft {
+                    kind,
+                    address,
+                    container,
+                    span,
+                }),
+                Err(mistake) => say(to, key.name, span, mistake),
+            }
+        }
+    }
+
+    /// Each address with what the payload binds for it.
+    fn pair(&mut self, to: &mut Resolver<'_, '_>) -> Vec<(Listen, Span)> {
+        let inner = std::mem::take(&mut self.container);
+        let listens = std::mem::take(&mut self.listens);
+        if let (true, Some((_, span))) = (inner.len() > 1 && inner.len() != listens.len(), inner.first()) {
+            let message = format!(
+                "'ContainerListen' has {} addresses for the {} that are listened on, write as many or a single one",
+                inner.len(),
+                listens.len()
+            );
+            to.report.error(*span, message);
+            return Vec::new();
+        }
+        let mut pairs = Vec::new();
+        for (index, listen) in listens.into_iter().enumerate() {
+            let container = match inner.get(index).or(inner.first()) {
+                Some((text, span)) => match ports::container(text, listen.kind) {
+                    Ok(address) => address,
+                    Err(mistake) => {
+                        say(to, "ContainerListen", *span, mistake);
+                        continue;
+                    }
+                },
+                None => match listen.container {
+                    Some(address) => address,
+                    None => {
+                        let message = format!("which port the program binds for '{}' is not known", listen.address);
+                        let suggestion = Some("write it with ContainerListen".to_owned());
+                        to.report.say(Severity::Error, listen.span, message, suggestion);
+                        continue;
+                    }
+                },
+            };
+            pairs.push((
+                Listen {
+                    kind: listen.kind,
+                    address: listen.address,
+                    container,
+                },
+                listen.span,
+            ));
+        }
+        pairs
+    }
+
+    /// The descriptor's name and the unit's.
+    fn names(&self, definition: &str, to: &mut Resolver<'_, '_>) -> Option<(String, String)> {
+        let (default, unit) = match &self.section {
+            // A descriptor's name cannot hold a colon, a unit's can.
+            None => (name::prefix(definition).replace(':', "_"), definition.to_owned()),
+            Some(section) => {
+                let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+                let unit = name::with_suffix(definition, section);
+                if section.is_empty() || !section.chars().all(is_name) || name::mistake(&unit).is_some() {
+                    let message = format!(
+                        "'{section}' cannot be the name of a socket, which is made of letters, digits, '_' and '-'"
+                    );
+                    to.report.error(self.span.unwrap_or_default(), message);
+                    return None;
+                }
+                (section.clone(), unit)
+            }
+        };
+        match &self.descriptor_name {
+            None => Some((default, unit)),
+            Some((name, span)) => {
+                let is_good = |c: char| c.is_ascii() && !c.is_ascii_control() && c != ':' && c != '%';
+                if name.chars().all(is_good) && name.len() <= NAME_MAX {
+                    return Some((name.clone(), unit));
+                }
+                let message = format!(
+                    "'FileDescriptorName': '{name}' must be ASCII without ':' and '%', at most {NAME_MAX} characters"
+                );
+                to.report.error(*span, message);
+                None
+            }
+        }
+    }
+
+    /// Says that a section listens on nothing, unless it is only there for those below it.
+    fn without_addresses(&self, span: Span, to: &mut Resolver<'_, '_>) {
+        let section = match &self.section {
+            Some(section) => format!("[Socket.{section}]"),
+            None if self.options.is_empty() => return,
+            None => "[Socket]".to_owned(),
+        };
+        if self.tried == Tried::Yes {
+            return;
+        }
+        let message = format!("{section} listens on nothing");
+        let suggestion = Some("write ListenStream in it, or PublishPort in [Container]".to_owned());
+        to.report.say(Severity::Error, span, message, suggestion);
+    }
+}
+
+fn say(to: &mut Resolver<'_, '_>, key: &str, span: Span, mistake: Mistake) {
+    let message = format!("'{key}': {}", mistake.why);
+    to.report.say(Severity::Error, span, message, mistake.suggestion);
+}

@@ -1,0 +1,148 @@
+//! Turns definitions into unit files, install links and resolved definitions, without touching the system.
+//!
+//! What each definition becomes is design in three steps: every definition is drafted on its own ([`draft`]), drafts that would write
+//! the same file are refused together, and what is broken by then becomes a service that fails with the reasons. So one bad
+//! definition never stops another, and nothing is ever written twice.
+//!
+//! Nothing here but [`run`] and what it uses opens a file or reads the environment. The same definitions always give the same bytes:
+//! systemd rereads units at every reload, and a socket whose text changed must be restarted (systemd.generator(7)).
+
+pub mod broken;
+pub mod draft;
+pub mod install;
+pub mod invocation;
+pub mod keys;
+pub mod report;
+pub mod run;
+pub mod service;
+pub mod socket;
+pub mod timer;
+pub mod unit_section;
+pub mod version;
+pub mod write;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use crate::definition::diagnostic::{Diagnostic, Severity};
+use crate::definition::places::{Loaded, Scope};
+use crate::generate::draft::Draft;
+
+/// What the generator must know of the system that will run the units.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Context {
+    /// The system's manager or a user's.
+    pub scope: Scope,
+    /// Where the units and `NAME.json` will lie, as the running system sees it.
+    pub output_directory: PathBuf,
+    /// The program in `ExecStart=`.
+    pub shim: PathBuf,
+    /// The major version: 252 is the oldest supported.
+    pub systemd_version: u32,
+}
+
+/// Everything that is to be written, and everything that is to be said.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Output {
+    /// Path below the output directory, and the file's text.
+    pub files: BTreeMap<PathBuf, String>,
+    /// Path below the output directory, and what the symbolic link says.
+    pub links: BTreeMap<PathBuf, PathBuf>,
+    /// The parser's diagnostics and the generator's own, by definition and in the order of its file.
+    pub diagnostics: Vec<Report>,
+}
+
+/// A diagnostic and the unit in whose journal it belongs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// `NAME.service`; empty where the mistake belongs to no definition.
+    pub unit: String,
+    /// The mistake.
+    pub diagnostic: Diagnostic,
+}
+
+/// Decides what to write for these definitions.
+#[must_use]
+pub fn generate(loaded: &[Loaded], context: &Context) -> Output {
+    let mut drafts: Vec<Draft<'_>> = loaded.iter().map(|one| Draft::new(one, context)).collect();
+    refuse_collisions(&mut drafts);
+    for draft in &mut drafts {
+        install::link(draft, context);
+    }
+    let mut output = Output::default();
+    for (stem, drafts) in broken::by_stem(&drafts) {
+        output.files.extend(broken::files(stem, &drafts, context));
+    }
+    for draft in &mut drafts {
+        if !draft.is_broken() {
+            output.files.extend(std::mem::take(&mut draft.files));
+        }
+    }
+    for draft in &mut drafts {
+        install_links(draft, &mut output);
+        let unit = draft.unit();
+        let diagnostics = std::mem::take(&mut draft.diagnostics);
+        output
+            .diagnostics
+            .extend(diagnostics.into_iter().map(|diagnostic| Report {
+                unit: unit.clone(),
+                diagnostic,
+            }));
+    }
+    output
+}
+
+/// Two definitions that would write the same file: an error in both, naming the other, since nobody can say which one is meant.
+fn refuse_collisions(drafts: &mut [Draft<'_>]) {
+    let mut writers: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+    for (index, draft) in drafts.iter().enumerate() {
+        for name in draft.names() {
+            writers.entry(name).or_default().push(index);
+        }
+    }
+    let mut errors = Vec::new();
+    // One mistake is told once: `web.json` collides wherever `web.service` does.
+    for (name, indexes) in writers
+        .iter()
+        .filter(|(name, indexes)| indexes.len() > 1 && !name.ends_with(".json"))
+    {
+        for index in indexes {
+            let mut others: Vec<String> = indexes
+                .iter()
+                .filter(|other| *other != index)
+                .map(|other| format!("'{}'", drafts[*other].definition().source.display()))
+                .collect();
+            others.dedup();
+            let message = if others.is_empty() {
+                format!("the unit '{name}' would be written twice")
+            } else {
+                format!(
+                    "the unit '{name}' is also made by {}, none of them is started",
+                    others.join(", ")
+                )
+            };
+            errors.push((*index, message));
+        }
+    }
+    errors.dedup();
+    for (index, message) in errors {
+        let suggestion = "rename one of the files, its sockets, or set 'ServiceName='";
+        drafts[index].say(Severity::Error, message, Some(suggestion.to_owned()));
+    }
+}
+
+/// Adds a draft's links, save for those that would hide a unit or another link.
+fn install_links(draft: &mut Draft<'_>, output: &mut Output) {
+    for (path, target) in std::mem::take(&mut draft.links) {
+        let taken = output.files.contains_key(&path) || output.links.get(&path).is_some_and(|other| *other != target);
+        if taken {
+            let message = format!(
+                "the name '{}' in [Install] is taken by another unit, ignoring",
+                path.display()
+            );
+            draft.say(Severity::Warning, message, None);
+        } else {
+            output.links.insert(path, target);
+        }
+    }
+}

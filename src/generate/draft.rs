@@ -1,0 +1,150 @@
+//! One definition on its way to units: what it would write, and what is wrong with it.
+//!
+//! A draft is complete even where another definition claims the same names; only [`crate::generate::generate`], which sees all of
+//! them, decides whether it is used.
+
+use std::path::PathBuf;
+
+use crate::definition::diagnostic::{Diagnostic, Severity};
+use crate::definition::places::Loaded;
+use crate::definition::{Definition, Resolved};
+use crate::generate::{Context, service, socket, timer};
+use crate::unitfile::name;
+
+/// What one definition becomes.
+#[derive(Debug)]
+pub struct Draft<'a> {
+    loaded: &'a Loaded,
+    /// The service's name without its suffix. Empty where the definition's name cannot be made into one.
+    pub stem: String,
+    /// File name and text, if it is not broken.
+    pub files: Vec<(PathBuf, String)>,
+    /// Install links.
+    pub links: Vec<(PathBuf, PathBuf)>,
+    /// The parser's, then ours.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+impl<'a> Draft<'a> {
+    /// Drafts all units of a definition.
+    #[must_use]
+    pub fn new(loaded: &'a Loaded, context: &Context) -> Self {
+        let definition = &loaded.definition;
+        let wanted = definition
+            .passthrough
+            .service_name
+            .as_deref()
+            .unwrap_or(&definition.name);
+        let mut draft = Self {
+            loaded,
+            stem: wanted.to_owned(),
+            files: Vec::new(),
+            links: Vec::new(),
+            diagnostics: loaded.diagnostics.clone(),
+        };
+        if wanted.is_empty() {
+            return draft;
+        }
+        if !name::is_valid(&draft.unit()) {
+            draft.stem = name::mangle(wanted);
+            draft.refuse_name(wanted);
+            if !name::is_valid(&draft.unit()) {
+                draft.stem.clear();
+                return draft;
+            }
+        }
+        if !draft.is_broken() {
+            draft.write(context);
+        }
+        draft
+    }
+
+    /// The definition.
+    #[must_use]
+    pub fn definition(&self) -> &'a Definition {
+        &self.loaded.definition
+    }
+
+    /// The service's full name; empty where there is none.
+    #[must_use]
+    pub fn unit(&self) -> String {
+        if self.stem.is_empty() {
+            String::new()
+        } else {
+            format!("{}.service", self.stem)
+        }
+    }
+
+    /// Whether any diagnostic is an error.
+    #[must_use]
+    pub fn is_broken(&self) -> bool {
+        self.diagnostics.iter().any(|d| d.severity == Severity::Error)
+    }
+
+    /// The file names that it claims: of a broken one, its service's.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        if self.stem.is_empty() {
+            Vec::new()
+        } else if self.is_broken() {
+            vec![self.unit()]
+        } else {
+            self.files
+                .iter()
+                .map(|(path, _)| path.to_string_lossy().into_owned())
+                .collect()
+        }
+    }
+
+    /// Adds a diagnostic about the file as a whole.
+    pub fn say(&mut self, severity: Severity, message: String, suggestion: Option<String>) {
+        let diagnostic = Diagnostic::whole_file(severity, &self.definition().source, message);
+        self.diagnostics.push(Diagnostic {
+            suggestion,
+            ..diagnostic
+        });
+    }
+
+    /// Says that something is wrong and what becomes of it.
+    pub fn warn(&mut self, message: String) {
+        self.say(Severity::Warning, message, None);
+    }
+
+    /// Adds a file of that name.
+    pub fn add(&mut self, name: String, text: String) {
+        self.files.push((PathBuf::from(name), text));
+    }
+
+    fn write(&mut self, context: &Context) {
+        service::draft(self, context);
+        for one in &self.definition().sockets {
+            socket::draft(self, one);
+        }
+        timer::draft(self);
+        let resolved = Resolved::Container(Box::new(self.definition().clone()));
+        match json(&resolved) {
+            Ok(text) => self.add(format!("{}.json", self.stem), text),
+            // Strings, numbers and lists only: nothing that JSON cannot hold, except a path that is not UTF-8.
+            Err(error) => self.say(Severity::Error, format!("it cannot be written as JSON: {error}"), None),
+        }
+    }
+
+    fn refuse_name(&mut self, wanted: &str) {
+        let message = if wanted.len() + ".service".len() > name::NAME_MAX {
+            format!("the name '{wanted}' is too long for a unit")
+        } else {
+            format!("'{wanted}' cannot be a unit's name")
+        };
+        let suggestion =
+            "rename the file: letters, digits and ':', '-', '_', '.' may be in it, and '@' before an instance";
+        self.say(Severity::Error, message, Some(suggestion.to_owned()));
+    }
+}
+
+/// The resolved definition as one line, which is what the shim reads fastest.
+///
+/// # Errors
+/// A path that is not UTF-8.
+pub fn json(resolved: &Resolved) -> serde_json::Result<String> {
+    serde_json::to_string(resolved).map(|text| text + "\n")
+}

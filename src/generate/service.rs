@@ -1,0 +1,147 @@
+//! `NAME.service`.
+//!
+//! The defaults close the traps that kill a socket unit: a payload that cannot start leaves its clients waiting in the queue, and the
+//! next try serves them. So there is no start limit, a pause between tries, no dependency that can fail but the own sockets, and
+//! whatever a user writes against that is refused with the reason ([`crate::generate::keys`], [`crate::generate::unit_section`]).
+//! `[Service]` goes through to systemd otherwise, and its keys replace ours.
+
+use crate::definition::{Definition, Root};
+use crate::generate::draft::Draft;
+use crate::generate::{Context, keys, unit_section};
+use crate::unitfile::{UnitFile, name, quote, reject_raw};
+
+/// The first line of every unit.
+pub const COMMENT: &str =
+    "Made by coracle-generator at each daemon-reload; change the file named in SourcePath= instead.";
+
+/// A section as it grows.
+pub type Lines = Vec<(String, String)>;
+
+/// Adds `NAME.service` to the draft.
+pub fn draft(draft: &mut Draft<'_>, context: &Context) {
+    let unit = unit_section::service(draft, context);
+    let service = service_section(draft, context);
+    let mut file = UnitFile::new(COMMENT);
+    file.section("Unit", pairs(&unit));
+    file.section("Service", pairs(&service));
+    draft.add(draft.unit(), file.into_text());
+}
+
+/// `ExecStart=` of every service, broken ones too: the resolved definition, and `%n` because only systemd knows the instance.
+#[must_use]
+pub fn exec_start(stem: &str, context: &Context) -> String {
+    let json = context.output_directory.join(format!("{stem}.json"));
+    format!("{} {} %n", path_word(&context.shim), path_word(&json))
+}
+
+/// `SyslogIdentifier=`: without it the journal would name every container's lines after the shim.
+#[must_use]
+pub fn syslog_identifier(stem: &str) -> String {
+    instance_of(&quote::text(stem))
+}
+
+/// `Description=` where the user gives none.
+#[must_use]
+pub fn description(definition: &Definition) -> String {
+    let root = match &definition.container.root {
+        Root::Image(image) => quote::specifiers(image),
+        Root::Rootfs(path) => quote::specifiers(&path.to_string_lossy()),
+    };
+    format!("Container {} ({root})", instance_of(&quote::text(&definition.name)))
+}
+
+/// The name of a template's unit as its instances see it: `web@` becomes `web@%i`.
+#[must_use]
+pub fn instance_of(stem: &str) -> String {
+    name::instantiate(stem, "%i")
+}
+
+/// What the user gave, over the defaults: a key stands once, in the place of the default and with the user's last value.
+#[must_use]
+pub fn over_defaults(defaults: Vec<(&str, String)>, given: Lines) -> Lines {
+    let is_default = |key: &str| defaults.iter().any(|(default, _)| *default == key);
+    let mut lines: Lines = Vec::with_capacity(defaults.len() + given.len());
+    for (key, value) in &defaults {
+        let last = given.iter().rev().find(|(other, _)| other == key);
+        lines.push((String::from(*key), last.map_or(value, |(_, value)| value).clone()));
+    }
+    lines.extend(given.into_iter().filter(|(key, _)| !is_default(key)));
+    lines
+}
+
+/// The lines as [`UnitFile::section`] takes them.
+pub fn pairs(lines: &Lines) -> impl Iterator<Item = (&str, &str)> {
+    lines.iter().map(|(key, value)| (key.as_str(), value.as_str()))
+}
+
+/// The user's lines of a section that systemd can read; the others are diagnosed.
+pub fn readable<'l>(draft: &mut Draft<'_>, section: &str, lines: &'l [(String, String)]) -> Vec<(&'l str, &'l str)> {
+    let mut kept = Vec::with_capacity(lines.len());
+    for (key, value) in lines {
+        match reject_raw(key, value) {
+            None => kept.push((key.as_str(), value.as_str())),
+            Some(why) => draft.warn(format!("'{}=' in [{section}]: {why}, ignoring", key.escape_debug())),
+        }
+    }
+    kept
+}
+
+fn path_word(path: &std::path::Path) -> String {
+    quote::command_word(&path.to_string_lossy())
+}
+
+fn service_section(draft: &mut Draft<'_>, context: &Context) -> Lines {
+    let definition = draft.definition();
+    let given = given(draft);
+    let mut defaults = vec![
+        ("Type", "notify".to_owned()),
+        ("NotifyAccess", "main".to_owned()),
+        ("ExecStart", exec_start(&draft.stem, context)),
+        // SIGTERM to init alone, which forwards the image's own stop signal; SIGKILL to all that is left.
+        ("KillMode", "mixed".to_owned()),
+        ("Slice", "coracle.slice".to_owned()),
+        ("SyslogIdentifier", syslog_identifier(&draft.stem)),
+        ("Restart", "on-failure".to_owned()),
+    ];
+    defaults.extend(restart_pause(&given, context));
+    let mut lines = over_defaults(defaults, given);
+    if !definition.container.read_only {
+        // After the user's own, so that an empty `ExecStopPost=` resets those and not ours. It runs after every stop, `kill -9` too.
+        let command = format!("-{} --cleanup %n", path_word(&context.shim));
+        lines.push(("ExecStopPost".to_owned(), command));
+    }
+    lines
+}
+
+/// The pause between two tries, growing where systemd can do that. The counter is only reset by a stop, so the longest pause is also
+/// what a container that crashes once a week would come to: it is kept short.
+fn restart_pause(given: &Lines, context: &Context) -> Vec<(&'static str, String)> {
+    let own = given.iter().any(|(key, _)| key == "RestartSec");
+    match (own, context.systemd_version) {
+        (true, _) => Vec::new(),
+        (false, 254..) => vec![
+            ("RestartSec", "100ms".to_owned()),
+            ("RestartSteps", "7".to_owned()),
+            ("RestartMaxDelaySec", "10s".to_owned()),
+        ],
+        (false, _) => vec![("RestartSec", "2s".to_owned())],
+    }
+}
+
+/// What of the user's `[Service]` reaches systemd.
+fn given(draft: &mut Draft<'_>) -> Lines {
+    let definition = draft.definition();
+    let activated = !definition.sockets.is_empty();
+    let mut kept = Lines::new();
+    for (key, value) in readable(draft, "Service", &definition.passthrough.service) {
+        match keys::refuse_in_service(key).or_else(|| activated.then(|| keys::refuse_with_sockets(key, value))?) {
+            Some(refusal) => {
+                let what_next = refusal.what_next();
+                let message = format!("'{key}=' in [Service] {}{what_next}", refusal.why);
+                draft.say(refusal.severity, message, refusal.instead.map(str::to_owned));
+            }
+            None => kept.push((key.to_owned(), value.to_owned())),
+        }
+    }
+    kept
+}

@@ -1,0 +1,141 @@
+//! `NAME.socket`: one unit a named socket, because the order of descriptors from several units is undefined and the name tells them
+//! apart.
+//!
+//! systemd.socket(5). An address without a host is one dual-stack socket; `FreeBind=` lets a specific address be bound before it is
+//! there; Unix sockets are for their owner and group (systemd's default is everybody) and go with their unit.
+
+use std::net::IpAddr;
+
+use crate::definition::diagnostic::Severity;
+use crate::definition::{Socket, SocketKind};
+use crate::generate::draft::Draft;
+use crate::generate::service::{self, Lines};
+use crate::generate::{keys, unit_section};
+use crate::unitfile::{UnitFile, name, quote};
+
+/// Adds a socket's unit to the draft.
+pub fn draft(draft: &mut Draft<'_>, socket: &Socket) {
+    let unit = format!("{}.socket", socket.unit);
+    if !name::is_valid(&unit) {
+        draft.say(
+            Severity::Error,
+            format!("'{}' cannot be a unit's name", unit.escape_debug()),
+            None,
+        );
+        return;
+    }
+    if !is_descriptor_name(&socket.name) {
+        draft.say(
+            Severity::Error,
+            format!("'{}' cannot be a socket's name", socket.name.escape_debug()),
+            None,
+        );
+        return;
+    }
+    if name::is_template(&socket.unit) != name::is_template(&draft.stem) {
+        let message = format!("'{unit}' and '{}' must both be templates or neither", draft.unit());
+        draft.say(Severity::Error, message, None);
+        return;
+    }
+    let unit_lines = unit_lines(draft, socket);
+    let socket_lines = socket_lines(draft, socket);
+    let mut file = UnitFile::new(service::COMMENT);
+    file.section("Unit", service::pairs(&unit_lines));
+    file.section("Socket", service::pairs(&socket_lines));
+    draft.add(unit, file.into_text());
+}
+
+fn unit_lines(draft: &Draft<'_>, socket: &Socket) -> Lines {
+    let definition = draft.definition();
+    let which = if socket.unit == definition.name {
+        String::new()
+    } else {
+        format!(" {}", quote::text(&socket.name))
+    };
+    let mut lines = vec![
+        (
+            "Description".to_owned(),
+            format!("{}, socket{which}", unit_section::description(definition)),
+        ),
+        ("SourcePath".to_owned(), unit_section::source_path(definition)),
+    ];
+    lines.extend(unit_section::moved_to_socket(definition));
+    lines
+}
+
+fn socket_lines(draft: &mut Draft<'_>, socket: &Socket) -> Lines {
+    let mut lines = Lines::new();
+    for listen in &socket.listen {
+        let key = match listen.kind {
+            SocketKind::Stream => "ListenStream",
+            SocketKind::Datagram => "ListenDatagram",
+        };
+        lines.push((key.to_owned(), quote::specifiers(&listen.address)));
+    }
+    let mut defaults = vec![("FileDescriptorName", quote::text(&socket.name))];
+    if socket.unit != draft.stem {
+        // By default systemd takes the service of the same name.
+        defaults.push(("Service", format!("{}.service", service::instance_of(&draft.stem))));
+    }
+    if socket.listen.iter().any(|listen| is_specific(&listen.address)) {
+        defaults.push(("FreeBind", "yes".to_owned()));
+    }
+    if socket
+        .listen
+        .iter()
+        .any(|listen| listen.address.starts_with(['/', '@', '%']))
+    {
+        defaults.push(("SocketMode", "0660".to_owned()));
+        defaults.push(("RemoveOnStop", "yes".to_owned()));
+    }
+    lines.extend(service::over_defaults(defaults, given(draft, socket)));
+    lines
+}
+
+/// What of the user's `[Socket]` reaches systemd.
+fn given(draft: &mut Draft<'_>, socket: &Socket) -> Lines {
+    let mut kept = Lines::new();
+    for (key, value) in service::readable(draft, "Socket", &socket.options) {
+        match keys::refuse_in_socket(key, value) {
+            Some(refusal) => {
+                let message = format!("'{key}=' in [Socket] {}{}", refusal.why, refusal.what_next());
+                draft.say(refusal.severity, message, refusal.instead.map(str::to_owned));
+            }
+            None => kept.push((key.to_owned(), value.to_owned())),
+        }
+    }
+    kept
+}
+
+/// Whether an address names a host, which may not be configured yet at boot.
+fn is_specific(address: &str) -> bool {
+    let Some((host, _port)) = address.rsplit_once(':') else {
+        return false;
+    };
+    if host.starts_with(['/', '@']) || host.starts_with("vsock") {
+        return false;
+    }
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let host = host.split('%').next().unwrap_or_default();
+    !host.parse::<IpAddr>().is_ok_and(|address| address.is_unspecified())
+}
+
+/// What systemd takes for `FileDescriptorName=`.
+fn is_descriptor_name(name: &str) -> bool {
+    !name.is_empty() && name.len() <= 255 && name.chars().all(|c| c.is_ascii() && !c.is_ascii_control() && c != ':')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_specific;
+
+    #[test]
+    fn free_bind_is_for_addresses_that_may_come_later() {
+        for address in ["127.0.0.1:80", "[::1]:80", "[fe80::1%eth0]:80", "192.0.2.1:53"] {
+            assert!(is_specific(address), "{address}");
+        }
+        for address in ["80", "0.0.0.0:80", "[::]:80", "/run/a:b.sock", "@a:b", "vsock:2:80"] {
+            assert!(!is_specific(address), "{address}");
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! `NAME.timer`, where the definition has a `[Timer]`: it starts the container at its times. systemd.timer(5).
+
+use crate::generate::draft::Draft;
+use crate::generate::service::{self, Lines};
+use crate::generate::unit_section;
+use crate::unitfile::UnitFile;
+
+/// Adds the timer's unit to the draft, if there is a `[Timer]`.
+pub fn draft(draft: &mut Draft<'_>) {
+    let definition = draft.definition();
+    if definition.passthrough.timer.is_empty() {
+        return;
+    }
+    let unit = [
+        (
+            "Description".to_owned(),
+            format!("{}, timer", unit_section::description(definition)),
+        ),
+        ("SourcePath".to_owned(), unit_section::source_path(definition)),
+    ];
+    let mut lines = Lines::new();
+    for (key, value) in service::readable(draft, "Timer", &definition.passthrough.timer) {
+        if key == "Unit" {
+            draft.warn("'Unit=' in [Timer] is always the container's service, ignoring".to_owned());
+        } else {
+            lines.push((key.to_owned(), value.to_owned()));
+        }
+    }
+    let mut file = UnitFile::new(service::COMMENT);
+    file.section("Unit", service::pairs(&unit.into()));
+    file.section("Timer", service::pairs(&lines));
+    draft.add(format!("{}.timer", draft.stem), file.into_text());
+}

@@ -1,0 +1,168 @@
+//! `[Unit]` of the service, and what of it goes to the sockets instead.
+//!
+//! systemd closes a socket for good when a connection starts a service whose `Requires=` fails or whose `Condition…=` is false. So a
+//! socket-activated service has neither: conditions and assertions are moved to the socket, which then does not listen in the first
+//! place; hard dependencies become `Wants=`, and mount points are wanted, not required.
+
+use std::path::Path;
+
+use crate::definition::{Definition, Root};
+use crate::generate::draft::Draft;
+use crate::generate::service::{self, Lines};
+use crate::generate::{Context, keys};
+use crate::unitfile::{name, quote, reject_raw, words};
+
+/// The service's `[Unit]`.
+#[must_use]
+pub fn service(draft: &mut Draft<'_>, context: &Context) -> Lines {
+    let definition = draft.definition();
+    let given = given(draft, context);
+    let defaults = vec![
+        ("Description", service::description(definition)),
+        ("SourcePath", source_path(definition)),
+        // Nobody ever needs reset-failed, and no socket dies of its service's failures.
+        ("StartLimitIntervalSec", "0".to_owned()),
+    ];
+    let mut lines = service::over_defaults(defaults, given);
+    lines.extend(own_sockets(definition));
+    lines.extend(mounts(&sources(definition), is_activated(definition), context));
+    lines
+}
+
+/// What the user's `[Unit]` says to a socket: what was moved from the service.
+#[must_use]
+pub fn moved_to_socket(definition: &Definition) -> Lines {
+    let lines = definition.passthrough.unit.iter();
+    let readable = lines.filter(|(key, value)| reject_raw(key, value).is_none());
+    readable
+        .filter(|(key, _)| is_check(key) || key == "DefaultDependencies")
+        .cloned()
+        .collect()
+}
+
+/// `SourcePath=`, by which systemd notices that a reload is due.
+#[must_use]
+pub fn source_path(definition: &Definition) -> String {
+    quote::text(&definition.source.to_string_lossy())
+}
+
+/// The user's last `Description=`.
+#[must_use]
+pub fn description(definition: &Definition) -> String {
+    let given = definition
+        .passthrough
+        .unit
+        .iter()
+        .rev()
+        .find(|(key, value)| key == "Description" && !value.is_empty() && reject_raw(key, value).is_none());
+    given.map_or_else(|| service::description(definition), |(_, value)| value.clone())
+}
+
+fn is_activated(definition: &Definition) -> bool {
+    !definition.sockets.is_empty()
+}
+
+fn is_check(key: &str) -> bool {
+    key.starts_with("Condition") || key.starts_with("Assert")
+}
+
+/// A service that is started by hand gets its sockets too, and one whose socket is restarted is restarted with it.
+fn own_sockets(definition: &Definition) -> Lines {
+    if !is_activated(definition) {
+        return Lines::new();
+    }
+    let units: Vec<String> = definition
+        .sockets
+        .iter()
+        .map(|socket| format!("{}.socket", service::instance_of(&socket.unit)))
+        .collect();
+    ["Requires", "After"]
+        .map(|key| (key.to_owned(), units.join(" ")))
+        .into()
+}
+
+/// Paths on the host that must be mounted.
+fn sources(definition: &Definition) -> Vec<String> {
+    let container = &definition.container;
+    let rootfs = match &container.root {
+        Root::Rootfs(path) => Some(path.as_path()),
+        Root::Image(_) => None,
+    };
+    let volumes = container.volumes.iter().map(|volume| volume.source.as_path());
+    let mut paths: Vec<String> = Vec::new();
+    for path in rootfs.into_iter().chain(volumes).filter(|path| is_mounted(path)) {
+        let path = path.to_string_lossy().into_owned();
+        if !paths.contains(&path) {
+            paths.push(path);
+        }
+    }
+    paths
+}
+
+/// An absolute path, or one that begins with a specifier such as `%h`; the root is always mounted.
+fn is_mounted(path: &Path) -> bool {
+    (path.is_absolute() && path != Path::new("/")) || path.as_os_str().as_encoded_bytes().starts_with(b"%")
+}
+
+/// The dependency on mount points.
+fn mounts(paths: &[String], activated: bool, context: &Context) -> Lines {
+    if paths.is_empty() {
+        return Lines::new();
+    }
+    let quoted: Vec<String> = paths.iter().map(|path| quote::list_word(path)).collect();
+    match (activated, context.systemd_version) {
+        (false, _) => vec![("RequiresMountsFor".to_owned(), quoted.join(" "))],
+        (true, 256..) => vec![("WantsMountsFor".to_owned(), quoted.join(" "))],
+        // What WantsMountsFor= does, by hand: a mount unit of that name may or may not exist. A specifier cannot be escaped here.
+        (true, _) => {
+            let mut units: Vec<String> = Vec::new();
+            for path in paths.iter().filter(|path| !path.contains('%')) {
+                for prefix in Path::new(path).ancestors().filter(|prefix| *prefix != Path::new("/")) {
+                    let unit = format!("{}.mount", name::escape_path(&prefix.to_string_lossy()));
+                    if name::is_valid(&unit) && !units.contains(&unit) {
+                        units.push(unit);
+                    }
+                }
+            }
+            units.sort();
+            if units.is_empty() {
+                return Lines::new();
+            }
+            ["Wants", "After"].map(|key| (key.to_owned(), units.join(" "))).into()
+        }
+    }
+}
+
+/// What of the user's `[Unit]` reaches the service.
+fn given(draft: &mut Draft<'_>, context: &Context) -> Lines {
+    let definition = draft.definition();
+    let activated = is_activated(definition);
+    let mut kept = Lines::new();
+    for (key, value) in service::readable(draft, "Unit", &definition.passthrough.unit) {
+        match key {
+            "SourcePath" => draft.warn("'SourcePath=' in [Unit] is always the definition's file, ignoring".to_owned()),
+            "JoinsNamespaceOf" => draft.warn(format!(
+                "'{key}=' in [Unit] would act on coracle-shim and not on the container, ignoring"
+            )),
+            _ if activated && is_check(key) => {}
+            "Requires" | "BindsTo" if activated => {
+                draft.warn(format!(
+                    "'{key}=' in [Unit] would let systemd close the socket for good when '{value}' fails, taking it as 'Wants='"
+                ));
+                kept.push(("Wants".to_owned(), value.to_owned()));
+            }
+            "Requisite" if activated => draft.warn(format!(
+                "'{key}=' in [Unit] would let systemd close the socket for good when '{value}' is not running, ignoring"
+            )),
+            "RequiresMountsFor" if activated => match words::split(value) {
+                Ok(paths) => kept.extend(mounts(&paths, activated, context)),
+                Err(error) => draft.warn(format!("'{key}=' in [Unit]: {error}, ignoring")),
+            },
+            _ => match activated.then(|| keys::refuse_with_sockets(key, value)).flatten() {
+                Some(refusal) => draft.warn(format!("'{key}=' in [Unit] {}, ignoring", refusal.why)),
+                None => kept.push((key.to_owned(), value.to_owned())),
+            },
+        }
+    }
+    kept
+}

@@ -1,0 +1,190 @@
+//! What a start will do, as data: definition + image config + sockets → [`Plan`].
+//!
+//! A plan is made without privilege and without touching the system, so it can be printed (`coracle show --plan`), compared with a
+//! golden file and reviewed. [`crate::run`] then carries it out in the order in which it stands here, and decides nothing.
+//!
+//! Nothing here opens a file, reads the process environment or asks the kernel. What only the container's own file system can tell
+//! (the numbers of a user's name, where a program lies on `$PATH`) is left as written.
+
+pub mod capability;
+pub mod mount;
+pub mod oci;
+pub mod process;
+pub mod signal;
+pub mod specifier;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, ensure};
+use oci_spec::image::Config;
+
+use crate::definition::{Activation, Definition, Listen, Network, Notify, Root};
+use crate::plan::mount::Mount;
+use crate::plan::process::Process;
+use crate::plan::specifier::Specifiers;
+
+/// Everything that one start does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// The service unit, with its suffix.
+    pub unit: String,
+    /// The layers of the root, lowest first: directories on the host.
+    pub layers: Vec<PathBuf>,
+    /// Where the writable layer lives on disk; `None` for a root that cannot be written.
+    pub writable_layer: Option<PathBuf>,
+    /// A directory of the host that the new root is mounted on, in the container's own mount namespace only.
+    pub mount_point: PathBuf,
+    /// `CLONE_NEWNET` or not.
+    pub network: Network,
+    /// uname(2)'s node name.
+    pub hostname: String,
+    /// In order; each target below the new root.
+    pub mounts: Vec<Mount>,
+    /// Hidden under something empty, where they exist.
+    pub masked_paths: &'static [&'static str],
+    /// Made read-only, where they exist.
+    pub read_only_paths: &'static [&'static str],
+    /// The payload.
+    pub process: Process,
+    /// The sockets, in the order of the definition.
+    pub sockets: Vec<Grant>,
+    /// How the payload gets them.
+    pub activation: Activation,
+    /// When the unit counts as started.
+    pub notify: Notify,
+    /// What the payload is sent when systemd sends SIGTERM.
+    pub stop_signal: i32,
+}
+
+/// A socket that the payload is to get.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grant {
+    /// Its name in `$LISTEN_FDNAMES`.
+    pub name: String,
+    /// Which of the sockets with this name, counted from 0.
+    pub index: usize,
+    /// Its addresses.
+    pub listen: Listen,
+}
+
+/// The image as the store found it, or a `Rootfs=` directory, which has no config.
+#[derive(Debug, Clone, Copy)]
+pub struct Source<'a> {
+    /// The directories of the layers, lowest first.
+    pub layers: &'a [PathBuf],
+    /// The image's config.
+    pub config: Option<&'a Config>,
+}
+
+/// What systemd tells of this start, and where things lie.
+#[derive(Debug, Clone, Copy)]
+pub struct Surroundings<'a> {
+    /// The service unit's full name (`%n`).
+    pub unit: &'a str,
+    /// The directory for this unit's writable layer.
+    pub writable_layer: &'a Path,
+    /// A directory to build the root on.
+    pub mount_point: &'a Path,
+    /// The environment that systemd started the shim with, as `(name, value)`.
+    pub environment: &'a [(String, String)],
+}
+
+/// Decides what the start of `definition` does.
+///
+/// # Errors
+/// What only image and definition together show: no program to run, a specifier that does not exist, a signal that does not exist.
+pub fn plan(definition: &Definition, source: Source<'_>, surroundings: Surroundings<'_>) -> Result<Plan> {
+    let container = &definition.container;
+    let specifiers = Specifiers::of_unit(surroundings.unit);
+    ensure!(
+        !source.layers.is_empty(),
+        "{} has no layers",
+        describe_root(&container.root)
+    );
+    let sockets = grants(definition);
+    let activation = container.activation.unwrap_or(Activation::Intercept);
+    let notify = container.notify.unwrap_or(match (activation, sockets.is_empty()) {
+        (Activation::Intercept, false) => Notify::Listening,
+        _ => Notify::Started,
+    });
+    let hostname = match &container.hostname {
+        Some(hostname) => specifiers.expand(hostname).context("expanding 'HostName'")?,
+        None => default_hostname(surroundings.unit),
+    };
+    let process = process::process(
+        definition,
+        source.config,
+        &specifiers,
+        &surroundings,
+        &sockets,
+        activation,
+        notify,
+    )
+    .with_context(|| format!("deciding what {} runs", describe_root(&container.root)))?;
+    let stop_signal = match (
+        container.stop_signal,
+        source.config.and_then(|c| c.stop_signal().as_deref()),
+    ) {
+        (Some(signal), _) => signal,
+        (None, Some(name)) => signal::parse(name).with_context(|| format!("the image's stop signal is '{name}'"))?,
+        (None, None) => libc::SIGTERM,
+    };
+    Ok(Plan {
+        unit: surroundings.unit.to_owned(),
+        layers: source.layers.to_vec(),
+        writable_layer: (!container.read_only).then(|| surroundings.writable_layer.to_owned()),
+        mount_point: surroundings.mount_point.to_owned(),
+        network: container.network,
+        mounts: mount::mounts(container, &specifiers, &hostname)?,
+        hostname,
+        masked_paths: &mount::MASKED_PATHS,
+        read_only_paths: &mount::READ_ONLY_PATHS,
+        process,
+        sockets,
+        activation,
+        notify,
+        stop_signal,
+    })
+}
+
+/// The sockets of `definition`, one by one.
+fn grants(definition: &Definition) -> Vec<Grant> {
+    let one_by_one = |socket: &crate::definition::Socket| {
+        let name = socket.name.clone();
+        let grant = move |(index, listen): (usize, &Listen)| Grant {
+            name: name.clone(),
+            index,
+            listen: listen.clone(),
+        };
+        socket.listen.iter().enumerate().map(grant).collect::<Vec<_>>()
+    };
+    definition.sockets.iter().flat_map(one_by_one).collect()
+}
+
+/// The unit's name without suffix, as far as a host name may have its characters (hostname(7)).
+fn default_hostname(unit: &str) -> String {
+    let stem = unit.rsplit_once('.').map_or(unit, |(stem, _)| stem);
+    let allowed = |c: char| {
+        if c.is_ascii_alphanumeric() || c == '-' || c == '.' {
+            c
+        } else {
+            '-'
+        }
+    };
+    let name: String = stem.chars().map(allowed).take(63).collect();
+    let name = name.trim_matches(['-', '.']);
+    if name.is_empty() {
+        "container".to_owned()
+    } else {
+        name.to_owned()
+    }
+}
+
+/// The root as errors name it.
+#[must_use]
+pub fn describe_root(root: &Root) -> String {
+    match root {
+        Root::Image(reference) => format!("image '{reference}'"),
+        Root::Rootfs(directory) => format!("root file system '{}'", directory.display()),
+    }
+}

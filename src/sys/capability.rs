@@ -1,0 +1,75 @@
+//! Capability sets: capabilities(7), capset(2), and the bounding set.
+
+use std::io;
+
+use nix::errno::Errno;
+
+/// A set of capabilities, bit N for capability number N.
+pub type Mask = u64;
+
+#[repr(C)]
+struct Header {
+    version: u32,
+    pid: i32,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Data {
+    effective: u32,
+    permitted: u32,
+    inheritable: u32,
+}
+
+/// `_LINUX_CAPABILITY_VERSION_3`: 64 bits in two halves.
+const VERSION: u32 = 0x2008_0522;
+
+/// Sets this thread's effective and permitted sets to `mask` and empties the inheritable one.
+///
+/// # Errors
+/// `EPERM` if `mask` has what the permitted set lacks.
+pub fn set(mask: Mask) -> io::Result<()> {
+    let header = Header {
+        version: VERSION,
+        pid: 0,
+    };
+    let half = |bits: u64| {
+        let bits = u32::try_from(bits & u64::from(u32::MAX)).unwrap_or(0);
+        Data {
+            effective: bits,
+            permitted: bits,
+            inheritable: 0,
+        }
+    };
+    let data = [half(mask), half(mask >> 32)];
+    // SAFETY: both structures have the kernel's layout for version 3, which reads two Data.
+    Errno::result(unsafe { libc::syscall(libc::SYS_capset, &raw const header, data.as_ptr()) })?;
+    Ok(())
+}
+
+/// Takes everything that is not in `mask` out of the bounding set, and empties the ambient set.
+///
+/// # Errors
+/// `EPERM` without `CAP_SETPCAP`.
+pub fn bound(mask: Mask) -> io::Result<()> {
+    // SAFETY: prctl with integer arguments.
+    unsafe {
+        Errno::result(libc::prctl(
+            libc::PR_CAP_AMBIENT,
+            libc::PR_CAP_AMBIENT_CLEAR_ALL,
+            0,
+            0,
+            0,
+        ))?;
+        for capability in 0..64 {
+            // A capability that this kernel does not know cannot be read and need not be dropped.
+            if libc::prctl(libc::PR_CAPBSET_READ, capability, 0, 0, 0) < 0 {
+                break;
+            }
+            if mask & (1 << capability) == 0 {
+                Errno::result(libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0))?;
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,195 @@
+//! The mount API that works on descriptors: fsopen(2), fsmount(2), open_tree(2), move_mount(2), mount_setattr(2).
+//!
+//! A mount is made detached, and attached to an open directory: no path is looked up a second time, so nobody can swap one in between.
+
+use std::ffi::CString;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::path::Path;
+
+use nix::errno::Errno;
+
+use crate::sys::path::c_path;
+
+/// Flags of a mount (`MOUNT_ATTR_…`).
+pub type Attributes = u64;
+
+/// A file system that is being configured.
+#[derive(Debug)]
+pub struct Filesystem(OwnedFd);
+
+impl Filesystem {
+    /// fsopen(2).
+    ///
+    /// # Errors
+    /// `ENODEV` for a type that the kernel does not have.
+    pub fn open(kind: &str) -> io::Result<Self> {
+        let kind = CString::new(kind)?;
+        // SAFETY: a valid C string; a non-negative result is a new descriptor.
+        let fd = Errno::result(unsafe { libc::syscall(libc::SYS_fsopen, kind.as_ptr(), FSOPEN_CLOEXEC) })?;
+        Ok(Self(own(fd)?))
+    }
+
+    /// Sets a parameter that has a value. The kernel takes 255 bytes at most.
+    ///
+    /// # Errors
+    /// `EINVAL` for an unknown parameter or a value that does not fit.
+    pub fn set(&self, key: &str, value: &str) -> io::Result<()> {
+        let value = CString::new(value)?;
+        self.configure(libc::FSCONFIG_SET_STRING, Some(key), value.as_ptr())
+    }
+
+    /// Sets a parameter that is a word by itself.
+    ///
+    /// # Errors
+    /// `EINVAL` for an unknown parameter.
+    pub fn flag(&self, key: &str) -> io::Result<()> {
+        self.configure(libc::FSCONFIG_SET_FLAG, Some(key), std::ptr::null())
+    }
+
+    /// Makes the file system and a detached mount of it.
+    ///
+    /// # Errors
+    /// What the file system says of its parameters.
+    pub fn mount(self, attributes: Attributes) -> io::Result<OwnedFd> {
+        self.configure(libc::FSCONFIG_CMD_CREATE, None, std::ptr::null())?;
+        // SAFETY: plain integers; a non-negative result is a new descriptor.
+        let fd = Errno::result(unsafe {
+            libc::syscall(libc::SYS_fsmount, self.0.as_raw_fd(), libc::FSMOUNT_CLOEXEC, attributes)
+        })?;
+        own(fd)
+    }
+
+    fn configure(&self, command: libc::c_uint, key: Option<&str>, value: *const libc::c_char) -> io::Result<()> {
+        let key = key.map(CString::new).transpose()?;
+        let key = key.as_ref().map_or(std::ptr::null(), |key| key.as_ptr());
+        // SAFETY: key and value are null or C strings that outlive the call.
+        let result = unsafe { libc::syscall(libc::SYS_fsconfig, self.0.as_raw_fd(), command, key, value, 0) };
+        Errno::result(result)?;
+        Ok(())
+    }
+}
+
+/// `FSOPEN_CLOEXEC`.
+const FSOPEN_CLOEXEC: libc::c_uint = 1;
+
+/// A detached copy of the mount at `source`, with what is mounted below it.
+///
+/// # Errors
+/// What open_tree(2) says.
+pub fn clone_tree(source: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    let flags =
+        libc::OPEN_TREE_CLONE | libc::OPEN_TREE_CLOEXEC | (libc::AT_EMPTY_PATH | libc::AT_RECURSIVE).cast_unsigned();
+    // SAFETY: an empty C string and integers; a non-negative result is a new descriptor.
+    let fd = Errno::result(unsafe { libc::syscall(libc::SYS_open_tree, source.as_raw_fd(), c"".as_ptr(), flags) })?;
+    own(fd)
+}
+
+/// Attaches a detached mount on the directory or file `target` is open on.
+///
+/// # Errors
+/// What move_mount(2) says: `ENOTDIR` for a directory on a file or the reverse.
+pub fn attach(mount: BorrowedFd<'_>, target: BorrowedFd<'_>) -> io::Result<()> {
+    let flags = libc::MOVE_MOUNT_F_EMPTY_PATH | libc::MOVE_MOUNT_T_EMPTY_PATH;
+    // SAFETY: empty C strings and integers.
+    let result = unsafe {
+        let (from, to) = (mount.as_raw_fd(), target.as_raw_fd());
+        libc::syscall(libc::SYS_move_mount, from, c"".as_ptr(), to, c"".as_ptr(), flags)
+    };
+    Errno::result(result)?;
+    Ok(())
+}
+
+/// Adds `attributes` to the mount that `mount` is the root of, and with `depth` to all below it.
+///
+/// # Errors
+/// What mount_setattr(2) says.
+pub fn add_attributes(mount: BorrowedFd<'_>, attributes: Attributes, depth: Depth) -> io::Result<()> {
+    // SAFETY: all bytes zero is a valid mount_attr: nothing set, nothing cleared.
+    let mut change: libc::mount_attr = unsafe { std::mem::zeroed() };
+    change.attr_set = attributes;
+    set_attributes(mount, &change, depth)
+}
+
+/// How far [`add_attributes`] reaches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Depth {
+    /// The one mount.
+    Mount,
+    /// The mount and all below it.
+    Tree,
+}
+
+/// Cuts this mount namespace off from the one it was copied from: what is mounted in either is not seen in the other.
+///
+/// # Errors
+/// What mount(2) says.
+pub fn make_all_private() -> io::Result<()> {
+    let flags = nix::mount::MsFlags::MS_REC | nix::mount::MsFlags::MS_PRIVATE;
+    Ok(nix::mount::mount(None::<&str>, "/", None::<&str>, flags, None::<&str>)?)
+}
+
+/// Makes the mount `root` the root of this mount namespace, and lets go of everything that was mounted before.
+///
+/// # Errors
+/// What pivot_root(2) says.
+pub fn pivot(root: BorrowedFd<'_>) -> io::Result<()> {
+    nix::unistd::fchdir(root)?;
+    // The old root ends up mounted on top of the new one (pivot_root(2), "pivot_root(".", ".")"), and is taken off from there.
+    nix::unistd::pivot_root(".", ".")?;
+    nix::mount::umount2(".", nix::mount::MntFlags::MNT_DETACH)?;
+    Ok(nix::unistd::chdir("/")?)
+}
+
+/// The legacy mount(2) of an overlay, for kernels whose new API cannot take layers one by one (before Linux 6.5).
+///
+/// # Errors
+/// What mount(2) says.
+pub fn mount_overlay(target: &Path, options: &str) -> io::Result<()> {
+    let flags = nix::mount::MsFlags::empty();
+    Ok(nix::mount::mount(
+        Some("overlay"),
+        target,
+        Some("overlay"),
+        flags,
+        Some(options),
+    )?)
+}
+
+/// Opens `path` as a place to mount from or on, following links: for paths that the administrator wrote.
+///
+/// # Errors
+/// What open(2) says.
+pub fn open_place(path: &Path) -> io::Result<OwnedFd> {
+    let path = c_path(path)?;
+    // SAFETY: a valid C string; a non-negative result is a new descriptor.
+    let fd = Errno::result(unsafe { libc::open(path.as_ptr(), libc::O_PATH | libc::O_CLOEXEC) })?;
+    own(fd.into())
+}
+
+fn set_attributes(mount: BorrowedFd<'_>, change: &libc::mount_attr, depth: Depth) -> io::Result<()> {
+    let flags = match depth {
+        Depth::Mount => libc::AT_EMPTY_PATH,
+        Depth::Tree => libc::AT_EMPTY_PATH | libc::AT_RECURSIVE,
+    };
+    // SAFETY: an empty C string and a mount_attr of the size named.
+    let result = unsafe {
+        let (fd, size) = (mount.as_fd().as_raw_fd(), size_of::<libc::mount_attr>());
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            fd,
+            c"".as_ptr(),
+            flags,
+            &raw const *change,
+            size,
+        )
+    };
+    Errno::result(result)?;
+    Ok(())
+}
+
+fn own(fd: libc::c_long) -> io::Result<OwnedFd> {
+    let fd = i32::try_from(fd).map_err(io::Error::other)?;
+    // SAFETY: every caller passes a descriptor that the kernel has just made for it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}

@@ -1,0 +1,184 @@
+//! Processes: clone3(2), fork(2), pidfds, exec, and what a process may still see of another one.
+//!
+//! All of it assumes a process with one thread, which every caller here is: the child of a clone may allocate and run any code only
+//! because no other thread can hold a lock at that moment.
+
+use std::ffi::{CStr, CString};
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+use nix::errno::Errno;
+use nix::unistd::Pid;
+
+/// Creates the container's first process in new `namespaces` (`CLONE_NEW…` flags), as a child of this process's own parent.
+///
+/// Returns `None` in the new process and its id in the old one. `CLONE_PARENT` makes the new process systemd's child, so that systemd
+/// sees its exit status without anyone in between; it wants an exit signal of 0 in the arguments (clone(2)).
+///
+/// # Errors
+/// What clone3(2) says, `EPERM` without `CAP_SYS_ADMIN` among them.
+pub fn clone_sibling(namespaces: libc::c_int) -> io::Result<Option<Pid>> {
+    clone_with(namespaces | libc::CLONE_PARENT, 0)
+}
+
+/// clone3(2) as fork(2) with other flags: the child goes on where the parent is, on its own copy of the memory.
+fn clone_with(flags: libc::c_int, exit_signal: libc::c_int) -> io::Result<Option<Pid>> {
+    // SAFETY: all bytes zero is a valid clone_args: no flags, no pointers.
+    let mut arguments: libc::clone_args = unsafe { std::mem::zeroed() };
+    arguments.flags = flags.cast_unsigned().into();
+    arguments.exit_signal = exit_signal.cast_unsigned().into();
+    // SAFETY: the structure is valid and of the size named. No caller passes CLONE_VM or a stack, so the child has a copy of this one's;
+    // the one-thread rule of this module holds.
+    let result = unsafe { libc::syscall(libc::SYS_clone3, &raw const arguments, size_of::<libc::clone_args>()) };
+    match Errno::result(result)? {
+        0 => Ok(None),
+        pid => Ok(Some(Pid::from_raw(i32::try_from(pid).map_err(io::Error::other)?))),
+    }
+}
+
+/// Starts a child that shares this process's descriptor table until it calls [`unshare_descriptors`], and exits with what `child`
+/// returns. What the child opens before that is open here too.
+///
+/// # Errors
+/// What clone3(2) says.
+pub fn fork_sharing_descriptors(child: impl FnOnce() -> i32) -> io::Result<Pid> {
+    match clone_with(libc::CLONE_FILES, libc::SIGCHLD)? {
+        Some(pid) => Ok(pid),
+        None => exit(child()),
+    }
+}
+
+/// Gives this process a descriptor table of its own, a copy of the one it shared.
+///
+/// # Errors
+/// What unshare(2) says.
+pub fn unshare_descriptors() -> io::Result<()> {
+    Ok(nix::sched::unshare(nix::sched::CloneFlags::CLONE_FILES)?)
+}
+
+/// Takes a descriptor that came by number as this process's own, close-on-exec.
+///
+/// # Errors
+/// `EBADF` if it is not open.
+pub fn adopt(number: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: F_SETFD changes one flag of an open descriptor, and fails on any other.
+    Errno::result(unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) })?;
+    // SAFETY: it is open, and the caller was told that it is ours (sd_listen_fds(3), or a child that shared our table).
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+/// Ends the process at once, without destructors or exit handlers: they belong to the process this one was forked from.
+pub fn exit(status: i32) -> ! {
+    // SAFETY: _exit has no preconditions.
+    unsafe { libc::_exit(status) }
+}
+
+/// Marks every descriptor from `first` on close-on-exec.
+///
+/// # Errors
+/// What close_range(2) says.
+pub fn close_on_exec_from(first: RawFd) -> io::Result<()> {
+    // SAFETY: the call changes flags of descriptors, no memory; owned descriptors stay open and owned.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_close_range,
+            first,
+            libc::c_uint::MAX,
+            libc::CLOSE_RANGE_CLOEXEC as libc::c_int,
+        )
+    };
+    Errno::result(result)?;
+    Ok(())
+}
+
+/// Puts a copy of `source` at the descriptor number `target`, open across exec, for a payload that is told the number.
+///
+/// # Errors
+/// What dup2(2) or fcntl(2) says.
+pub fn grant(source: BorrowedFd<'_>, target: RawFd) -> io::Result<()> {
+    if source.as_raw_fd() == target {
+        // SAFETY: F_SETFD changes one flag of an open descriptor.
+        Errno::result(unsafe { libc::fcntl(target, libc::F_SETFD, 0) })?;
+    } else {
+        // SAFETY: this runs in a process about to exec, whose own descriptors at granted numbers were moved away by the caller.
+        Errno::result(unsafe { libc::dup2(source.as_raw_fd(), target) })?;
+    }
+    Ok(())
+}
+
+/// execve(2), with the environment as a value.
+pub fn execve(program: &CStr, arguments: &[CString], environment: &[CString]) -> Errno {
+    match nix::unistd::execve(program, arguments, environment) {
+        Err(errno) => errno,
+    }
+}
+
+/// Forbids other processes of the same user to look into this one, and core dumps (`PR_SET_DUMPABLE`).
+///
+/// # Errors
+/// What prctl(2) says.
+pub fn forbid_inspection() -> io::Result<()> {
+    // SAFETY: prctl with integer arguments.
+    Errno::result(unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0) })?;
+    Ok(())
+}
+
+/// `PR_SET_NO_NEW_PRIVS`: no later exec gains rights.
+///
+/// # Errors
+/// What prctl(2) says.
+pub fn set_no_new_privs() -> io::Result<()> {
+    // SAFETY: prctl with integer arguments.
+    Errno::result(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) })?;
+    Ok(())
+}
+
+/// kill(2), for signals of any number. A process that is gone is no error.
+pub fn send_signal(pid: Pid, number: i32) {
+    // SAFETY: plain integers.
+    unsafe { libc::kill(pid.as_raw(), number) };
+}
+
+/// Gives `signal` its default action.
+///
+/// # Errors
+/// `EINVAL` for SIGKILL and SIGSTOP.
+pub fn default_signal(signal: nix::sys::signal::Signal) -> io::Result<()> {
+    // SAFETY: no handler is installed.
+    unsafe { nix::sys::signal::signal(signal, nix::sys::signal::SigHandler::SigDfl) }?;
+    Ok(())
+}
+
+/// A pidfd of the process that thread `tid` belongs to, if `tid` is the leader, else of the thread itself (Linux 6.9).
+///
+/// # Errors
+/// What pidfd_open(2) says; `EINVAL` for a thread on older kernels.
+pub fn pidfd_open(tid: Pid) -> io::Result<OwnedFd> {
+    let open = |flags: libc::c_uint| {
+        // SAFETY: plain integers; a non-negative result is a new descriptor that nobody else owns.
+        Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_open, tid.as_raw(), flags) })
+    };
+    let fd = open(0).or_else(|_| open(libc::PIDFD_THREAD))?;
+    // SAFETY: see above.
+    Ok(unsafe { OwnedFd::from_raw_fd(i32::try_from(fd).map_err(io::Error::other)?) })
+}
+
+/// A copy of descriptor `number` of the process behind `pidfd`, close-on-exec.
+///
+/// # Errors
+/// What pidfd_getfd(2) says: `EBADF` if it has no such descriptor, `EPERM` if we may not look.
+pub fn descriptor_of(pidfd: BorrowedFd<'_>, number: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: plain integers; a non-negative result is a new descriptor that nobody else owns.
+    let fd = Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_getfd, pidfd.as_raw_fd(), number, 0) })?;
+    // SAFETY: see above.
+    Ok(unsafe { OwnedFd::from_raw_fd(i32::try_from(fd).map_err(io::Error::other)?) })
+}
+
+/// Gives the memory of freed values back to the kernel, so that a process that stays keeps little.
+pub fn trim_memory() {
+    // SAFETY: malloc_trim only touches the allocator's own free memory.
+    #[cfg(target_env = "gnu")]
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}

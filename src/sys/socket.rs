@@ -1,0 +1,156 @@
+//! What init must know of a socket that it did not make, and two calls on one.
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use nix::errno::Errno;
+
+/// `SO_DOMAIN`: the address family (`AF_…`).
+///
+/// # Errors
+/// `ENOTSOCK`.
+pub fn domain(socket: BorrowedFd<'_>) -> io::Result<i32> {
+    option(socket, libc::SOL_SOCKET, libc::SO_DOMAIN)
+}
+
+/// `SO_TYPE` (`SOCK_…`).
+///
+/// # Errors
+/// `ENOTSOCK`.
+pub fn kind(socket: BorrowedFd<'_>) -> io::Result<i32> {
+    option(socket, libc::SOL_SOCKET, libc::SO_TYPE)
+}
+
+/// `IPV6_V6ONLY`.
+///
+/// # Errors
+/// `ENOPROTOOPT` for a socket of another family.
+pub fn is_ipv6_only(socket: BorrowedFd<'_>) -> io::Result<bool> {
+    Ok(option(socket, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY)? != 0)
+}
+
+/// `SO_NETNS_COOKIE`: which network namespace the socket belongs to.
+///
+/// # Errors
+/// `ENOPROTOOPT` before Linux 5.14.
+pub fn namespace_cookie(socket: BorrowedFd<'_>) -> io::Result<u64> {
+    let mut value = 0_u64;
+    get(socket, libc::SOL_SOCKET, libc::SO_NETNS_COOKIE, &mut value)?;
+    Ok(value)
+}
+
+/// Copies the options that a program sets before bind(2), and that its data connections would have inherited.
+pub fn copy_options(from: BorrowedFd<'_>, to: BorrowedFd<'_>) {
+    for (level, name) in INHERITED {
+        if let Ok(value) = option(from, level, name)
+            && option(to, level, name).is_ok_and(|old| old != value)
+        {
+            // SAFETY: the option is an int, as `option` has just found.
+            unsafe {
+                let size = size_of::<libc::c_int>() as libc::socklen_t;
+                libc::setsockopt(to.as_raw_fd(), level, name, (&raw const value).cast(), size);
+            }
+        }
+    }
+}
+
+/// Integer options that an accepted connection takes from its listener.
+const INHERITED: [(i32, i32); 5] = [
+    (libc::SOL_SOCKET, libc::SO_KEEPALIVE),
+    (libc::IPPROTO_TCP, libc::TCP_NODELAY),
+    (libc::IPPROTO_TCP, libc::TCP_KEEPIDLE),
+    (libc::IPPROTO_TCP, libc::TCP_KEEPINTVL),
+    (libc::IPPROTO_TCP, libc::TCP_KEEPCNT),
+];
+
+/// Copies `O_NONBLOCK`, which belongs to the open socket and not to the descriptor.
+///
+/// # Errors
+/// What fcntl(2) says.
+pub fn copy_blocking(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> io::Result<()> {
+    use nix::fcntl::{FcntlArg, OFlag, fcntl};
+    let wanted = OFlag::from_bits_retain(fcntl(from, FcntlArg::F_GETFL)?) & OFlag::O_NONBLOCK;
+    let current = OFlag::from_bits_retain(fcntl(to, FcntlArg::F_GETFL)?);
+    if current & OFlag::O_NONBLOCK != wanted {
+        fcntl(to, FcntlArg::F_SETFL((current - OFlag::O_NONBLOCK) | wanted))?;
+    }
+    Ok(())
+}
+
+/// bind(2) with an address as it came from another process.
+///
+/// # Errors
+/// What bind(2) says.
+pub fn bind(socket: BorrowedFd<'_>, address: &[u8]) -> io::Result<()> {
+    // SAFETY: the kernel copies `len` bytes and checks them; sockaddr has no alignment that it asks for.
+    let result = unsafe {
+        libc::bind(
+            socket.as_raw_fd(),
+            address.as_ptr().cast(),
+            address.len() as libc::socklen_t,
+        )
+    };
+    Errno::result(result)?;
+    Ok(())
+}
+
+/// listen(2) with the longest queue that the kernel allows. On a socket that listens it does no more than set the queue's length.
+///
+/// # Errors
+/// What listen(2) says.
+pub fn listen(socket: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: plain integers.
+    Errno::result(unsafe { libc::listen(socket.as_raw_fd(), libc::c_int::MAX) })?;
+    Ok(())
+}
+
+/// send(2) without waiting and without SIGPIPE.
+///
+/// # Errors
+/// `EAGAIN` if the receiver's queue is full.
+pub fn send_now(socket: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
+    let flags = nix::sys::socket::MsgFlags::MSG_DONTWAIT | nix::sys::socket::MsgFlags::MSG_NOSIGNAL;
+    Ok(nix::sys::socket::send(socket.as_raw_fd(), bytes, flags)?)
+}
+
+/// The `length` bytes at `address` of another process, as many as `buffer` holds.
+///
+/// # Errors
+/// `EFAULT` for a wild pointer, `EPERM`, `ESRCH`.
+pub fn read_address(process: nix::unistd::Pid, address: u64, buffer: &mut [u8]) -> io::Result<usize> {
+    use nix::sys::uio::{RemoteIoVec, process_vm_readv};
+    let base = usize::try_from(address).map_err(io::Error::other)?;
+    let remote = [RemoteIoVec {
+        base,
+        len: buffer.len(),
+    }];
+    Ok(process_vm_readv(process, &mut [io::IoSliceMut::new(buffer)], &remote)?)
+}
+
+fn option(socket: BorrowedFd<'_>, level: i32, name: i32) -> io::Result<i32> {
+    let mut value = 0_i32;
+    get(socket, level, name, &mut value)?;
+    Ok(value)
+}
+
+/// getsockopt(2) of a plain number.
+fn get<T: Number>(socket: BorrowedFd<'_>, level: i32, name: i32, value: &mut T) -> io::Result<()> {
+    let mut size = size_of::<T>() as libc::socklen_t;
+    // SAFETY: the kernel writes at most `size` bytes, and any bytes are a valid number.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            level,
+            name,
+            std::ptr::from_mut(value).cast(),
+            &raw mut size,
+        )
+    };
+    Errno::result(result)?;
+    Ok(())
+}
+
+/// Types of which every bit pattern is a value.
+trait Number {}
+impl Number for i32 {}
+impl Number for u64 {}

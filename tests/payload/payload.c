@@ -1,0 +1,178 @@
+/* The program that the tests and the measurements run in containers: a tiny server, or one kind of misbehaviour.
+ *
+ * C, because it must be static, small, and free to do what Rust forbids. It binds its port itself, or takes the sockets that
+ * sd_listen_fds(3) describes: the same program is measured as a bare unit and in every container.
+ *
+ *   payload serve [PORT | /PATH]     answers each HTTP request; SIGTERM: finishes what it has accepted, then exits 0
+ *   payload serve-fd NUMBER          the same on an inherited descriptor
+ *   payload exit STATUS | signal N   ends at once, so
+ *   payload stubborn [PORT]          ignores SIGTERM
+ *   payload orphans COUNT [PORT]     leaves COUNT orphans behind that sleep for ever, then serves
+ *   payload notify MESSAGE...        sends each message to $NOTIFY_SOCKET, prints what came of it, then sleeps
+ *   payload unless FILE [PORT]       exits 1 at once unless FILE exists, then serves
+ *   payload show                     prints who and where it is
+ */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+static volatile sig_atomic_t ending;
+
+static void end(int signal) { (void)signal; ending = 1; }
+
+static void die(const char *what) { perror(what); exit(70); }
+
+static int listen_on(const char *where) {
+    int fd;
+    if (where[0] == '/') {
+        struct sockaddr_un un = {.sun_family = AF_UNIX};
+        strncpy(un.sun_path, where, sizeof un.sun_path - 1);
+        fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        if (bind(fd, (void *)&un, sizeof un)) die("bind");
+    } else {
+        struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_port = htons(atoi(where))};
+        int on = 1, off = 0;
+        fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
+        if (bind(fd, (void *)&in6, sizeof in6)) die("bind");
+    }
+    if (listen(fd, 4096)) die("listen");
+    return fd;
+}
+
+/* Appends the listening sockets: those passed by systemd, or one of our own. */
+static int listeners(int *fds, const char *where) {
+    const char *count = getenv("LISTEN_FDS"), *pid = getenv("LISTEN_PID");
+    if (count && pid && atoi(pid) == getpid()) {
+        int n = atoi(count);
+        for (int i = 0; i < n; i++) fds[i] = 3 + i;
+        return n;
+    }
+    fds[0] = listen_on(where);
+    return 1;
+}
+
+static void answer(int fd) {
+    static const char text[] = "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nhello\n";
+    if (write(fd, text, sizeof text - 1) < 0) {}
+}
+
+static void serve(const int *fds, int count) {
+    int epoll = epoll_create1(EPOLL_CLOEXEC), open_connections = 0, closing = 0, waited = 0;
+    for (int i = 0; i < count; i++) {
+        struct epoll_event event = {.events = EPOLLIN, .data.u32 = (unsigned)i};
+        fcntl(fds[i], F_SETFL, O_NONBLOCK);
+        if (epoll_ctl(epoll, EPOLL_CTL_ADD, fds[i], &event)) die("epoll_ctl");
+    }
+    for (;;) {
+        struct epoll_event events[64];
+        if (ending && !closing) {
+            closing = 1;
+            for (int i = 0; i < count; i++) epoll_ctl(epoll, EPOLL_CTL_DEL, fds[i], NULL);
+        }
+        if (closing && (open_connections == 0 || waited++ > 20)) exit(0);
+        int n = epoll_wait(epoll, events, 64, closing ? 50 : -1);
+        for (int i = 0; i < n; i++) {
+            if (events[i].data.u32 < (unsigned)count) {
+                int fd = accept4(fds[events[i].data.u32], NULL, NULL, SOCK_CLOEXEC);
+                if (fd < 0) continue;
+                struct epoll_event event = {.events = EPOLLIN, .data.u32 = 1000u + (unsigned)fd};
+                epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
+                open_connections++;
+                continue;
+            }
+            char buffer[4096];
+            int fd = (int)(events[i].data.u32 - 1000);
+            ssize_t got = read(fd, buffer, sizeof buffer);
+            if (got > 0) answer(fd);
+            int last = got <= 0 || closing || memmem(buffer, (size_t)got, "Connection: close", 17);
+            if (last) { close(fd); open_connections--; }
+        }
+    }
+}
+
+static void notify(const char *message) {
+    struct sockaddr_un un = {.sun_family = AF_UNIX};
+    const char *path = getenv("NOTIFY_SOCKET");
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (!path) { printf("notify: no NOTIFY_SOCKET\n"); return; }
+    strncpy(un.sun_path, path, sizeof un.sun_path - 1);
+    socklen_t length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path));
+    if (un.sun_path[0] == '@') un.sun_path[0] = 0;
+    ssize_t sent = sendto(fd, message, strlen(message), 0, (void *)&un, length);
+    printf("notify: %s: %s\n", message, sent < 0 ? strerror(errno) : "sent");
+    close(fd);
+}
+
+static void show(void) {
+    char host[256] = "", cwd[4096] = "";
+    gethostname(host, sizeof host - 1);
+    if (!getcwd(cwd, sizeof cwd)) cwd[0] = 0;
+    printf("pid=%d uid=%d gid=%d host=%s cwd=%s\n", getpid(), getuid(), getgid(), host, cwd);
+    for (char **each = environ; *each; each++) printf("env %s\n", *each);
+    for (int fd = 0; fd < 64; fd++) {
+        struct stat at;
+        if (!fstat(fd, &at)) printf("fd %d type %o\n", fd, at.st_mode & S_IFMT);
+    }
+}
+
+int main(int argc, char **argv) {
+    const char *mode = argc > 1 ? argv[1] : "serve", *first = argc > 2 ? argv[2] : NULL, *second = argc > 3 ? argv[3] : NULL;
+    const char *where = "8080";
+    int fds[16], count;
+
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGTERM, end);
+    if (!strcmp(mode, "exit")) return atoi(first ? first : "0");
+    if (!strcmp(mode, "signal")) {
+        signal(atoi(first), SIG_DFL);
+        raise(atoi(first));
+        return 71;
+    }
+    if (!strcmp(mode, "show")) { show(); return 0; }
+    if (!strcmp(mode, "notify")) {
+        for (int i = 2; i < argc; i++) notify(argv[i]);
+        while (!ending) pause();
+        return 0;
+    }
+    if (!strcmp(mode, "serve-fd")) {
+        fds[0] = atoi(first);
+        serve(fds, 1);
+    }
+    if (!strcmp(mode, "serve") && first) where = first;
+    if (!strcmp(mode, "stubborn")) {
+        signal(SIGTERM, SIG_IGN);
+        if (first) where = first;
+    }
+    if (!strcmp(mode, "unless")) {
+        if (access(first, F_OK)) { fprintf(stderr, "no %s, giving up\n", first); return 1; }
+        if (second) where = second;
+    }
+    if (!strcmp(mode, "orphans")) {
+        for (int i = 0; i < atoi(first); i++) {
+            if (fork()) continue; /* Twice, so that the child is an orphan; in a session of its own, deaf to SIGTERM. */
+            if (fork()) _exit(0);
+            setsid();
+            signal(SIGTERM, SIG_IGN);
+            for (;;) pause();
+        }
+        if (second) where = second;
+    }
+    count = listeners(fds, where);
+    serve(fds, count);
+}

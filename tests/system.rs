@@ -1,0 +1,103 @@
+//! The system tests: each folder of `tests/system` under a real systemd, in both supported versions.
+//!
+//! A case is `CASE/test`, a short script that runs inside a freshly booted machine (tests/machine/boot, with the functions of
+//! tests/machine/lib.sh), and `CASE/root`, files that are laid over the machine's root first. The machine has Coracle as
+//! `make install` lays it out, and a read-only image store with the images of tests/machine/images. Two optional files say what a case
+//! needs otherwise: `CASE/versions` names the only systemd versions that it is meant for, `CASE/store` exists if it wants an empty,
+//! writable store of its own.
+//!
+//! No case is ever skipped: a machine that cannot boot one fails it and says why. One case by hand, with a shell where it fails:
+//! `make machine CASE=nginx`. All runs of one kind of name: `cargo test --test system nginx`.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+
+/// The systemd versions under test, each with the Debian release that has it.
+const VERSIONS: [(&str, &str); 2] = [("252", "bookworm"), ("257", "trixie")];
+
+fn main() {
+    let mut arguments = Arguments::from_args();
+    if arguments.test_threads.is_none() {
+        // A machine mostly waits; two a processor keep the processors busy without starving any.
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        arguments.test_threads = Some(processors.clamp(1, 8) + 1);
+    }
+    let tree = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let cases = cases(&tree.join("tests/system"));
+    let trials: Vec<_> = cases.iter().flat_map(|case| trials(tree, case)).collect();
+    if !arguments.list && trials.iter().any(|trial| wanted(&arguments, trial.name())) {
+        prepare(tree);
+    }
+    libtest_mimic::run(&arguments, trials).exit();
+}
+
+/// The folders that hold a `test`, by name.
+fn cases(folder: &Path) -> Vec<PathBuf> {
+    let mut cases: Vec<_> = std::fs::read_dir(folder)
+        .expect("reading 'tests/system'")
+        .map(|entry| entry.expect("reading 'tests/system'").path())
+        .filter(|path| path.join("test").is_file())
+        .collect();
+    cases.sort();
+    cases
+}
+
+fn trials(tree: &Path, case: &Path) -> Vec<Trial> {
+    let name = case
+        .file_name()
+        .and_then(OsStr::to_str)
+        .expect("a case's name is plain text");
+    let only = std::fs::read_to_string(case.join("versions")).ok();
+    VERSIONS
+        .iter()
+        .filter(|(version, _)| {
+            only.as_deref()
+                .is_none_or(|only| only.split_whitespace().any(|word| word == *version))
+        })
+        .map(|(version, release)| {
+            let (tree, case) = (tree.to_path_buf(), case.to_path_buf());
+            Trial::test(format!("system::{name}::{version}"), move || run(&tree, &case, release))
+        })
+        .collect()
+}
+
+/// The same choice that libtest makes, to boot nothing when no trial of this file was asked for.
+fn wanted(arguments: &Arguments, name: &str) -> bool {
+    arguments.filter.as_deref().is_none_or(|filter| {
+        if arguments.exact {
+            name == filter
+        } else {
+            name.contains(filter)
+        }
+    })
+}
+
+/// Builds what the machines need; a failure shows in every trial, since each looks for its parts itself.
+fn prepare(tree: &Path) {
+    if std::env::var_os("CORACLE_PREPARED").is_none() {
+        let status = Command::new("make")
+            .args(["--no-print-directory", "--silent", "machines"])
+            .current_dir(tree)
+            .status();
+        if !status.is_ok_and(|status| status.success()) {
+            eprintln!("system: 'make machines' failed: the trials below cannot run");
+        }
+    }
+}
+
+fn run(tree: &Path, case: &Path, release: &str) -> Result<(), Failed> {
+    let mut command = Command::new(tree.join("tests/machine/case"));
+    command.arg(case).arg(release);
+    let output = command
+        .output()
+        .map_err(|error| format!("starting 'tests/machine/case': {error}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
+    text.push_str(&String::from_utf8_lossy(&output.stderr));
+    Err(Failed::from(text))
+}
