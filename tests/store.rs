@@ -291,6 +291,7 @@ fn a_directory_without_an_entry_keeps_its_owner_and_mode() {
     let layers = [
         plain_layer(
             Tar::new()
+                .entry("./", EntryType::Directory, "", b"", |h| h.set_mode(0o711))
                 .entry("tmp/", EntryType::Directory, "", b"", private)
                 .file("tmp/old", "")
                 .dir("gone/"),
@@ -303,6 +304,10 @@ fn a_directory_without_an_entry_keeps_its_owner_and_mode() {
     let top = bench.store.layer_path(layers[2].diff_id.hex());
     let stat = |name: &str| fs::symlink_metadata(top.join(name)).unwrap();
     assert_eq!((stat("tmp").mode() & 0o7777, stat("tmp").uid()), (0o1777, 7));
+    assert_eq!(
+        (stat("").mode() & 0o7777, stat("").mtime(), stat("tmp").mtime()),
+        (0o711, 1_000_000_000, 1_000_000_000)
+    );
     assert_eq!((stat("tmp/new").mode() & 0o7777, stat("tmp/new").uid()), (0o755, 0));
 }
 

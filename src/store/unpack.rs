@@ -115,7 +115,10 @@ impl Layer<'_> {
         }
     }
 
-    fn finish(self) -> Result<()> {
+    fn finish(mut self) -> Result<()> {
+        for (path, mtime) in self.root.take_implied() {
+            self.times.entry(path).or_insert(mtime);
+        }
         for (path, mtime) in &self.times {
             let components: Vec<&[u8]> = path.split(|b| *b == b'/').filter(|name| !name.is_empty()).collect();
             let Some((name, parents)) = components.split_last() else {
