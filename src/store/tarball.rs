@@ -21,6 +21,9 @@ const BLOCK: usize = 512;
 /// No PAX header and no long name is larger.
 const MAX_EXTENSION: u64 = 1 << 20;
 
+/// Seconds and nanoseconds since 1970.
+pub type Time = (i64, u32);
+
 /// One file of an archive, its long names and PAX records resolved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
@@ -34,8 +37,8 @@ pub struct Entry {
     pub uid: u32,
     /// The group.
     pub gid: u32,
-    /// Seconds and nanoseconds since 1970.
-    pub mtime: (i64, u32),
+    /// When the content was last changed.
+    pub mtime: Time,
     /// Extended attributes, name and value.
     pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
     /// The size of the file, holes included.

@@ -17,6 +17,7 @@ use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, openat2};
 use nix::sys::stat::{FchmodatFlags, FileStat, Mode, SFlag, fchmodat, fstat, fstatat, mkdirat, mknodat};
 use nix::unistd::{Gid, Uid, UnlinkatFlags, fchownat, unlinkat};
 
+use crate::store::tarball::Time;
 use crate::store::tree;
 
 /// Which attributes mark an opaque directory.
@@ -57,7 +58,7 @@ pub struct Root {
     /// The parent of the previous entry: archives list a directory's files one after the other.
     recent: RefCell<Option<(Vec<u8>, Rc<OwnedFd>)>>,
     /// Directories without an entry of their own, and the times that they have in the layers below.
-    implied: RefCell<Vec<(Vec<u8>, (i64, u32))>>,
+    implied: RefCell<Vec<(Vec<u8>, Time)>>,
 }
 
 impl Root {
@@ -178,7 +179,7 @@ impl Root {
     }
 
     /// Directories without an entry of their own, and the times that they are to have.
-    pub fn take_implied(&self) -> Vec<(Vec<u8>, (i64, u32))> {
+    pub fn take_implied(&self) -> Vec<(Vec<u8>, Time)> {
         self.implied.take()
     }
 
