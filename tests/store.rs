@@ -380,6 +380,9 @@ fn files_are_what_the_archive_says() {
         .long_name(&gnu)
         .file("short", "gnu")
         .entry("big", EntryType::Regular, "", b"", |h| h.set_uid(3_000_000_000))
+        .entry("blank", EntryType::Regular, "", b"", |h| {
+            h.as_mut_bytes()[100..148].fill(0)
+        })
         .file("twice", "first")
         .file("twice", "second")
         .dir("replaced/")
@@ -436,6 +439,14 @@ fn files_are_what_the_archive_says() {
     );
     assert_eq!(fs::read_to_string(layer.join(&gnu)).unwrap(), "gnu");
     assert_eq!(stat("big").uid(), 3_000_000_000);
+    assert_eq!(
+        (
+            stat("blank").mode() & 0o7777,
+            stat("blank").uid(),
+            stat("blank").mtime()
+        ),
+        (0, 0, 0)
+    );
     assert_eq!(fs::read_to_string(layer.join("twice")).unwrap(), "second");
     assert_eq!(fs::read_to_string(layer.join("replaced")).unwrap(), "now a file");
     assert!(layer.join("grown/x").exists() && layer.join("absolute").exists() && layer.join("v7").is_dir());

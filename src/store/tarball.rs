@@ -287,6 +287,14 @@ impl<R: Read> Tarball<R> {
             matches,
             "this is not a tar archive, or it is damaged: a header's checksum is wrong"
         );
+        // Mode, owner, group, size, time and device numbers: an empty field means zero to every other reader.
+        for field in [100..108, 108..116, 116..124, 124..136, 136..148, 329..337, 337..345] {
+            let field = &mut header.as_mut_bytes()[field];
+            if field.iter().all(|byte| matches!(byte, 0 | b' ')) {
+                field[0] = b'0';
+                field[1..].fill(0);
+            }
+        }
         Ok(Some(header))
     }
 
