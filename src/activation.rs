@@ -29,7 +29,10 @@ pub struct Passed {
 /// `$LISTEN_FDNAMES` that do not fit `$LISTEN_FDS`, or a descriptor that is not open.
 pub fn take(environment: &[(String, String)]) -> Result<Vec<Passed>> {
     let mut listen = ListenFd::from_env();
-    let names = environment.iter().find(|(name, _)| name == "LISTEN_FDNAMES").map_or("", |(_, value)| value);
+    let names = environment
+        .iter()
+        .find(|(name, _)| name == "LISTEN_FDNAMES")
+        .map_or("", |(_, value)| value);
     let names: Vec<&str> = names.split(':').collect();
     ensure!(
         listen.len() == 0 || names.len() == listen.len(),
@@ -40,7 +43,10 @@ pub fn take(environment: &[(String, String)]) -> Result<Vec<Passed>> {
     let mut passed = Vec::with_capacity(listen.len());
     for (index, name) in (0..listen.len()).zip(names) {
         if let Some(descriptor) = listen.take_raw_fd(index)? {
-            passed.push(Passed { name: name.to_owned(), socket: adopt(descriptor)? });
+            passed.push(Passed {
+                name: name.to_owned(),
+                socket: adopt(descriptor)?,
+            });
         }
     }
     Ok(passed)

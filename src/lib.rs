@@ -105,7 +105,7 @@
 //! | **strsim** | the nearest known key to a mistyped one |
 //! | **clap**, **clap_complete**, **clap_mangen** | the command line, its completions, its manual pages: never linked into the shim's path |
 //! | **oci-spec** | image manifests and configurations; the plan as a runtime `config.json` |
-//! | **nix** | system calls; **libc** only for constants and structures that nix lacks |
+//! | **nix** | system calls; **rustix** where nix has no such call (extended attributes), **libc** only for constants and structures that both lack |
 //! | **listenfd**, **sd-notify** | taking the sockets and telling readiness in the shim. Both set close-on-exec on what they take, which is undone knowingly |
 //! | **zbus**, **tokio** | `coracle list` asks systemd for its units' state; one thread, never in shim or generator |
 //! | **tracing**, **tracing-journald**, **tracing-subscriber** | the programs' own log, into the journal with fields |
@@ -116,15 +116,15 @@
 //! libcontainer is left out on purpose: it wants a bundle on disk, forks twice, and moves the caller into a scope of its own, where this
 //! design needs the first process to be systemd's child in systemd's cgroup.
 
-#[allow(unsafe_code)]
-pub mod sys;
-
 pub mod activation;
 pub mod cli;
 pub mod definition;
 pub mod generate;
 pub mod image;
 pub mod plan;
+pub mod run;
 pub mod store;
+#[allow(unsafe_code)]
+pub mod sys;
 pub mod systemd;
 pub mod unitfile;

@@ -8,6 +8,7 @@
 
 pub mod capability;
 pub mod mount;
+pub mod oci;
 pub mod process;
 pub mod signal;
 pub mod specifier;
@@ -80,8 +81,10 @@ pub struct Source<'a> {
 pub struct Surroundings<'a> {
     /// The service unit's full name (`%n`).
     pub unit: &'a str,
-    /// The directory for the writable layers of all units.
-    pub containers: &'a Path,
+    /// The directory for this unit's writable layer.
+    pub writable_layer: &'a Path,
+    /// A directory to build the root on.
+    pub mount_point: &'a Path,
     /// The environment that systemd started the shim with, as `(name, value)`.
     pub environment: &'a [(String, String)],
 }
@@ -93,7 +96,11 @@ pub struct Surroundings<'a> {
 pub fn plan(definition: &Definition, source: Source<'_>, surroundings: Surroundings<'_>) -> Result<Plan> {
     let container = &definition.container;
     let specifiers = Specifiers::of_unit(surroundings.unit);
-    ensure!(!source.layers.is_empty(), "{} has no layers", describe_root(&container.root));
+    ensure!(
+        !source.layers.is_empty(),
+        "{} has no layers",
+        describe_root(&container.root)
+    );
     let sockets = grants(definition);
     let activation = container.activation.unwrap_or(Activation::Intercept);
     let notify = container.notify.unwrap_or(match (activation, sockets.is_empty()) {
@@ -104,9 +111,20 @@ pub fn plan(definition: &Definition, source: Source<'_>, surroundings: Surroundi
         Some(hostname) => specifiers.expand(hostname).context("expanding 'HostName'")?,
         None => default_hostname(surroundings.unit),
     };
-    let process = process::process(definition, source.config, &specifiers, &surroundings, &sockets, activation, notify)
-        .with_context(|| format!("deciding what {} runs", describe_root(&container.root)))?;
-    let stop_signal = match (container.stop_signal, source.config.and_then(|c| c.stop_signal().as_deref())) {
+    let process = process::process(
+        definition,
+        source.config,
+        &specifiers,
+        &surroundings,
+        &sockets,
+        activation,
+        notify,
+    )
+    .with_context(|| format!("deciding what {} runs", describe_root(&container.root)))?;
+    let stop_signal = match (
+        container.stop_signal,
+        source.config.and_then(|c| c.stop_signal().as_deref()),
+    ) {
         (Some(signal), _) => signal,
         (None, Some(name)) => signal::parse(name).with_context(|| format!("the image's stop signal is '{name}'"))?,
         (None, None) => libc::SIGTERM,
@@ -114,8 +132,8 @@ pub fn plan(definition: &Definition, source: Source<'_>, surroundings: Surroundi
     Ok(Plan {
         unit: surroundings.unit.to_owned(),
         layers: source.layers.to_vec(),
-        writable_layer: (!container.read_only).then(|| surroundings.containers.join(surroundings.unit)),
-        mount_point: surroundings.containers.to_owned(),
+        writable_layer: (!container.read_only).then(|| surroundings.writable_layer.to_owned()),
+        mount_point: surroundings.mount_point.to_owned(),
         network: container.network,
         mounts: mount::mounts(container, &specifiers, &hostname)?,
         hostname,
@@ -133,7 +151,11 @@ pub fn plan(definition: &Definition, source: Source<'_>, surroundings: Surroundi
 fn grants(definition: &Definition) -> Vec<Grant> {
     let one_by_one = |socket: &crate::definition::Socket| {
         let name = socket.name.clone();
-        let grant = move |(index, listen): (usize, &Listen)| Grant { name: name.clone(), index, listen: listen.clone() };
+        let grant = move |(index, listen): (usize, &Listen)| Grant {
+            name: name.clone(),
+            index,
+            listen: listen.clone(),
+        };
         socket.listen.iter().enumerate().map(grant).collect::<Vec<_>>()
     };
     definition.sockets.iter().flat_map(one_by_one).collect()
@@ -142,10 +164,20 @@ fn grants(definition: &Definition) -> Vec<Grant> {
 /// The unit's name without suffix, as far as a host name may have its characters (hostname(7)).
 fn default_hostname(unit: &str) -> String {
     let stem = unit.rsplit_once('.').map_or(unit, |(stem, _)| stem);
-    let allowed = |c: char| if c.is_ascii_alphanumeric() || c == '-' || c == '.' { c } else { '-' };
+    let allowed = |c: char| {
+        if c.is_ascii_alphanumeric() || c == '-' || c == '.' {
+            c
+        } else {
+            '-'
+        }
+    };
     let name: String = stem.chars().map(allowed).take(63).collect();
     let name = name.trim_matches(['-', '.']);
-    if name.is_empty() { "container".to_owned() } else { name.to_owned() }
+    if name.is_empty() {
+        "container".to_owned()
+    } else {
+        name.to_owned()
+    }
 }
 
 /// The root as errors name it.

@@ -13,5 +13,6 @@ pub mod log;
 pub mod notify;
 pub mod payload;
 pub mod rootfs;
+pub mod sockaddr;
 pub mod start;
 pub mod user;

@@ -1,10 +1,13 @@
 //! Runs the real `coracle` on trees of definitions, and reads what it prints as a user or a script would.
 
+#![allow(clippy::unwrap_used, reason = "a test may stop where its set-up fails")]
+
 use std::fs;
 use std::io::Read;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use oci_spec::runtime::Spec;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -166,7 +169,12 @@ fn check_is_content_with_good_definitions_and_with_warnings() {
     let warned = Tree::new(&[("web.toml", &WEB.replace("[Service]", "Timezone = \"UTC\"\n[Service]"))]);
     let run = warned.run(&["check"]);
     assert_eq!((run.code, run.err.as_str()), (0, ""));
-    assert!(run.out.ends_with("1 definition checked: 0 errors, 1 warning in 1 file\n"), "{}", run.out);
+    assert!(
+        run.out
+            .ends_with("1 definition checked: 0 errors, 1 warning in 1 file\n"),
+        "{}",
+        run.out
+    );
     let empty = Tree::new(&[]).run(&["check"]);
     assert_eq!(empty.code, 0);
     assert!(empty.out.starts_with("no definitions in "), "{empty:?}");
@@ -331,30 +339,26 @@ fn show_knows_what_it_does_not_find() {
 #[test]
 fn show_units_is_what_the_generator_writes() {
     let tree = Tree::new(&[("web.toml", WEB), ("bad.toml", FIVE_MISTAKES)]);
-    let out = TempDir::new().unwrap();
-    let directories = ["normal", "early", "late"].map(|name| out.path().join(name));
-    directories
-        .iter()
-        .for_each(|directory| fs::create_dir(directory).unwrap());
+    let normal = tree.path().join("run/systemd/generator");
+    fs::create_dir_all(&normal).unwrap();
     let status = Command::new(env!("CARGO_BIN_EXE_coracle-generator"))
-        .args(&directories)
-        .env("CORACLE_GENERATOR_ROOT", tree.path())
-        .env("CORACLE_ROOT", tree.path())
+        .args([Path::new("--root"), tree.path(), &normal])
         .stderr(Stdio::null())
         .status()
         .unwrap();
     assert!(status.success());
-    for name in ["web", "bad"] {
+    for (name, count) in [("web", 2), ("bad", 1)] {
         let units = tree.run(&["show", name, "--units", "--format", "json"]);
         assert_eq!((units.code, units.err.as_str()), (0, ""));
         let document = json(&units.out);
         let units = document.as_object().unwrap();
-        assert_eq!(units.len(), if name == "web" { 2 } else { 1 });
+        assert_eq!(units.len(), count);
         for (unit, text) in units {
-            let written = fs::read_to_string(directories[0].join(unit)).unwrap();
-            // Only the directory differs, which the generator is told.
-            let written = written.replace(directories[0].to_str().unwrap(), "/run/systemd/generator");
-            assert_eq!(text.as_str().unwrap(), written, "{unit}");
+            assert_eq!(
+                text.as_str().unwrap(),
+                fs::read_to_string(normal.join(unit)).unwrap(),
+                "{unit}"
+            );
         }
     }
     let text = tree.run(&["show", "web", "--units"]).out;
@@ -363,6 +367,77 @@ fn show_units_is_what_the_generator_writes() {
             && text.contains("\n\n# /run/systemd/generator/web.socket\n"),
         "{text}"
     );
+}
+
+#[test]
+fn show_plan_is_an_oci_configuration() {
+    let definition = "[Container]\nRootfs = \"/srv/web\"\nExec = [\"/bin/server\", \"--port\", \"80\"]\nPublishPort = \"8080:80\"\n\
+        Environment = { MODE = \"fast\" }\nUser = \"www-data\"\nDropCapability = [\"all\"]\nAddCapability = [\"CAP_NET_RAW\"]\n\
+        Volume = [\"/srv/data:/data:ro\"]\nReadOnly = true\n";
+    let tree = Tree::new(&[
+        ("web.toml", definition),
+        ("at@.toml", &definition.replace("/srv/web", "/srv/%i")),
+    ]);
+    let run = tree.run(&["show", "web", "--plan"]);
+    assert_eq!((run.code, run.err.as_str()), (0, ""));
+    assert_eq!(
+        run.out,
+        tree.run(&["show", "web", "--plan"]).out,
+        "the same plan, other bytes"
+    );
+    let spec: Spec = serde_json::from_str(&run.out).unwrap();
+    let process = spec.process().as_ref().unwrap();
+    assert_eq!(process.args().as_ref().unwrap(), &["/bin/server", "--port", "80"]);
+    assert!(process.env().as_ref().unwrap().contains(&"MODE=fast".to_owned()));
+    assert_eq!(process.no_new_privileges(), Some(true));
+    assert_eq!(process.user().username().as_deref(), Some("www-data"));
+    let document = json(&run.out);
+    assert_eq!(
+        document["process"]["capabilities"]["bounding"],
+        serde_json::json!(["CAP_NET_RAW"])
+    );
+    assert_eq!(document["root"]["readonly"], true);
+    let types: Vec<_> = document["linux"]["namespaces"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|n| n["type"].as_str().unwrap())
+        .collect();
+    assert_eq!(types, ["mount", "pid", "uts", "ipc", "cgroup", "network"]);
+    let data = document["mounts"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|mount| mount["destination"] == "/data")
+        .unwrap();
+    assert_eq!((&data["type"], &data["source"]), (&"bind".into(), &"/srv/data".into()));
+    assert!(data["options"].as_array().unwrap().contains(&"ro".into()));
+    let sockets = json(document["annotations"]["coracle.sockets"].as_str().unwrap());
+    assert_eq!(
+        (&sockets[0]["address"], &sockets[0]["container"]["port"]),
+        (&"8080".into(), &80.into())
+    );
+
+    let instance = json(&tree.run(&["show", "at@one", "--plan"]).out);
+    assert_eq!(instance["annotations"]["coracle.unit"], "at@one.service");
+}
+
+#[test]
+fn show_plan_says_what_is_missing() {
+    let tree = Tree::new(&[
+        ("web.toml", WEB),
+        ("empty.toml", "[Container]\nRootfs = \"/srv/web\"\n"),
+    ]);
+    let image = tree.run(&["show", "web", "--plan"]);
+    assert_eq!((image.code, image.out.as_str()), (1, ""));
+    assert!(
+        image.err.contains("docker.io/library/nginx:1.27") && image.err.contains("coracle image"),
+        "{}",
+        image.err
+    );
+    let program = tree.run(&["show", "empty", "--plan"]);
+    assert!(program.err.contains("there is no program to run"), "{}", program.err);
+    assert_eq!(program.err.lines().count(), 1);
 }
 
 // explain
@@ -396,7 +471,8 @@ fn explain_suggests_the_nearest_key() {
     let typo = run(&["explain", "PublishPrt"]);
     assert_eq!((typo.code, typo.out.as_str()), (1, ""));
     assert!(
-        typo.err.starts_with("coracle: there is no key 'PublishPrt', did you mean 'PublishPort' in [Container]?"),
+        typo.err
+            .starts_with("coracle: there is no key 'PublishPrt', did you mean 'PublishPort' in [Container]?"),
         "{}",
         typo.err
     );

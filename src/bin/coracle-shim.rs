@@ -1,3 +1,35 @@
-//! The `coracle` command.
+//! `coracle-shim`: one start of one container (`ExecStart=`), or the cleaning up after one (`ExecStopPost=`).
+//!
+//! It parses two arguments by hand: it is on the start path, and nobody types it.
 
-fn main() {}
+use std::path::Path;
+use std::process::ExitCode;
+
+use coracle::run::cleanup::clean_up;
+use coracle::run::start::{report, start};
+
+const USAGE: &str = "usage: coracle-shim RESOLVED.json UNIT
+       coracle-shim --cleanup UNIT
+
+Starts the container of a resolved definition, as systemd's ExecStart= in a unit that coracle-generator wrote; or
+removes the writable layer of a container that has stopped. See coracle(1).";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let result = match arguments[..] {
+        ["--cleanup", unit] => clean_up(unit),
+        [resolved, unit] if !resolved.starts_with('-') => start(Path::new(resolved), unit),
+        _ => {
+            eprintln!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            report(&failure);
+            ExitCode::from(u8::try_from(failure.status).unwrap_or(1))
+        }
+    }
+}

@@ -110,9 +110,7 @@ fn find(typed: &str) -> anyhow::Result<Vec<&'static Key>> {
             near.name,
             near.section
         ),
-        None => bail!(
-            "there is no key '{typed}' of Coracle's; systemd.directives(7) explains systemd's own"
-        ),
+        None => bail!("there is no key '{typed}' of Coracle's; systemd.directives(7) explains systemd's own"),
     }
 }
 

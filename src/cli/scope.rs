@@ -7,7 +7,8 @@ use clap::Args;
 
 use crate::definition::places::{self, Contents, Loaded, Places};
 use crate::generate::run::SHIM;
-use crate::generate::{self, Context, version};
+use crate::generate::{Context, version};
+use crate::store::Store;
 use crate::systemd::Manager;
 
 /// Whose definitions.
@@ -48,8 +49,8 @@ impl Scope {
     #[must_use]
     pub fn context(&self) -> Context {
         let (scope, output_directory) = match self.user {
-            true => (generate::Scope::User, runtime_directory().join("systemd/generator")),
-            false => (generate::Scope::System, PathBuf::from("/run/systemd/generator")),
+            true => (places::Scope::User, runtime_directory().join("systemd/generator")),
+            false => (places::Scope::System, PathBuf::from("/run/systemd/generator")),
         };
         Context {
             scope,
@@ -71,6 +72,16 @@ impl Scope {
         directories.join(", ")
     }
 
+    /// The store's directory.
+    #[must_use]
+    pub fn store(&self) -> PathBuf {
+        let directory = match self.user {
+            true => data_directory().join("coracle"),
+            false => Store::system_root().to_path_buf(),
+        };
+        self.below().join(directory.strip_prefix("/").unwrap_or(&directory))
+    }
+
     fn below(&self) -> &Path {
         self.root.as_deref().unwrap_or(Path::new("/"))
     }
@@ -86,16 +97,26 @@ impl Scope {
 
 /// `$XDG_CONFIG_HOME`, or where it is by default.
 fn configuration_directory() -> PathBuf {
-    let given = env::var_os("XDG_CONFIG_HOME")
-        .map(PathBuf::from)
-        .filter(|path| path.is_absolute());
-    given.unwrap_or_else(|| PathBuf::from(env::var_os("HOME").unwrap_or_default()).join(".config"))
+    directory("XDG_CONFIG_HOME").unwrap_or_else(|| home().join(".config"))
+}
+
+/// `$XDG_DATA_HOME`, or where it is by default.
+fn data_directory() -> PathBuf {
+    directory("XDG_DATA_HOME").unwrap_or_else(|| home().join(".local/share"))
 }
 
 /// `$XDG_RUNTIME_DIR`, or where it is by default.
 fn runtime_directory() -> PathBuf {
-    let given = env::var_os("XDG_RUNTIME_DIR")
+    directory("XDG_RUNTIME_DIR").unwrap_or_else(|| PathBuf::from(format!("/run/user/{}", nix::unistd::getuid())))
+}
+
+fn home() -> PathBuf {
+    directory("HOME").unwrap_or_else(|| PathBuf::from("/"))
+}
+
+/// The directory that a variable names; a relative one is to be ignored (XDG base directory specification).
+fn directory(variable: &str) -> Option<PathBuf> {
+    env::var_os(variable)
         .map(PathBuf::from)
-        .filter(|path| path.is_absolute());
-    given.unwrap_or_else(|| PathBuf::from(format!("/run/user/{}", nix::unistd::getuid())))
+        .filter(|path| path.is_absolute())
 }

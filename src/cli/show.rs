@@ -3,6 +3,8 @@
 //! Everything is decided anew from the files, by the same code as at a reload and at a start; nothing is read back from the running
 //! system. Only `--plan` looks into the store, since an image's configuration is part of what a start does.
 
+pub mod plan;
+
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -15,7 +17,7 @@ use crate::definition::diagnostic::Severity;
 use crate::definition::places::Loaded;
 use crate::definition::{Container, ContainerAddress, Definition, Listen, Resolved, Root, SocketKind, keys};
 use crate::generate::draft::Draft;
-use crate::generate::{generate, report};
+use crate::generate::generate;
 
 /// Show a definition, its units or its plan
 ///
@@ -61,7 +63,7 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> anyhow::Result<ExitCod
     };
     if own().any(|diagnostic| diagnostic.severity == Severity::Error) {
         if arguments.format == Format::Json && !arguments.plan {
-            output.json(&Resolved::Broken(own().map(report::line).collect()))?;
+            output.json(&Resolved::Broken(own().map(ToString::to_string).collect()))?;
             output.finish()?;
         }
         bail!(
@@ -70,7 +72,11 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> anyhow::Result<ExitCod
         );
     }
     if arguments.plan {
-        bail!("not yet");
+        output.json(&plan::config(
+            &found.definition,
+            &unit_name(&draft, &arguments.name),
+            &arguments.scope,
+        )?)?;
     } else if arguments.format == Format::Json {
         output.json(&Resolved::Container(Box::new(found.definition.clone())))?;
     } else {

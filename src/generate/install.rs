@@ -22,12 +22,12 @@ struct Wishes {
     default_instance: Option<String>,
 }
 
-/// Adds the links to the draft. A broken definition is linked as a service, so that it shows as failed after boot, but has no sockets.
+/// Adds the links to the draft. A broken definition has only its service: that is wanted by whatever [Install] names, so that it shows
+/// as failed after boot, and required by nothing, so that it takes nothing else down.
 pub fn link(draft: &mut Draft<'_>, context: &Context) {
     let wishes = wishes(draft, context);
     let stem = draft.stem.clone();
     let definition = draft.definition();
-    let broken = draft.is_broken();
     let mut wakers: Vec<(String, &str, &str)> = Vec::new();
     for socket in &definition.sockets {
         wakers.push((socket.unit.clone(), "socket", "sockets.target"));
@@ -35,21 +35,21 @@ pub fn link(draft: &mut Draft<'_>, context: &Context) {
     if !definition.passthrough.timer.is_empty() {
         wakers.push((stem.clone(), "timer", "timers.target"));
     }
-    match (wakers.is_empty(), broken) {
-        (true, _) => want(draft, &wishes, (&stem, "service"), &wishes.by),
-        (false, true) => {}
-        (false, false) => {
-            for (stem, kind, target) in &wakers {
-                let default = [("wants", String::from(*target))];
-                let by = if wishes.said { wishes.by.as_slice() } else { &default };
-                want(draft, &wishes, (stem, kind), by);
-            }
-        }
+    if draft.is_broken() {
+        let by: Vec<_> = wishes.by.iter().map(|(_, target)| ("wants", target.clone())).collect();
+        want(draft, &wishes, (&stem, "service"), &by);
+        return;
     }
-    if !broken {
-        wakers.push((stem, "service", ""));
-        alias(draft, &wishes, &wakers);
+    if wakers.is_empty() {
+        want(draft, &wishes, (&stem, "service"), &wishes.by);
     }
+    for (stem, kind, target) in &wakers {
+        let default = [("wants", String::from(*target))];
+        let by = if wishes.said { wishes.by.as_slice() } else { &default };
+        want(draft, &wishes, (stem, kind), by);
+    }
+    wakers.push((stem, "service", ""));
+    alias(draft, &wishes, &wakers);
 }
 
 /// Links one unit into the directories of those that want it.

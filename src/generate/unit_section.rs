@@ -90,17 +90,18 @@ fn sources(definition: &Definition) -> Vec<String> {
     };
     let volumes = container.volumes.iter().map(|volume| volume.source.as_path());
     let mut paths: Vec<String> = Vec::new();
-    for path in rootfs
-        .into_iter()
-        .chain(volumes)
-        .filter(|path| path.is_absolute() && *path != Path::new("/"))
-    {
+    for path in rootfs.into_iter().chain(volumes).filter(|path| is_mounted(path)) {
         let path = path.to_string_lossy().into_owned();
         if !paths.contains(&path) {
             paths.push(path);
         }
     }
     paths
+}
+
+/// An absolute path, or one that begins with a specifier such as `%h`; the root is always mounted.
+fn is_mounted(path: &Path) -> bool {
+    (path.is_absolute() && path != Path::new("/")) || path.as_os_str().as_encoded_bytes().starts_with(b"%")
 }
 
 /// The dependency on mount points.

@@ -69,7 +69,10 @@ const DEFAULT: [&str; 11] = [
 /// # Errors
 /// A name that is no capability.
 pub fn capabilities(add: &[String], drop: &[String]) -> Result<Mask> {
-    let mut mask = DEFAULT.iter().filter_map(|name| number(name)).fold(0, |mask, bit| mask | 1 << bit);
+    let mut mask = DEFAULT
+        .iter()
+        .filter_map(|name| number(name))
+        .fold(0, |mask, bit| mask | 1 << bit);
     for name in drop {
         mask &= !bits(name).context("reading 'DropCapability'")?;
     }
@@ -82,7 +85,12 @@ pub fn capabilities(add: &[String], drop: &[String]) -> Result<Mask> {
 /// The names in `mask`, in the kernel's order.
 #[must_use]
 pub fn names(mask: Mask) -> Vec<&'static str> {
-    NAMES.iter().enumerate().filter(|(bit, _)| mask & 1 << bit != 0).map(|(_, name)| *name).collect()
+    NAMES
+        .iter()
+        .enumerate()
+        .filter(|(bit, _)| mask & 1 << bit != 0)
+        .map(|(_, name)| *name)
+        .collect()
 }
 
 fn bits(name: &str) -> Result<Mask> {
@@ -110,7 +118,13 @@ mod tests {
     fn the_default_has_nothing_dangerous() {
         let default = sets(&[], &[]);
         assert_eq!(default.len(), 11);
-        for dangerous in ["CAP_SYS_ADMIN", "CAP_NET_RAW", "CAP_MKNOD", "CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH"] {
+        for dangerous in [
+            "CAP_SYS_ADMIN",
+            "CAP_NET_RAW",
+            "CAP_MKNOD",
+            "CAP_SYS_PTRACE",
+            "CAP_DAC_READ_SEARCH",
+        ] {
             assert!(!default.contains(&dangerous), "{dangerous}");
         }
     }

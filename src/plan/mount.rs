@@ -64,8 +64,14 @@ pub const MASKED_PATHS: [&str; 12] = [
 ];
 
 /// Readable but not writable.
-pub const READ_ONLY_PATHS: [&str; 6] =
-    ["/proc/asound", "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+pub const READ_ONLY_PATHS: [&str; 6] = [
+    "/proc/asound",
+    "/proc/bus",
+    "/proc/fs",
+    "/proc/irq",
+    "/proc/sys",
+    "/proc/sysrq-trigger",
+];
 
 /// Decides the mounts of `container`.
 ///
@@ -81,19 +87,39 @@ pub fn mounts(container: &Container, specifiers: &Specifiers<'_>, hostname: &str
     }
     mounts.push(file("/etc/hosts", hosts(hostname)));
     if container.network == Network::Host {
-        mounts.push(bind("/etc/resolv.conf", Path::new("/etc/resolv.conf"), Access::ReadOnly));
+        mounts.push(bind(
+            "/etc/resolv.conf",
+            Path::new("/etc/resolv.conf"),
+            Access::ReadOnly,
+        ));
     }
     let mut own = Vec::new();
     for volume in &container.volumes {
         let expand = |path: &Path| specifiers.expand(&path.to_string_lossy()).context("expanding 'Volume'");
-        let access = if volume.read_only { Access::ReadOnly } else { Access::ReadWrite };
-        own.push(bind(&expand(&volume.target)?, Path::new(&expand(&volume.source)?), access));
+        let access = if volume.read_only {
+            Access::ReadOnly
+        } else {
+            Access::ReadWrite
+        };
+        own.push(bind(
+            &expand(&volume.target)?,
+            Path::new(&expand(&volume.source)?),
+            access,
+        ));
     }
     for tmpfs in &container.tmpfs {
         let target = tmpfs.target.to_string_lossy();
         let options: Vec<&str> = tmpfs.options.iter().map(String::as_str).collect();
-        let access = if tmpfs.read_only { Access::ReadOnly } else { Access::ReadWrite };
-        own.push(Mount { access, executable: tmpfs.exec, ..new(&target, "tmpfs", &options) });
+        let access = if tmpfs.read_only {
+            Access::ReadOnly
+        } else {
+            Access::ReadWrite
+        };
+        own.push(Mount {
+            access,
+            executable: tmpfs.exec,
+            ..new(&target, "tmpfs", &options)
+        });
     }
     // Parents before children, whatever the order in the file; what the administrator names replaces what is here by default.
     own.sort_by_key(|mount| mount.target.components().count());
@@ -105,9 +131,20 @@ pub fn mounts(container: &Container, specifiers: &Specifiers<'_>, hostname: &str
 fn system_mounts() -> Vec<Mount> {
     let mut mounts = vec![
         new("/proc", "proc", &[]),
-        Mount { access: Access::ReadOnly, ..new("/sys", "sysfs", &[]) },
-        Mount { access: Access::ReadOnly, ..new("/sys/fs/cgroup", "cgroup2", &[]) },
-        Mount { target: "/dev".into(), kind: Kind::Devices, access: Access::ReadWrite, executable: false },
+        Mount {
+            access: Access::ReadOnly,
+            ..new("/sys", "sysfs", &[])
+        },
+        Mount {
+            access: Access::ReadOnly,
+            ..new("/sys/fs/cgroup", "cgroup2", &[])
+        },
+        Mount {
+            target: "/dev".into(),
+            kind: Kind::Devices,
+            access: Access::ReadWrite,
+            executable: false,
+        },
         new("/dev/pts", "devpts", &["ptmxmode=0666", "mode=0620", "gid=5"]),
         new("/dev/mqueue", "mqueue", &[]),
         new("/dev/shm", "tmpfs", &["mode=1777", "size=64m"]),
@@ -124,13 +161,28 @@ fn hosts(hostname: &str) -> String {
 fn new(target: &str, filesystem: &'static str, parameters: &[&str]) -> Mount {
     let parameters = parameters.iter().map(|&parameter| parameter.to_owned()).collect();
     let kind = Kind::New { filesystem, parameters };
-    Mount { target: target.into(), kind, access: Access::ReadWrite, executable: false }
+    Mount {
+        target: target.into(),
+        kind,
+        access: Access::ReadWrite,
+        executable: false,
+    }
 }
 
 fn bind(target: &str, source: &Path, access: Access) -> Mount {
-    Mount { target: target.into(), kind: Kind::Bind(source.to_owned()), access, executable: true }
+    Mount {
+        target: target.into(),
+        kind: Kind::Bind(source.to_owned()),
+        access,
+        executable: true,
+    }
 }
 
 fn file(target: &str, content: String) -> Mount {
-    Mount { target: target.into(), kind: Kind::File(content), access: Access::ReadWrite, executable: false }
+    Mount {
+        target: target.into(),
+        kind: Kind::File(content),
+        access: Access::ReadWrite,
+        executable: false,
+    }
 }

@@ -51,7 +51,11 @@ pub fn process(
     let container = &definition.container;
     let value = |text: &str| -> Result<String> {
         let text = specifiers.expand(text)?;
-        if activation == Activation::Inherit { insert_descriptors(&text, sockets) } else { Ok(text) }
+        if activation == Activation::Inherit {
+            insert_descriptors(&text, sockets)
+        } else {
+            Ok(text)
+        }
     };
 
     let mut arguments = Vec::new();
@@ -61,13 +65,18 @@ pub fn process(
     let arguments = merge_arguments(definition, image, arguments)?;
 
     let mut environment = vec![
-        ("PATH".to_owned(), "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned()),
+        (
+            "PATH".to_owned(),
+            "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned(),
+        ),
         ("container".to_owned(), "coracle".to_owned()),
     ];
     let passed = |name: &str| surroundings.environment.iter().find(|(key, _)| key == name).cloned();
     environment.extend(PASSED_ON.into_iter().filter_map(passed));
     for entry in image.and_then(|c| c.env().as_ref()).into_iter().flatten() {
-        let (name, value) = entry.split_once('=').with_context(|| format!("the image's environment has '{entry}'"))?;
+        let (name, value) = entry
+            .split_once('=')
+            .with_context(|| format!("the image's environment has '{entry}'"))?;
         set(&mut environment, name, value.to_owned());
     }
     for (name, text) in &container.environment {
@@ -87,14 +96,27 @@ pub fn process(
     }
 
     let (user, group) = user(definition, image, specifiers)?;
-    let directory = container.working_dir.clone().or_else(|| image.and_then(|c| c.working_dir().clone()));
+    let directory = container
+        .working_dir
+        .clone()
+        .or_else(|| image.and_then(|c| c.working_dir().clone()));
     let working_directory = match directory.as_deref() {
         None | Some("") => "/".to_owned(),
         Some(directory) => specifiers.expand(directory).context("expanding 'WorkingDir'")?,
     };
-    ensure!(working_directory.starts_with('/'), "the working directory '{working_directory}' is not absolute");
+    ensure!(
+        working_directory.starts_with('/'),
+        "the working directory '{working_directory}' is not absolute"
+    );
     let capabilities = capabilities(&container.add_capability, &container.drop_capability)?;
-    Ok(Process { arguments, environment, working_directory, user, group, capabilities })
+    Ok(Process {
+        arguments,
+        environment,
+        working_directory,
+        user,
+        group,
+        capabilities,
+    })
 }
 
 /// Entrypoint and command as the container world puts them together: an `Entrypoint=` of the definition drops the image's command.
@@ -114,7 +136,11 @@ fn merge_arguments(definition: &Definition, image: Option<&Config>, own: Vec<Str
 }
 
 /// `User=`, `Group=`, and the image's `USER[:GROUP]`, which a `User=` replaces as a whole.
-fn user(definition: &Definition, image: Option<&Config>, specifiers: &Specifiers<'_>) -> Result<(String, Option<String>)> {
+fn user(
+    definition: &Definition,
+    image: Option<&Config>,
+    specifiers: &Specifiers<'_>,
+) -> Result<(String, Option<String>)> {
     let container = &definition.container;
     let written = match &container.user {
         Some(user) => specifiers.expand(user).context("expanding 'User'")?,
@@ -137,7 +163,9 @@ fn insert_descriptors(text: &str, sockets: &[Grant]) -> Result<String> {
     let mut inserted = String::with_capacity(text.len());
     let mut rest = text;
     while let Some((before, after)) = rest.split_once("{fd:") {
-        let Some((name, after)) = after.split_once('}') else { bail!("'{text}' has a '{{fd:' without its '}}'") };
+        let Some((name, after)) = after.split_once('}') else {
+            bail!("'{text}' has a '{{fd:' without its '}}'")
+        };
         let Some(position) = sockets.iter().position(|grant| grant.name == name) else {
             let known: Vec<String> = sockets.iter().map(|grant| format!("'{}'", grant.name)).collect();
             bail!("'{{fd:{name}}}' names no socket; there is {}", known.join(", "));

@@ -10,13 +10,33 @@ use nix::sys::signal::Signal;
 pub fn parse(text: &str) -> Result<i32> {
     let unknown = || anyhow!("'{text}' is not a signal: write a name such as 'SIGTERM' or a number from 1 to 64");
     if let Ok(number) = text.parse::<i32>() {
-        return if (1..=64).contains(&number) { Ok(number) } else { Err(unknown()) };
+        return if (1..=64).contains(&number) {
+            Ok(number)
+        } else {
+            Err(unknown())
+        };
     }
     let upper = text.to_ascii_uppercase();
-    let name = if upper.starts_with("SIG") { upper } else { format!("SIG{upper}") };
+    let name = if upper.starts_with("SIG") {
+        upper
+    } else {
+        format!("SIG{upper}")
+    };
     if let Some(offset) = name.strip_prefix("SIGRTMIN") {
-        let offset = if offset.is_empty() { 0 } else { offset.strip_prefix('+').ok_or_else(unknown)?.parse().map_err(|_| unknown())? };
-        return if (0..=30).contains(&offset) { Ok(34 + offset) } else { Err(unknown()) };
+        let offset = if offset.is_empty() {
+            0
+        } else {
+            offset
+                .strip_prefix('+')
+                .ok_or_else(unknown)?
+                .parse()
+                .map_err(|_| unknown())?
+        };
+        return if (0..=30).contains(&offset) {
+            Ok(34 + offset)
+        } else {
+            Err(unknown())
+        };
     }
     Ok(name.parse::<Signal>().map_err(|_| unknown())? as i32)
 }
@@ -27,7 +47,13 @@ mod tests {
 
     #[test]
     fn names_and_numbers() {
-        for (text, signal) in [("SIGQUIT", 3), ("quit", 3), ("15", 15), ("SIGRTMIN+3", 37), ("RTMIN", 34)] {
+        for (text, signal) in [
+            ("SIGQUIT", 3),
+            ("quit", 3),
+            ("15", 15),
+            ("SIGRTMIN+3", 37),
+            ("RTMIN", 34),
+        ] {
             assert_eq!(parse(text).expect(text), signal);
         }
         for text in ["", "0", "65", "-1", "SIGNOPE", "RTMIN+31", "RTMIN-1", "15 "] {

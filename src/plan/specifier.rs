@@ -20,7 +20,12 @@ impl<'a> Specifiers<'a> {
     pub fn of_unit(unit: &'a str) -> Self {
         let without_suffix = unit.rsplit_once('.').map_or(unit, |(stem, _)| stem);
         let (prefix, instance) = without_suffix.split_once('@').unwrap_or((without_suffix, ""));
-        Self { unit, without_suffix, prefix, instance }
+        Self {
+            unit,
+            without_suffix,
+            prefix,
+            instance,
+        }
     }
 
     /// Replaces the specifiers in `text`.
@@ -45,7 +50,9 @@ impl<'a> Specifiers<'a> {
                 Some('J') => expanded.push_str(&unescape(last_part(self.prefix))),
                 other => {
                     let specifier = other.map(String::from).unwrap_or_default();
-                    bail!("'%{specifier}' in '{text}' is not a specifier that is known here: write '%%' for a percent sign");
+                    bail!(
+                        "'%{specifier}' in '{text}' is not a specifier that is known here: write '%%' for a percent sign"
+                    );
                 }
             }
             rest = characters.as_str();
@@ -78,7 +85,9 @@ fn unescape(text: &str) -> String {
 }
 
 fn hex(digit: u8) -> Option<u8> {
-    char::from(digit).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
+    char::from(digit)
+        .to_digit(16)
+        .and_then(|digit| u8::try_from(digit).ok())
 }
 
 #[cfg(test)]
@@ -89,7 +98,10 @@ mod tests {
     fn a_template_instance() {
         let specifiers = Specifiers::of_unit(r"a-web@srv-x\x2dy.service");
         let expand = |text| specifiers.expand(text).expect("known specifiers");
-        assert_eq!(expand("%n %N %p %i"), r"a-web@srv-x\x2dy.service a-web@srv-x\x2dy a-web srv-x\x2dy");
+        assert_eq!(
+            expand("%n %N %p %i"),
+            r"a-web@srv-x\x2dy.service a-web@srv-x\x2dy a-web srv-x\x2dy"
+        );
         assert_eq!(expand("%I %P %j 100%%"), "srv/x-y a/web web 100%");
         assert!(specifiers.expand("%q").is_err());
         assert!(specifiers.expand("50%").is_err());

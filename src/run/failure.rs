@@ -30,14 +30,16 @@ pub trait OrFail<T> {
 
 impl<T, E: Into<anyhow::Error>> OrFail<T> for Result<T, E> {
     fn or_fail(self, status: i32) -> Result<T, Failure> {
-        self.map_err(|error| Failure { status, error: error.into() })
+        self.map_err(|error| Failure {
+            status,
+            error: error.into(),
+        })
     }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Our own lines come out of images and definitions: one line each, whatever is in them.
-        write!(f, "{:#}", self.error).and_then(|()| Ok(()))
+        write!(f, "{:#}", self.error)
     }
 }
 

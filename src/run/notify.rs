@@ -20,7 +20,9 @@ use crate::plan::process::NOTIFY_SOCKET;
 /// # Errors
 /// What connect(2) says.
 pub fn connect(environment: &[(String, String)]) -> io::Result<Option<UnixDatagram>> {
-    let Some((_, path)) = environment.iter().find(|(name, _)| name == "NOTIFY_SOCKET") else { return Ok(None) };
+    let Some((_, path)) = environment.iter().find(|(name, _)| name == "NOTIFY_SOCKET") else {
+        return Ok(None);
+    };
     let socket = UnixDatagram::unbound()?;
     match path.strip_prefix('@') {
         Some(name) => socket.connect_addr(&SocketAddr::from_abstract_name(name)?)?,
@@ -88,7 +90,9 @@ const ALLOWED: [&str; 9] = [
 fn filter(message: &str) -> Relayed {
     let mut relayed = Relayed::default();
     for line in message.lines() {
-        let Some((field, value)) = line.split_once('=') else { continue };
+        let Some((field, value)) = line.split_once('=') else {
+            continue;
+        };
         if ALLOWED.contains(&field) {
             relayed.ready |= field == "READY" && value == "1";
             relayed.lines.push_str(line);

@@ -9,17 +9,18 @@ use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
-use nix::fcntl::{Flock, FlockArg, OFlag};
+use nix::fcntl::OFlag;
 use sd_notify::NotifyState;
 
 use crate::activation;
 use crate::definition::{Definition, Network, Resolved, Root};
 use crate::image::reference::Reference;
 use crate::plan::{self, Plan, Source, Surroundings};
+use crate::run::cleanup::writable_layer;
 use crate::run::container;
 use crate::run::failure::{CONFIG, Failure, NAMESPACE, OrFail as _, Priority, say};
 use crate::run::notify;
-use crate::store::{Image, Store};
+use crate::store::{Held, Image, Store};
 use crate::sys::process::clone_sibling;
 
 /// What the first process of the container takes over from the shim.
@@ -33,8 +34,8 @@ pub struct Handover {
     pub notify: Option<UnixDatagram>,
     /// Reads as closed once the shim has told systemd who is the main process now.
     pub shim_is_gone: OwnedFd,
-    /// Shared locks on the layers, so that nobody removes them.
-    pub locks: Vec<Flock<OwnedFd>>,
+    /// Keeps the image's layers from being removed.
+    pub held: Option<Held>,
 }
 
 /// Starts the container whose resolved definition is `resolved` as the service `unit`. Returns in the shim only.
@@ -49,23 +50,55 @@ pub fn start(resolved: &Path, unit: &str) -> Result<(), Failure> {
 
     let store = Store::open(Store::system_root()).or_fail(CONFIG)?;
     let (image, layers) = source(&definition, &store).or_fail(CONFIG)?;
-    let locks = lock(&layers).or_fail(CONFIG)?;
+    let held = image
+        .as_ref()
+        .map(|image| store.hold(image))
+        .transpose()
+        .or_fail(CONFIG)?;
     let config = image.as_ref().and_then(|image| image.config.config().as_ref());
-    let surroundings = Surroundings { unit, containers: &store.containers(), environment: &environment };
-    let plan = plan::plan(&definition, Source { layers: &layers, config }, surroundings).or_fail(CONFIG)?;
+    let mount_point = mount_point().or_fail(NAMESPACE)?;
+    let writable_layer = writable_layer(&store, unit).or_fail(CONFIG)?;
+    let surroundings = Surroundings {
+        unit,
+        writable_layer: &writable_layer,
+        mount_point: &mount_point,
+        environment: &environment,
+    };
+    let plan = plan::plan(
+        &definition,
+        Source {
+            layers: &layers,
+            config,
+        },
+        surroundings,
+    )
+    .or_fail(CONFIG)?;
 
-    let notify = notify::connect(&environment).context("connecting to systemd's notify socket").or_fail(NAMESPACE)?;
+    let notify = notify::connect(&environment)
+        .context("connecting to systemd's notify socket")
+        .or_fail(NAMESPACE)?;
     let (shim_is_gone, told) = nix::unistd::pipe2(OFlag::O_CLOEXEC).or_fail(NAMESPACE)?;
     let namespaces = namespaces(plan.network);
-    match clone_sibling(namespaces).context("creating the namespaces (clone3)").or_fail(NAMESPACE)? {
+    match clone_sibling(namespaces)
+        .context("creating the namespaces (clone3)")
+        .or_fail(NAMESPACE)?
+    {
         None => {
             drop(told);
             drop((image, definition, environment));
-            container::enter(Handover { plan, sockets, notify, shim_is_gone, locks })
+            container::enter(Handover {
+                plan,
+                sockets,
+                notify,
+                shim_is_gone,
+                held,
+            })
         }
         Some(pid) => {
             let main = [NotifyState::MainPid(pid.as_raw().cast_unsigned())];
-            sd_notify::notify(&main).context("telling systemd the main process").or_fail(NAMESPACE)?;
+            sd_notify::notify(&main)
+                .context("telling systemd the main process")
+                .or_fail(NAMESPACE)?;
             drop(told);
             Ok(())
         }
@@ -88,6 +121,13 @@ fn namespaces(network: Network) -> libc::c_int {
     }
 }
 
+/// Where the root is built: over the shim's own directory, which is always there, which nothing inside needs, and which nobody else
+/// sees covered.
+fn mount_point() -> Result<PathBuf> {
+    let program = std::env::current_exe().context("reading '/proc/self/exe'")?;
+    Ok(program.parent().context("the shim lies in no directory")?.to_owned())
+}
+
 /// Reads what the generator left. A definition with mistakes fails here with its diagnostics, one line each.
 fn read(resolved: &Path) -> Result<Definition> {
     let text = fs::read_to_string(resolved).with_context(|| format!("reading '{}'", resolved.display()))?;
@@ -105,21 +145,10 @@ fn read(resolved: &Path) -> Result<Definition> {
 fn source(definition: &Definition, store: &Store) -> Result<(Option<Image>, Vec<PathBuf>)> {
     match &definition.container.root {
         Root::Image(reference) => {
-            let image = store.find(&Reference::parse(reference)?)?;
+            let image = store.find(&reference.parse::<Reference>()?)?;
             let layers = image.layers.iter().map(|layer| store.layer_path(layer)).collect();
             Ok((Some(image), layers))
         }
         Root::Rootfs(directory) => Ok((None, vec![directory.clone()])),
     }
-}
-
-/// Holds the layers for the container's life: whoever removes an image asks for an exclusive lock first.
-fn lock(layers: &[PathBuf]) -> Result<Vec<Flock<OwnedFd>>> {
-    let lock = |layer: &PathBuf| {
-        let directory = OwnedFd::from(fs::File::open(layer).with_context(|| format!("opening '{}'", layer.display()))?);
-        Flock::lock(directory, FlockArg::LockSharedNonblock)
-            .map_err(|(_, errno)| errno)
-            .with_context(|| format!("locking '{}': it is being removed", layer.display()))
-    };
-    layers.iter().map(lock).collect()
 }

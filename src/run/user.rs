@@ -35,14 +35,23 @@ const LIMIT: u64 = 4 << 20;
 
 fn read(path: &str) -> Result<String> {
     // Not blocking: the image might have put a FIFO there.
-    let file = match OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path) {
+    let file = match OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
+        .open(path)
+    {
         Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(String::new()),
         Err(error) => return Err(error).with_context(|| format!("opening '{path}' of the image")),
     };
-    ensure!(file.metadata()?.is_file(), "'{path}' of the image is not a regular file");
+    ensure!(
+        file.metadata()?.is_file(),
+        "'{path}' of the image is not a regular file"
+    );
     let mut bytes = Vec::new();
-    file.take(LIMIT).read_to_end(&mut bytes).with_context(|| format!("reading '{path}' of the image"))?;
+    file.take(LIMIT)
+        .read_to_end(&mut bytes)
+        .with_context(|| format!("reading '{path}' of the image"))?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
@@ -60,7 +69,9 @@ fn identify(user: &str, group: Option<&str>, passwd: &str, groups: &str) -> Resu
             (uid, gid, (*home).to_owned(), entry.first().copied())
         }
         (Some(number), None) => (number, 0, "/".to_owned(), None),
-        (None, None) => bail!("the image's /etc/passwd has no user '{user}': set 'User' to one that it has, or to a number"),
+        (None, None) => {
+            bail!("the image's /etc/passwd has no user '{user}': set 'User' to one that it has, or to a number")
+        }
     };
     let gid = match group {
         None => own_gid,
@@ -69,13 +80,20 @@ fn identify(user: &str, group: Option<&str>, passwd: &str, groups: &str) -> Resu
     let mut all = vec![gid];
     // Memberships count only where the group was not chosen by hand, as the container world has it.
     for entry in groups.lines().map(fields).filter(|_| group.is_none()) {
-        let is_member = entry.get(3).is_some_and(|members| members.split(',').any(|member| Some(member) == name));
+        let is_member = entry
+            .get(3)
+            .is_some_and(|members| members.split(',').any(|member| Some(member) == name));
         if let Some(gid) = numeric(&entry, 2).filter(|gid| is_member && !all.contains(gid)) {
             all.push(gid);
         }
     }
     let groups = all.into_iter().map(Gid::from_raw).collect();
-    Ok(Identity { uid: Uid::from_raw(uid), gid: Gid::from_raw(gid), groups, home })
+    Ok(Identity {
+        uid: Uid::from_raw(uid),
+        gid: Gid::from_raw(gid),
+        groups,
+        home,
+    })
 }
 
 fn group_id(group: &str, groups: &str) -> Result<u32> {
@@ -83,9 +101,9 @@ fn group_id(group: &str, groups: &str) -> Result<u32> {
         return Ok(number);
     }
     let entry = groups.lines().map(fields).find(|entry| entry.first() == Some(&group));
-    entry
-        .and_then(|entry| numeric(&entry, 2))
-        .with_context(|| format!("the image's /etc/group has no group '{group}': set 'Group' to one that it has, or to a number"))
+    entry.and_then(|entry| numeric(&entry, 2)).with_context(|| {
+        format!("the image's /etc/group has no group '{group}': set 'Group' to one that it has, or to a number")
+    })
 }
 
 /// A number if `text` is one, `None` if it is a name. What begins like a number must be one, all of it.
@@ -95,7 +113,10 @@ fn parse_id(text: &str) -> Result<Option<u32>> {
     if !looks_numeric {
         return Ok(None);
     }
-    ensure!(text.bytes().all(|b| b.is_ascii_digit()), "it is neither a name nor a number");
+    ensure!(
+        text.bytes().all(|b| b.is_ascii_digit()),
+        "it is neither a name nor a number"
+    );
     // The last number stands for "no change" in setuid(2) and its kin.
     let number = text.parse::<u32>().ok().filter(|&number| number != u32::MAX);
     Ok(Some(number.context("the number is too large")?))
@@ -131,7 +152,17 @@ mod tests {
 
     #[test]
     fn nothing_but_names_and_numbers() {
-        for user in ["", "nobody-here", "1:2:3", "-1", "+1", "12x", "4294967295", "4294967296", "bad"] {
+        for user in [
+            "",
+            "nobody-here",
+            "1:2:3",
+            "-1",
+            "+1",
+            "12x",
+            "4294967295",
+            "4294967296",
+            "bad",
+        ] {
             assert_eq!(ids(user, None), None, "{user}");
         }
         for group in ["", "nope", "4294967296", "1x"] {

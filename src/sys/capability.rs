@@ -29,10 +29,17 @@ const VERSION: u32 = 0x2008_0522;
 /// # Errors
 /// `EPERM` if `mask` has what the permitted set lacks.
 pub fn set(mask: Mask) -> io::Result<()> {
-    let header = Header { version: VERSION, pid: 0 };
+    let header = Header {
+        version: VERSION,
+        pid: 0,
+    };
     let half = |bits: u64| {
         let bits = u32::try_from(bits & u64::from(u32::MAX)).unwrap_or(0);
-        Data { effective: bits, permitted: bits, inheritable: 0 }
+        Data {
+            effective: bits,
+            permitted: bits,
+            inheritable: 0,
+        }
     };
     let data = [half(mask), half(mask >> 32)];
     // SAFETY: both structures have the kernel's layout for version 3, which reads two Data.
@@ -47,7 +54,13 @@ pub fn set(mask: Mask) -> io::Result<()> {
 pub fn bound(mask: Mask) -> io::Result<()> {
     // SAFETY: prctl with integer arguments.
     unsafe {
-        Errno::result(libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0))?;
+        Errno::result(libc::prctl(
+            libc::PR_CAP_AMBIENT,
+            libc::PR_CAP_AMBIENT_CLEAR_ALL,
+            0,
+            0,
+            0,
+        ))?;
         for capability in 0..64 {
             // A capability that this kernel does not know cannot be read and need not be dropped.
             if libc::prctl(libc::PR_CAPBSET_READ, capability, 0, 0, 0) < 0 {

@@ -82,7 +82,12 @@ extern "C" fn killable(_: libc::c_int) {
 fn raise(signal: libc::c_int) {
     // SAFETY: sends a signal to this very thread.
     unsafe {
-        libc::syscall(libc::SYS_tgkill, libc::getpid(), libc::syscall(libc::SYS_gettid), signal);
+        libc::syscall(
+            libc::SYS_tgkill,
+            libc::getpid(),
+            libc::syscall(libc::SYS_gettid),
+            signal,
+        );
     }
 }
 
@@ -100,7 +105,11 @@ mod tests {
         for signal in Signal::iterator().filter(|signal| !harmless.contains(signal)) {
             let manager = fork_sharing_descriptors(|| i32::from(!dies_of(signal))).expect("forking");
             let status = waitpid(manager, None).expect("waiting");
-            assert_eq!(status, WaitStatus::Exited(manager, 0), "{signal} (creating a namespace needs root)");
+            assert_eq!(
+                status,
+                WaitStatus::Exited(manager, 0),
+                "{signal} (creating a namespace needs root)"
+            );
         }
     }
 
@@ -109,7 +118,9 @@ mod tests {
             Ok(None) => die_of(signal as i32),
             created => i32::from(created.is_err()),
         });
-        let Ok(WaitStatus::Exited(_, 0)) = shim.and_then(|shim| Ok(waitpid(shim, None)?)) else { return false };
+        let Ok(WaitStatus::Exited(_, 0)) = shim.and_then(|shim| Ok(waitpid(shim, None)?)) else {
+            return false;
+        };
         // An exit signal of 0 makes it a child that only __WALL finds.
         let status = waitpid(None, Some(WaitPidFlag::__WALL));
         matches!(status, Ok(WaitStatus::Signaled(_, by, false)) if by == signal)

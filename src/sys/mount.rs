@@ -78,7 +78,8 @@ const FSOPEN_CLOEXEC: libc::c_uint = 1;
 /// # Errors
 /// What open_tree(2) says.
 pub fn clone_tree(source: BorrowedFd<'_>) -> io::Result<OwnedFd> {
-    let flags = libc::OPEN_TREE_CLONE | libc::OPEN_TREE_CLOEXEC | (libc::AT_EMPTY_PATH | libc::AT_RECURSIVE).cast_unsigned();
+    let flags =
+        libc::OPEN_TREE_CLONE | libc::OPEN_TREE_CLOEXEC | (libc::AT_EMPTY_PATH | libc::AT_RECURSIVE).cast_unsigned();
     // SAFETY: an empty C string and integers; a non-negative result is a new descriptor.
     let fd = Errno::result(unsafe { libc::syscall(libc::SYS_open_tree, source.as_raw_fd(), c"".as_ptr(), flags) })?;
     own(fd)
@@ -146,7 +147,13 @@ pub fn pivot(root: BorrowedFd<'_>) -> io::Result<()> {
 /// What mount(2) says.
 pub fn mount_overlay(target: &Path, options: &str) -> io::Result<()> {
     let flags = nix::mount::MsFlags::empty();
-    Ok(nix::mount::mount(Some("overlay"), target, Some("overlay"), flags, Some(options))?)
+    Ok(nix::mount::mount(
+        Some("overlay"),
+        target,
+        Some("overlay"),
+        flags,
+        Some(options),
+    )?)
 }
 
 /// Opens `path` as a place to mount from or on, following links: for paths that the administrator wrote.
@@ -168,7 +175,14 @@ fn set_attributes(mount: BorrowedFd<'_>, change: &libc::mount_attr, depth: Depth
     // SAFETY: an empty C string and a mount_attr of the size named.
     let result = unsafe {
         let (fd, size) = (mount.as_fd().as_raw_fd(), size_of::<libc::mount_attr>());
-        libc::syscall(libc::SYS_mount_setattr, fd, c"".as_ptr(), flags, &raw const *change, size)
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            fd,
+            c"".as_ptr(),
+            flags,
+            &raw const *change,
+            size,
+        )
     };
     Errno::result(result)?;
     Ok(())

@@ -8,24 +8,27 @@ use std::path::{Component, Path};
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
-use nix::sys::stat::{Mode, mkdirat, mknodat};
+use nix::sys::stat::{Mode, SFlag, mkdirat, mknodat};
 
-/// Opens `path` below `root` as `O_PATH`, links resolved as if `root` were `/`.
-///
-/// # Errors
-/// `ENOENT` if it is not there; `ELOOP` through a link of procfs; `EXDEV` never.
-pub fn open_in_root(root: BorrowedFd<'_>, path: &Path) -> io::Result<OwnedFd> {
-    open_in_root_with(root, path, OFlag::O_PATH)
+/// What becomes of symbolic links on the way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Links {
+    /// They are followed, as if the root were `/`.
+    Inside,
+    /// `ELOOP`.
+    Refuse,
 }
 
-/// As [`open_in_root`], with flags for open(2).
+/// Opens `path` below `root` with `flags` of open(2), without ever leaving it and without links of procfs.
 ///
 /// # Errors
-/// As there.
-pub fn open_in_root_with(root: BorrowedFd<'_>, path: &Path, flags: OFlag) -> io::Result<OwnedFd> {
-    let how = OpenHow::new()
-        .flags(flags | OFlag::O_CLOEXEC)
-        .resolve(ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS);
+/// `ENOENT` if it is not there.
+pub fn open_in_root(root: BorrowedFd<'_>, path: &Path, flags: OFlag, links: Links) -> io::Result<OwnedFd> {
+    let mut resolve = ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS;
+    if links == Links::Refuse {
+        resolve |= ResolveFlag::RESOLVE_NO_SYMLINKS;
+    }
+    let how = OpenHow::new().flags(flags | OFlag::O_CLOEXEC).resolve(resolve);
     // The kernel asks to try again when a rename anywhere raced with a lookup that had to prove it stayed inside.
     for _ in 0..64 {
         match openat2(root, path, how) {
@@ -40,18 +43,18 @@ pub fn open_in_root_with(root: BorrowedFd<'_>, path: &Path, flags: OFlag) -> io:
 ///
 /// # Errors
 /// `ENOTDIR` if a part is no directory, `EROFS` if it is missing and cannot be made.
-pub fn make_directory_in_root(root: BorrowedFd<'_>, path: &Path) -> io::Result<OwnedFd> {
-    match open_in_root_with(root, path, OFlag::O_PATH | OFlag::O_DIRECTORY) {
+pub fn make_directory_in_root(root: BorrowedFd<'_>, path: &Path, links: Links) -> io::Result<OwnedFd> {
+    let open = || open_in_root(root, path, OFlag::O_PATH | OFlag::O_DIRECTORY, links);
+    match open() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         result => return result,
     }
     let (parent, name) = split(path)?;
-    let parent = make_directory_in_root(root, parent)?;
+    let parent = make_directory_in_root(root, parent, links)?;
     match mkdirat(parent.as_fd(), name, Mode::from_bits_truncate(0o755)) {
-        Ok(()) | Err(Errno::EEXIST) => {}
-        Err(errno) => return Err(errno.into()),
+        Ok(()) | Err(Errno::EEXIST) => open(),
+        Err(errno) => Err(errno.into()),
     }
-    open_in_root_with(root, path, OFlag::O_PATH | OFlag::O_DIRECTORY)
 }
 
 /// Opens the file `path` below `root`, making it, empty and with mode 0644, if it is missing: a place for a bind mount of a file.
@@ -59,18 +62,18 @@ pub fn make_directory_in_root(root: BorrowedFd<'_>, path: &Path) -> io::Result<O
 /// # Errors
 /// As [`make_directory_in_root`].
 pub fn make_file_in_root(root: BorrowedFd<'_>, path: &Path) -> io::Result<OwnedFd> {
-    match open_in_root(root, path) {
+    let open = || open_in_root(root, path, OFlag::O_PATH, Links::Inside);
+    match open() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         result => return result,
     }
     let (parent, name) = split(path)?;
-    let parent = make_directory_in_root(root, parent)?;
+    let parent = make_directory_in_root(root, parent, Links::Inside)?;
     // mknod makes a regular file without opening it, and never follows a link.
-    match mknodat(parent.as_fd(), name, nix::sys::stat::SFlag::S_IFREG, Mode::from_bits_truncate(0o644), 0) {
-        Ok(()) | Err(Errno::EEXIST) => {}
-        Err(errno) => return Err(errno.into()),
+    match mknodat(parent.as_fd(), name, SFlag::S_IFREG, Mode::from_bits_truncate(0o644), 0) {
+        Ok(()) | Err(Errno::EEXIST) => open(),
+        Err(errno) => Err(errno.into()),
     }
-    open_in_root(root, path)
 }
 
 /// The path as the kernel takes it.

@@ -79,8 +79,14 @@ pub fn exit(status: i32) -> ! {
 /// What close_range(2) says.
 pub fn close_on_exec_from(first: RawFd) -> io::Result<()> {
     // SAFETY: the call changes flags of descriptors, no memory; owned descriptors stay open and owned.
-    let result =
-        unsafe { libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC as libc::c_int) };
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_close_range,
+            first,
+            libc::c_uint::MAX,
+            libc::CLOSE_RANGE_CLOEXEC as libc::c_int,
+        )
+    };
     Errno::result(result)?;
     Ok(())
 }
@@ -124,6 +130,22 @@ pub fn forbid_inspection() -> io::Result<()> {
 pub fn set_no_new_privs() -> io::Result<()> {
     // SAFETY: prctl with integer arguments.
     Errno::result(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) })?;
+    Ok(())
+}
+
+/// kill(2), for signals of any number. A process that is gone is no error.
+pub fn send_signal(pid: Pid, number: i32) {
+    // SAFETY: plain integers.
+    unsafe { libc::kill(pid.as_raw(), number) };
+}
+
+/// Gives `signal` its default action.
+///
+/// # Errors
+/// `EINVAL` for SIGKILL and SIGSTOP.
+pub fn default_signal(signal: nix::sys::signal::Signal) -> io::Result<()> {
+    // SAFETY: no handler is installed.
+    unsafe { nix::sys::signal::signal(signal, nix::sys::signal::SigHandler::SigDfl) }?;
     Ok(())
 }
 

@@ -54,18 +54,28 @@ pub fn catch_bind_and_listen() -> io::Result<Listener> {
         answer(libc::SECCOMP_RET_ALLOW),
         answer(libc::SECCOMP_RET_USER_NOTIF),
     ];
-    let program = libc::sock_fprog { len: instructions.len() as u16, filter: instructions.as_ptr().cast_mut() };
+    let program = libc::sock_fprog {
+        len: instructions.len() as u16,
+        filter: instructions.as_ptr().cast_mut(),
+    };
     let install = |flags: libc::c_ulong| {
         // SAFETY: the program points to instructions that outlive the call; a non-negative result is a new descriptor.
         Errno::result(unsafe {
-            libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const program)
+            libc::syscall(
+                libc::SYS_seccomp,
+                libc::SECCOMP_SET_MODE_FILTER,
+                flags,
+                &raw const program,
+            )
         })
     };
     // Once we have seen a call, only a fatal signal may interrupt it (Linux 5.19): Go's scheduler sends signals all the time.
     let fd = install(libc::SECCOMP_FILTER_FLAG_NEW_LISTENER | libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV)
         .or_else(|_| install(libc::SECCOMP_FILTER_FLAG_NEW_LISTENER))?;
     // SAFETY: see above. The kernel makes it close-on-exec.
-    Ok(Listener(unsafe { OwnedFd::from_raw_fd(i32::try_from(fd).map_err(io::Error::other)?) }))
+    Ok(Listener(unsafe {
+        OwnedFd::from_raw_fd(i32::try_from(fd).map_err(io::Error::other)?)
+    }))
 }
 
 impl Listener {
@@ -78,16 +88,30 @@ impl Listener {
         let mut raw: libc::seccomp_notif = unsafe { std::mem::zeroed() };
         // SAFETY: the request and the structure belong together.
         Errno::result(unsafe { libc::ioctl(self.0.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_RECV, &raw mut raw) })?;
-        let call = if raw.data.nr == libc::SYS_listen as i32 { Call::Listen } else { Call::Bind };
-        Ok(Notification { call, thread: Pid::from_raw(raw.pid.cast_signed()), arguments: raw.data.args, id: raw.id })
+        let call = if raw.data.nr == libc::SYS_listen as i32 {
+            Call::Listen
+        } else {
+            Call::Bind
+        };
+        Ok(Notification {
+            call,
+            thread: Pid::from_raw(raw.pid.cast_signed()),
+            arguments: raw.data.args,
+            id: raw.id,
+        })
     }
 
     /// Whether the caller still waits. What was read of it before this says yes, was read of it and not of a later process with its id.
     #[must_use]
     pub fn is_waiting(&self, notification: &Notification) -> bool {
         // SAFETY: the request reads a 64-bit id.
-        let result =
-            unsafe { libc::ioctl(self.0.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_ID_VALID, &raw const notification.id) };
+        let result = unsafe {
+            libc::ioctl(
+                self.0.as_raw_fd(),
+                libc::SECCOMP_IOCTL_NOTIF_ID_VALID,
+                &raw const notification.id,
+            )
+        };
         result == 0
     }
 
@@ -101,7 +125,11 @@ impl Listener {
             flags: libc::SECCOMP_ADDFD_FLAG_SETFD as u32,
             srcfd: socket.as_raw_fd().cast_unsigned(),
             newfd: number.cast_unsigned(),
-            newfd_flags: if on_exec == OnExec::Close { libc::O_CLOEXEC.cast_unsigned() } else { 0 },
+            newfd_flags: if on_exec == OnExec::Close {
+                libc::O_CLOEXEC.cast_unsigned()
+            } else {
+                0
+            },
         };
         // SAFETY: the request reads the structure; descriptors are given by number and stay ours.
         Errno::result(unsafe { libc::ioctl(self.0.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_ADDFD, &raw const request) })?;
@@ -119,7 +147,12 @@ impl Listener {
     }
 
     fn send(&self, id: u64, flags: u32) {
-        let response = libc::seccomp_notif_resp { id, val: 0, error: 0, flags };
+        let response = libc::seccomp_notif_resp {
+            id,
+            val: 0,
+            error: 0,
+            flags,
+        };
         // SAFETY: the request reads the structure.
         unsafe { libc::ioctl(self.0.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_SEND, &raw const response) };
     }
@@ -132,6 +165,19 @@ pub enum OnExec {
     Close,
     /// It stays open.
     Keep,
+}
+
+impl From<OwnedFd> for Listener {
+    /// The descriptor must be one that [`catch_bind_and_listen`] made, in a process that shared its table; on another, every request fails.
+    fn from(descriptor: OwnedFd) -> Self {
+        Self(descriptor)
+    }
+}
+
+impl From<Listener> for OwnedFd {
+    fn from(listener: Listener) -> Self {
+        listener.0
+    }
 }
 
 impl AsFd for Listener {
@@ -154,17 +200,37 @@ fn number(call: libc::c_long) -> u32 {
 }
 
 fn load(offset: u32) -> libc::sock_filter {
-    libc::sock_filter { code: (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16, jt: 0, jf: 0, k: offset }
+    libc::sock_filter {
+        code: (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16,
+        jt: 0,
+        jf: 0,
+        k: offset,
+    }
 }
 
 fn jump_if_equal(value: u32, by: u8) -> libc::sock_filter {
-    libc::sock_filter { code: (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16, jt: by, jf: 0, k: value }
+    libc::sock_filter {
+        code: (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16,
+        jt: by,
+        jf: 0,
+        k: value,
+    }
 }
 
 fn jump_unless_equal(value: u32, by: u8) -> libc::sock_filter {
-    libc::sock_filter { code: (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16, jt: 0, jf: by, k: value }
+    libc::sock_filter {
+        code: (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16,
+        jt: 0,
+        jf: by,
+        k: value,
+    }
 }
 
 fn answer(action: u32) -> libc::sock_filter {
-    libc::sock_filter { code: (libc::BPF_RET | libc::BPF_K) as u16, jt: 0, jf: 0, k: action }
+    libc::sock_filter {
+        code: (libc::BPF_RET | libc::BPF_K) as u16,
+        jt: 0,
+        jf: 0,
+        k: action,
+    }
 }

@@ -83,8 +83,13 @@ pub fn copy_blocking(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> io::Result<()>
 /// What bind(2) says.
 pub fn bind(socket: BorrowedFd<'_>, address: &[u8]) -> io::Result<()> {
     // SAFETY: the kernel copies `len` bytes and checks them; sockaddr has no alignment that it asks for.
-    let result =
-        unsafe { libc::bind(socket.as_raw_fd(), address.as_ptr().cast(), address.len() as libc::socklen_t) };
+    let result = unsafe {
+        libc::bind(
+            socket.as_raw_fd(),
+            address.as_ptr().cast(),
+            address.len() as libc::socklen_t,
+        )
+    };
     Errno::result(result)?;
     Ok(())
 }
@@ -115,7 +120,10 @@ pub fn send_now(socket: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
 pub fn read_address(process: nix::unistd::Pid, address: u64, buffer: &mut [u8]) -> io::Result<usize> {
     use nix::sys::uio::{RemoteIoVec, process_vm_readv};
     let base = usize::try_from(address).map_err(io::Error::other)?;
-    let remote = [RemoteIoVec { base, len: buffer.len() }];
+    let remote = [RemoteIoVec {
+        base,
+        len: buffer.len(),
+    }];
     Ok(process_vm_readv(process, &mut [io::IoSliceMut::new(buffer)], &remote)?)
 }
 
@@ -129,8 +137,15 @@ fn option(socket: BorrowedFd<'_>, level: i32, name: i32) -> io::Result<i32> {
 fn get<T: Number>(socket: BorrowedFd<'_>, level: i32, name: i32, value: &mut T) -> io::Result<()> {
     let mut size = size_of::<T>() as libc::socklen_t;
     // SAFETY: the kernel writes at most `size` bytes, and any bytes are a valid number.
-    let result =
-        unsafe { libc::getsockopt(socket.as_raw_fd(), level, name, std::ptr::from_mut(value).cast(), &raw mut size) };
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            level,
+            name,
+            std::ptr::from_mut(value).cast(),
+            &raw mut size,
+        )
+    };
     Errno::result(result)?;
     Ok(())
 }

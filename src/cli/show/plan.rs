@@ -1,0 +1,48 @@
+//! `coracle show --plan`: gathers what the shim would gather, and has the plan printed.
+//!
+//! Two things are known at a start only and left out: the environment that systemd gives to the service, and the numbers behind names
+//! of users and groups.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use serde_json::Value;
+
+use crate::cli::scope::Scope;
+use crate::definition::{Definition, Root};
+use crate::image::reference::Reference;
+use crate::plan::{self, Source, Surroundings, oci};
+use crate::store::Store;
+
+/// The plan of starting this definition as `unit`, as an OCI `config.json`.
+///
+/// # Errors
+/// The image is not in the store, or cannot be started with this definition.
+pub fn config(definition: &Definition, unit: &str, scope: &Scope) -> anyhow::Result<Value> {
+    let store = Store::open(&scope.store())?;
+    let (image, layers) = match &definition.container.root {
+        Root::Image(name) => {
+            let reference: Reference = name
+                .parse()
+                .with_context(|| format!("reading the image's name '{name}'"))?;
+            let image = store.find(&reference)?;
+            let layers: Vec<PathBuf> = image.layers.iter().map(|layer| store.layer_path(layer)).collect();
+            (Some(image), layers)
+        }
+        Root::Rootfs(directory) => (None, vec![directory.clone()]),
+    };
+    let config = image.as_ref().and_then(|image| image.config.config().as_ref());
+    let containers = store.root().join("containers");
+    let surroundings = Surroundings {
+        unit,
+        containers: &containers,
+        environment: &[],
+    };
+    let source = Source {
+        layers: &layers,
+        config,
+    };
+    let plan =
+        plan::plan(definition, source, surroundings).with_context(|| format!("planning the start of '{unit}'"))?;
+    oci::config(&plan)
+}

@@ -1,0 +1,207 @@
+//! A plan as an OCI runtime configuration (runtime-spec config.md), for people and tools that read those.
+//!
+//! The document says what a runtime would have to do to get the same container. What the specification has no words for stands in
+//! annotations: the layers, the sockets, the files that are made, how the payload gets its sockets. It is never read back.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use oci_spec::runtime::{
+    Capabilities, Capability, LinuxBuilder, LinuxCapabilitiesBuilder, LinuxNamespace, LinuxNamespaceBuilder,
+    LinuxNamespaceType, Mount as OciMount, MountBuilder, Process as OciProcess, ProcessBuilder, RootBuilder, Spec,
+    SpecBuilder, User, UserBuilder,
+};
+use serde_json::{Value, json};
+
+use crate::definition::Network;
+use crate::plan::mount::{Access, Kind, Mount};
+use crate::plan::process::Process;
+use crate::plan::{Grant, Plan, capability};
+
+/// The version of the specification whose words are used.
+const VERSION: &str = "1.2.0";
+
+/// Stands for a user or group that is given by name: only the container's own files know its number.
+const NAMED: u32 = 65534;
+
+/// The plan as a `config.json`; the same plan always gives the same bytes.
+///
+/// # Errors
+/// A capability that the specification does not know.
+pub fn config(plan: &Plan) -> Result<Value> {
+    let mut document = serde_json::to_value(spec(plan)?).context("writing the plan as JSON")?;
+    // The library keeps sets of capabilities in no order at all.
+    if let Some(sets) = document
+        .pointer_mut("/process/capabilities")
+        .and_then(Value::as_object_mut)
+    {
+        for set in sets.values_mut().filter_map(Value::as_array_mut) {
+            set.sort_by(|a, b| a.as_str().cmp(&b.as_str()));
+        }
+    }
+    Ok(document)
+}
+
+fn spec(plan: &Plan) -> Result<Spec> {
+    let root = RootBuilder::default()
+        .path(&plan.mount_point)
+        .readonly(plan.writable_layer.is_none())
+        .build()?;
+    let owned = |paths: &[&str]| paths.iter().map(|&path| path.to_owned()).collect::<Vec<_>>();
+    let linux = LinuxBuilder::default()
+        .namespaces(namespaces(plan.network)?)
+        .masked_paths(owned(plan.masked_paths))
+        .readonly_paths(owned(plan.read_only_paths))
+        .build()?;
+    let mounts: Vec<OciMount> = plan
+        .mounts
+        .iter()
+        .filter_map(|one| mount(one).transpose())
+        .collect::<Result<_>>()?;
+    Ok(SpecBuilder::default()
+        .version(VERSION)
+        .root(root)
+        .hostname(plan.hostname.as_str())
+        .mounts(mounts)
+        .process(process(&plan.process)?)
+        .linux(linux)
+        .annotations(annotations(plan))
+        .build()?)
+}
+
+fn namespaces(network: Network) -> Result<Vec<LinuxNamespace>> {
+    use LinuxNamespaceType as Type;
+    let own = match network {
+        Network::None => Some(Type::Network),
+        Network::Host => None,
+    };
+    let types = [Type::Mount, Type::Pid, Type::Uts, Type::Ipc, Type::Cgroup]
+        .into_iter()
+        .chain(own);
+    types
+        .map(|typ| Ok(LinuxNamespaceBuilder::default().typ(typ).build()?))
+        .collect()
+}
+
+/// Nothing for a file that is made: the specification can only mount what exists.
+fn mount(mount: &Mount) -> Result<Option<OciMount>> {
+    let (typ, source, mut options) = match &mount.kind {
+        Kind::New { filesystem, parameters } => (*filesystem, Path::new(filesystem), parameters.clone()),
+        Kind::Devices => ("tmpfs", Path::new("tmpfs"), vec!["mode=0755".to_owned()]),
+        Kind::Bind(source) => ("bind", source.as_path(), vec!["rbind".to_owned()]),
+        Kind::File(_) => return Ok(None),
+    };
+    options.push("nosuid".to_owned());
+    if mount.kind != Kind::Devices {
+        options.push("nodev".to_owned());
+    }
+    if !mount.executable {
+        options.push("noexec".to_owned());
+    }
+    if mount.access == Access::ReadOnly {
+        options.push("ro".to_owned());
+    }
+    Ok(Some(
+        MountBuilder::default()
+            .destination(&mount.target)
+            .typ(typ)
+            .source(source)
+            .options(options)
+            .build()?,
+    ))
+}
+
+fn process(process: &Process) -> Result<OciProcess> {
+    let environment: Vec<String> = process
+        .environment
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
+    let capabilities = capability::names(process.capabilities)
+        .into_iter()
+        .map(|name| {
+            name.trim_start_matches("CAP_")
+                .parse()
+                .with_context(|| format!("writing the capability '{name}'"))
+        })
+        .collect::<Result<Capabilities>>()?;
+    let none = std::collections::HashSet::<Capability>::new();
+    let sets = LinuxCapabilitiesBuilder::default()
+        .bounding(capabilities.clone())
+        .effective(capabilities.clone())
+        .permitted(capabilities)
+        .inheritable(none.clone())
+        .ambient(none)
+        .build()?;
+    Ok(ProcessBuilder::default()
+        .args(process.arguments.clone())
+        .env(environment)
+        .cwd(process.working_directory.as_str())
+        .user(user(process)?)
+        .capabilities(sets)
+        .no_new_privileges(true)
+        .build()?)
+}
+
+fn user(process: &Process) -> Result<User> {
+    let number = |name: &str| name.parse().unwrap_or(NAMED);
+    let group = match &process.group {
+        Some(group) => number(group),
+        None if process.user == "0" || process.user == "root" => 0,
+        None => NAMED,
+    };
+    let user = if process.user == "root" {
+        0
+    } else {
+        number(&process.user)
+    };
+    let numbers = UserBuilder::default().uid(user).gid(group);
+    let named = if user == NAMED {
+        numbers.username(process.user.as_str())
+    } else {
+        numbers
+    };
+    Ok(named.build()?)
+}
+
+fn annotations(plan: &Plan) -> HashMap<String, String> {
+    let files: serde_json::Map<String, Value> = plan
+        .mounts
+        .iter()
+        .filter_map(|mount| match &mount.kind {
+            Kind::File(content) => Some((mount.target.display().to_string(), json!(content))),
+            _ => None,
+        })
+        .collect();
+    let word = |value: Value| value.as_str().unwrap_or_default().to_owned();
+    let user = match &plan.process.group {
+        Some(group) => format!("{}:{group}", plan.process.user),
+        None => plan.process.user.clone(),
+    };
+    [
+        ("coracle.unit", plan.unit.clone()),
+        ("coracle.user", user),
+        ("coracle.layers", json!(plan.layers).to_string()),
+        (
+            "coracle.sockets",
+            Value::Array(plan.sockets.iter().map(socket).collect()).to_string(),
+        ),
+        ("coracle.files", Value::Object(files).to_string()),
+        ("coracle.activation", word(json!(plan.activation))),
+        ("coracle.notify", word(json!(plan.notify))),
+        ("org.opencontainers.image.stopSignal", plan.stop_signal.to_string()),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name.to_owned(), value))
+    .collect()
+}
+
+fn socket(grant: &Grant) -> Value {
+    json!({
+        "name": grant.name,
+        "kind": grant.listen.kind,
+        "address": grant.listen.address,
+        "container": grant.listen.container,
+    })
+}

@@ -1,0 +1,46 @@
+//! Removes a container's writable layer after it has stopped (`ExecStopPost=`, which systemd runs however the service ended).
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::run::failure::{CONFIG, Failure, NAMESPACE, OrFail as _};
+use crate::store::Store;
+
+/// Where the writable layer of `unit` lies.
+///
+/// # Errors
+/// A unit name that is a path.
+pub fn writable_layer(store: &Store, unit: &str) -> Result<PathBuf> {
+    ensure!(
+        !unit.is_empty() && !unit.contains('/') && unit != "." && unit != "..",
+        "'{unit}' is not a unit name"
+    );
+    Ok(store.root().join("containers").join(unit))
+}
+
+/// Removes what `unit` has left.
+///
+/// # Errors
+/// As [`remove_writable_layer`].
+pub fn clean_up(unit: &str) -> Result<(), Failure> {
+    let store = Store::open(Store::system_root()).or_fail(CONFIG)?;
+    let directory = writable_layer(&store, unit).or_fail(CONFIG)?;
+    remove_writable_layer(&directory).or_fail(NAMESPACE)
+}
+
+/// Removes a writable layer. It is no error if there is none.
+///
+/// # Errors
+/// What unlink(2) says.
+pub fn remove_writable_layer(directory: &Path) -> Result<()> {
+    // Removal goes by directory descriptors and never follows a link, whatever the payload has left there.
+    match fs::remove_dir_all(directory) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("removing '{}'", directory.display()))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,321 @@
+//! PID 1 of the container: starts the payload, forwards signals, reaps, tells readiness, and ends as the payload ended.
+//!
+//! It is all of Coracle that stays, so it stays small: one thread, one poll(2), no timers unless something is waited for. It
+//! has nothing to do with the payload's connections; those the payload accepts on the kernel's own sockets.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::SigSet;
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+
+use crate::definition::{Notify, SocketKind};
+use crate::plan::Plan;
+use crate::run::failure::{Failure, NAMESPACE, OrFail as _, Priority, USER, say};
+use crate::run::intercept::Intercept;
+use crate::run::log::Pipe;
+use crate::run::notify::Relay;
+use crate::run::payload::Payload;
+use crate::run::user;
+use crate::store::Held;
+use crate::sys::capability::{self, Mask};
+use crate::sys::death::die_of;
+use crate::sys::process::{exit, forbid_inspection, trim_memory};
+use crate::sys::socket::listen;
+
+/// systemd's fuse for a socket unit is 20 starts in 2 s (`TriggerLimitIntervalSec=`). A payload that exits 0 at once with a client
+/// waiting would be started again at once, so such a run is made to last this long.
+const SHORTEST_CLEAN_RUN: Duration = Duration::from_millis(250);
+
+struct Init<'a> {
+    payload: Payload,
+    signals: SignalFd,
+    intercept: Option<Intercept>,
+    relay: Option<Relay>,
+    logs: Vec<(Pipe, Stream)>,
+    notify: Option<&'a UnixDatagram>,
+    stop_signal: i32,
+    wanted: Notify,
+    executed: bool,
+    ready: bool,
+    stopping: bool,
+    outcome: Option<Outcome>,
+}
+
+/// Which of our own streams a [`Pipe`] leads to.
+#[derive(Debug, Clone, Copy)]
+enum Stream {
+    Output,
+    Error,
+}
+
+/// How the payload ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    Exited(i32),
+    Killed(i32),
+}
+
+/// Runs the payload to its end. Returns only if it could not be started.
+pub fn run(plan: Plan, sockets: Vec<OwnedFd>, notify: Option<&UnixDatagram>, held: Option<Held>) -> Failure {
+    let begun = Instant::now();
+    let mut init = match Init::start(&plan, &sockets, notify) {
+        Ok(init) => init,
+        Err(failure) => return failure,
+    };
+    let sockets = init.arrange(plan, sockets);
+    loop {
+        if let Some(outcome) = init.outcome {
+            // What was written last is still in the pipes.
+            init.pump_logs();
+            if !init.executed
+                && let Err(failure) = init.payload.executed()
+            {
+                return failure;
+            }
+            init.explain_silence();
+            init.outlast(outcome, begun);
+            // A payload that shut its listening socket down must not take the port with it.
+            sockets.iter().for_each(|socket| drop(listen(socket.as_fd())));
+            drop(held);
+            match outcome {
+                Outcome::Exited(status) => exit(status),
+                Outcome::Killed(signal) => die_of(signal),
+            }
+        }
+        if let Err(failure) = init.step() {
+            return failure;
+        }
+    }
+}
+
+impl<'a> Init<'a> {
+    fn start(plan: &Plan, sockets: &[OwnedFd], notify: Option<&'a UnixDatagram>) -> Result<Self, Failure> {
+        let process = &plan.process;
+        let identity = user::look_up(&process.user, process.group.as_deref()).or_fail(USER)?;
+        let relay = (plan.notify == Notify::Yes)
+            .then(Relay::create)
+            .transpose()
+            .or_fail(NAMESPACE)?;
+        let logs = open_logs().context("opening /dev/stdout").or_fail(NAMESPACE)?;
+        // Blocked before the fork, so that no child can end unseen.
+        let everything = SigSet::all();
+        everything.thread_block().or_fail(NAMESPACE)?;
+        let signals = SignalFd::with_flags(&everything, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK);
+        let signals = signals.context("creating a signalfd").or_fail(NAMESPACE)?;
+        let payload = Payload::start(plan, sockets, &identity)?;
+        Ok(Self {
+            payload,
+            signals,
+            intercept: None,
+            relay,
+            logs,
+            notify,
+            stop_signal: plan.stop_signal,
+            wanted: plan.notify,
+            executed: false,
+            ready: false,
+            stopping: false,
+            outcome: None,
+        })
+    }
+
+    /// Gives away what init does not need: rights, memory, sockets that others serve. Returns the stream sockets it keeps.
+    fn arrange(&mut self, plan: Plan, sockets: Vec<OwnedFd>) -> Vec<OwnedFd> {
+        let kept = sockets
+            .iter()
+            .zip(&plan.sockets)
+            .filter(|(_, grant)| grant.listen.kind == SocketKind::Stream);
+        let kept = kept.filter_map(|(socket, _)| socket.try_clone().ok()).collect();
+        if let Some(listener) = self.payload.listener.take() {
+            self.intercept = Some(Intercept::new(listener, &plan.sockets, sockets));
+        }
+        // The payload may be root, and must not find in us what it lacks. What is left serves to signal it and to read its addresses.
+        let _ = capability::set(KEPT);
+        let _ = forbid_inspection();
+        drop(plan);
+        trim_memory();
+        kept
+    }
+
+    /// Waits for something to happen, and does what follows from it.
+    fn step(&mut self) -> Result<(), Failure> {
+        for source in self.wait().context("waiting").or_fail(NAMESPACE)? {
+            match source {
+                Source::Signal => self.take_signals(),
+                Source::Report => {
+                    self.payload.executed()?;
+                    self.executed = true;
+                }
+                Source::Call => {
+                    if let Some(intercept) = &mut self.intercept {
+                        intercept.answer();
+                    }
+                }
+                Source::Relay => self.relay_notifications(),
+                Source::Log => self.pump_logs(),
+            }
+        }
+        if !self.ready && self.is_ready() {
+            self.ready = true;
+            self.tell("READY=1\n");
+            if let Some(unserved) = self.intercept.as_ref().and_then(Intercept::unserved) {
+                say(Priority::Warning, &unserved);
+            }
+        }
+        Ok(())
+    }
+
+    fn is_ready(&self) -> bool {
+        match self.wanted {
+            Notify::Started => self.executed,
+            Notify::Listening => self.executed && self.intercept.as_ref().is_none_or(Intercept::is_served),
+            // The payload says so itself, and is believed when it does.
+            Notify::Yes => false,
+        }
+    }
+
+    fn wait(&self) -> nix::Result<Vec<Source>> {
+        let mut sources = vec![(Source::Signal, self.signals.as_fd())];
+        if !self.executed {
+            sources.push((Source::Report, self.payload.as_fd()));
+        }
+        sources.extend(self.intercept.iter().map(|intercept| (Source::Call, intercept.as_fd())));
+        sources.extend(self.relay.iter().map(|relay| (Source::Relay, relay.as_fd())));
+        let (output, error) = (std::io::stdout(), std::io::stderr());
+        let mut polled: Vec<PollFd<'_>> = sources
+            .iter()
+            .map(|(_, fd)| PollFd::new(*fd, PollFlags::POLLIN))
+            .collect();
+        for (pipe, stream) in &self.logs {
+            let journal = match stream {
+                Stream::Output => output.as_fd(),
+                Stream::Error => error.as_fd(),
+            };
+            // While the journal is full there is no use in reading.
+            polled.push(match pipe.is_full() {
+                true => PollFd::new(journal, PollFlags::POLLOUT),
+                false => PollFd::new(pipe.as_fd(), PollFlags::POLLIN),
+            });
+            sources.push((Source::Log, pipe.as_fd()));
+        }
+        match poll(&mut polled, PollTimeout::NONE) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno),
+        }
+        let happened = |(_, polled): &(_, &PollFd<'_>)| polled.revents().is_some_and(|events| !events.is_empty());
+        Ok(sources
+            .iter()
+            .zip(&polled)
+            .filter(happened)
+            .map(|((source, _), _)| *source)
+            .collect())
+    }
+
+    fn take_signals(&mut self) {
+        while let Ok(Some(information)) = self.signals.read_signal() {
+            let number = information.ssi_signo.cast_signed();
+            match number {
+                libc::SIGCHLD => self.reap(),
+                libc::SIGTERM => {
+                    self.stopping = true;
+                    self.forward(self.stop_signal);
+                }
+                _ => self.forward(number),
+            }
+        }
+    }
+
+    fn forward(&self, number: i32) {
+        if self.outcome.is_none() {
+            crate::sys::process::send_signal(self.payload.pid, number);
+        }
+    }
+
+    /// Takes in everything that has ended; orphans of the payload are our children too.
+    fn reap(&mut self) {
+        loop {
+            let (pid, outcome) = match waitpid(None::<Pid>, Some(WaitPidFlag::WNOHANG)) {
+                Ok(WaitStatus::Exited(pid, status)) => (pid, Outcome::Exited(status)),
+                Ok(WaitStatus::Signaled(pid, signal, _)) => (pid, Outcome::Killed(signal as i32)),
+                Ok(WaitStatus::StillAlive) | Err(_) => return,
+                Ok(_) => continue,
+            };
+            if pid == self.payload.pid {
+                self.outcome = Some(outcome);
+            }
+        }
+    }
+
+    fn relay_notifications(&mut self) {
+        while let Some(relayed) = self.relay.as_ref().and_then(Relay::receive) {
+            self.ready |= relayed.ready;
+            self.tell(&relayed.lines);
+        }
+    }
+
+    fn pump_logs(&mut self) {
+        for (pipe, stream) in &mut self.logs {
+            match stream {
+                Stream::Output => pipe.pump(std::io::stdout().as_fd()),
+                Stream::Error => pipe.pump(std::io::stderr().as_fd()),
+            }
+        }
+    }
+
+    fn tell(&self, lines: &str) {
+        if let Some(notify) = self.notify.filter(|_| !lines.is_empty()) {
+            // systemd reads its socket all the time; a message that does not fit is no reason to stop.
+            let _ = notify.send(lines.as_bytes());
+        }
+    }
+
+    /// Names the sockets that the payload never listened on, when that is why the unit never was ready.
+    fn explain_silence(&self) {
+        if !self.ready
+            && let Some(unserved) = self.intercept.as_ref().and_then(Intercept::unserved)
+        {
+            say(Priority::Warning, &unserved);
+        }
+    }
+
+    /// Makes a clean exit that nobody asked for last as long as it must.
+    fn outlast(&mut self, outcome: Outcome, begun: Instant) {
+        while outcome == Outcome::Exited(0) && !self.stopping {
+            let Some(rest) = SHORTEST_CLEAN_RUN.checked_sub(begun.elapsed()) else {
+                return;
+            };
+            let timeout = PollTimeout::try_from(rest).unwrap_or(PollTimeout::ZERO);
+            let _ = poll(&mut [PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)], timeout);
+            self.take_signals();
+        }
+    }
+}
+
+/// What poll(2) found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Source {
+    Signal,
+    Report,
+    Call,
+    Relay,
+    Log,
+}
+
+/// `CAP_KILL` and `CAP_SYS_PTRACE` to signal the payload and read its addresses, `CAP_NET_BIND_SERVICE` to bind a socket back that was replaced.
+const KEPT: Mask = 1 << 5 | 1 << 19 | 1 << 10;
+
+fn open_logs() -> std::io::Result<Vec<(Pipe, Stream)>> {
+    let mut logs = Vec::new();
+    for (path, stream) in [("/dev/stdout", Stream::Output), ("/dev/stderr", Stream::Error)] {
+        logs.extend(Pipe::open(Path::new(path))?.map(|pipe| (pipe, stream)));
+    }
+    Ok(logs)
+}

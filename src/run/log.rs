@@ -1,0 +1,83 @@
+//! `/dev/stdout` and `/dev/stderr` for programs that open them by name.
+//!
+//! The payload's output is the journal's socket, and a socket cannot be opened by its name in `/proc/self/fd` (`ENXIO`), as images
+//! do whose log files are links to `/dev/stdout`. So these two are FIFOs, and init passes on what is written to them. Descriptors 1 and 2
+//! of the payload are the journal's own stream all the same.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read as _};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+use nix::sys::stat::{SFlag, fstat};
+
+use crate::sys::socket::send_now;
+
+/// One of the two.
+#[derive(Debug)]
+pub struct Pipe {
+    fifo: File,
+    /// Read, and not yet taken by the journal.
+    pending: Vec<u8>,
+}
+
+/// How much is read at once, and kept at most.
+const CHUNK: usize = 4096;
+
+impl Pipe {
+    /// Opens the FIFO at `path`; `None` if it is none, since the output needs no help then.
+    ///
+    /// # Errors
+    /// What open(2) says.
+    pub fn open(path: &Path) -> io::Result<Option<Self>> {
+        // For writing too, so that it never reads as ended between two writers.
+        let open = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .custom_flags(libc::O_NONBLOCK)
+            .open(path);
+        let fifo = match open {
+            Ok(fifo) => fifo,
+            Err(error) if error.raw_os_error() == Some(libc::ENXIO) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let is_fifo = SFlag::from_bits_truncate(fstat(&fifo)?.st_mode) & SFlag::S_IFMT == SFlag::S_IFIFO;
+        Ok(is_fifo.then_some(Self {
+            fifo,
+            pending: Vec::new(),
+        }))
+    }
+
+    /// Whether the journal must take something before more is read.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
+    /// Passes on what is there, without waiting for either side.
+    pub fn pump(&mut self, journal: BorrowedFd<'_>) {
+        let mut buffer = [0; CHUNK];
+        // A bound, so that a payload that writes without end cannot keep init from everything else.
+        for _ in 0..16 {
+            if self.pending.is_empty() {
+                match self.fifo.read(&mut buffer) {
+                    Ok(length) if length > 0 => self.pending.extend(buffer.iter().take(length)),
+                    _ => return,
+                }
+            }
+            match send_now(journal, &self.pending) {
+                Ok(length) => drop(self.pending.drain(..length.min(self.pending.len()))),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                // The journal is gone; so are the lines.
+                Err(_) => self.pending.clear(),
+            }
+        }
+    }
+}
+
+impl AsFd for Pipe {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fifo.as_fd()
+    }
+}

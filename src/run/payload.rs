@@ -1,0 +1,304 @@
+//! The payload's last steps before it is itself: a forked child of init, which ends in exec.
+//!
+//! The order matters, and each step says why it stands where it does. The child tells init over a pipe: first the number of the
+//! seccomp listener, which init takes out of the descriptor table they share until then, and after that nothing if the exec succeeded, or the
+//! reason why it failed.
+
+use std::cell::Cell;
+use std::convert::Infallible;
+use std::ffi::CString;
+use std::fs::File;
+use std::io::Read as _;
+use std::os::fd::{AsFd as _, AsRawFd as _, IntoRawFd as _, OwnedFd, RawFd};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
+use nix::sys::stat::{Mode, umask};
+use nix::unistd::{Pid, chdir, getcwd, getpid, setgroups, setresgid, setresuid, setsid};
+
+use crate::definition::Activation;
+use crate::plan::Plan;
+use crate::plan::process::FIRST_DESCRIPTOR;
+use crate::run::failure::{EXEC, Failure, NAMESPACE, OrFail as _};
+use crate::run::user::Identity;
+use crate::sys::capability;
+use crate::sys::process::{
+    adopt, close_on_exec_from, default_signal, execve, fork_sharing_descriptors, grant, set_no_new_privs,
+    unshare_descriptors,
+};
+use crate::sys::seccomp::{Listener, catch_bind_and_listen};
+
+/// A payload that has been forked, and may not have been executed yet.
+#[derive(Debug)]
+pub struct Payload {
+    /// Its process.
+    pub pid: Pid,
+    /// Where its bind(2) and listen(2) are answered.
+    pub listener: Option<Listener>,
+    report: File,
+}
+
+impl Payload {
+    /// Starts the payload of `plan`.
+    ///
+    /// # Errors
+    /// It could not be forked, or the filter could not be installed.
+    pub fn start(plan: &Plan, sockets: &[OwnedFd], identity: &Identity) -> Result<Self, Failure> {
+        let (report, told) = nix::unistd::pipe2(OFlag::O_CLOEXEC).or_fail(NAMESPACE)?;
+        let number = told.as_raw_fd();
+        let pid = fork_sharing_descriptors(|| child(plan, sockets, identity, number)).or_fail(NAMESPACE)?;
+        let mut report = File::from(report);
+        let mut head = [0; 4];
+        // The child has its own descriptor table when it has written this, and ours may be changed again.
+        let listener = match report.read_exact(&mut head).map(|()| RawFd::from_ne_bytes(head)) {
+            Ok(NO_LISTENER) => None,
+            Ok(number) => Some(adopt(number).map(Listener::from).or_fail(NAMESPACE)?),
+            Err(error) => {
+                return Err(error)
+                    .context("starting the payload: it died at once")
+                    .or_fail(NAMESPACE);
+            }
+        };
+        drop(told);
+        Ok(Self { pid, listener, report })
+    }
+
+    /// Waits until the payload has been executed.
+    ///
+    /// # Errors
+    /// Why it has not.
+    pub fn executed(&mut self) -> Result<(), Failure> {
+        let mut message = String::new();
+        self.report.read_to_string(&mut message).or_fail(EXEC)?;
+        if message.is_empty() {
+            Ok(())
+        } else {
+            Err(anyhow::Error::msg(message)).or_fail(EXEC)
+        }
+    }
+}
+
+impl std::os::fd::AsFd for Payload {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.report.as_fd()
+    }
+}
+
+const NO_LISTENER: RawFd = -1;
+
+fn child(plan: &Plan, sockets: &[OwnedFd], identity: &Identity, report: RawFd) -> i32 {
+    let told = Cell::new(false);
+    let failure = match prepare(plan, sockets, identity, report, &told) {
+        Ok(never) => match never {},
+        Err(error) => error,
+    };
+    let head: &[u8] = if told.get() { &[] } else { &NO_LISTENER.to_ne_bytes() };
+    let message = [head, format!("{failure:#}").as_bytes()].concat();
+    if let Ok(report) = adopt(report) {
+        let _ = nix::unistd::write(&report, &message);
+        // It may still be init's descriptor too.
+        let _ = report.into_raw_fd();
+    }
+    EXEC
+}
+
+fn prepare(
+    plan: &Plan,
+    sockets: &[OwnedFd],
+    identity: &Identity,
+    report: RawFd,
+    told: &Cell<bool>,
+) -> Result<Infallible> {
+    // First of all the filter, while there still is the right to install it without no_new_privs, and init can take its listener.
+    let catches = plan.activation == Activation::Intercept && !sockets.is_empty();
+    let listener = if catches {
+        Some(catch_bind_and_listen().context("installing the bind filter")?)
+    } else {
+        None
+    };
+    let number = listener.map_or(NO_LISTENER, |listener| OwnedFd::from(listener).into_raw_fd());
+    unshare_descriptors().context("leaving init's descriptor table")?;
+    // The pipe moves out of the numbers that the sockets are going to have.
+    let first_free = i32::try_from(FIRST_DESCRIPTOR + sockets.len())?;
+    let report = above(report, first_free)?;
+    told.set(
+        nix::unistd::write(&report, &number.to_ne_bytes()).context("telling init the listener")?
+            == size_of_val(&number),
+    );
+
+    // A session of its own, so that no terminal signal of ours reaches it and its jobs have a leader.
+    setsid().context("creating a session")?;
+    restore_signals()?;
+    umask(Mode::from_bits_truncate(0o022));
+    if plan.activation == Activation::Inherit {
+        place(sockets, first_free)?;
+        close_on_exec_from(first_free)?;
+    } else {
+        close_on_exec_from(3)?;
+    }
+
+    // Rights go in this order: the bounding set needs CAP_SETPCAP, groups CAP_SETGID, the user is last since it takes the others.
+    capability::bound(plan.process.capabilities).context("dropping capabilities")?;
+    setgroups(&identity.groups).context("setting the supplementary groups")?;
+    setresgid(identity.gid, identity.gid, identity.gid).context("setting the group")?;
+    setresuid(identity.uid, identity.uid, identity.uid).context("setting the user")?;
+    if identity.uid.is_root() {
+        capability::set(plan.process.capabilities).context("setting the capabilities")?;
+    }
+    // The directory after the user: what the user may not enter is not entered. A directory from outside the root would show here.
+    let directory = plan.process.working_directory.as_str();
+    chdir(directory).with_context(|| format!("entering the working directory '{directory}'"))?;
+    ensure!(
+        getcwd()?.is_absolute(),
+        "the working directory '{directory}' lies outside the container"
+    );
+    set_no_new_privs().context("setting no_new_privs")?;
+    execute(plan, identity)
+}
+
+/// A copy of `descriptor` above the granted ones. The old number stays: `child` reports a failure through it.
+fn above(descriptor: RawFd, minimum: RawFd) -> Result<OwnedFd> {
+    let descriptor = adopt(descriptor)?;
+    let copy = fcntl(&descriptor, FcntlArg::F_DUPFD_CLOEXEC(minimum));
+    let _ = descriptor.into_raw_fd();
+    Ok(adopt(copy?)?)
+}
+
+/// Puts the sockets at 3, 4, 5 … in order, whatever lies there now.
+fn place(sockets: &[OwnedFd], first_free: RawFd) -> Result<()> {
+    let mut moved = Vec::with_capacity(sockets.len());
+    for socket in sockets {
+        moved.push(adopt(fcntl(socket, FcntlArg::F_DUPFD_CLOEXEC(first_free))?)?);
+    }
+    for (position, socket) in moved.iter().enumerate() {
+        grant(socket.as_fd(), i32::try_from(FIRST_DESCRIPTOR + position)?).context("granting a socket")?;
+    }
+    Ok(())
+}
+
+/// Signals as a program expects to find them: none blocked, none ignored (systemd ignores SIGPIPE for its services).
+fn restore_signals() -> Result<()> {
+    for number in Signal::iterator().filter(|s| !matches!(s, Signal::SIGKILL | Signal::SIGSTOP)) {
+        default_signal(number).with_context(|| format!("resetting {number}"))?;
+    }
+    Ok(sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?)
+}
+
+fn execute(plan: &Plan, identity: &Identity) -> Result<Infallible> {
+    let process = &plan.process;
+    let mut environment = process.environment.clone();
+    let own_id = getpid().to_string();
+    for (name, wanted) in [("LISTEN_PID", "LISTEN_FDS"), ("WATCHDOG_PID", "WATCHDOG_USEC")] {
+        if environment.iter().any(|(known, _)| known == wanted) {
+            environment.push((name.to_owned(), own_id.clone()));
+        }
+    }
+    if environment.iter().all(|(name, _)| name != "HOME") {
+        environment.push(("HOME".to_owned(), identity.home.clone()));
+    }
+    let path = environment
+        .iter()
+        .find(|(name, _)| name == "PATH")
+        .map_or("", |(_, path)| path)
+        .to_owned();
+    let environment: Vec<CString> = environment
+        .into_iter()
+        .map(|(name, value)| CString::new(format!("{name}={value}")))
+        .collect::<Result<_, _>>()?;
+    let arguments: Vec<CString> = process
+        .arguments
+        .iter()
+        .map(|argument| CString::new(argument.as_str()))
+        .collect::<Result<_, _>>()?;
+    let program = process.arguments.first().context("there is no program to run")?;
+
+    let mut denied = None;
+    for candidate in candidates(program, &path) {
+        refuse_ourselves(&candidate)?;
+        match execve(
+            &CString::new(candidate.as_os_str().as_encoded_bytes())?,
+            &arguments,
+            &environment,
+        ) {
+            Errno::ENOENT | Errno::ENOTDIR if !candidate.exists() => {}
+            Errno::EACCES => denied = denied.or(Some(candidate)),
+            errno => bail!("executing '{}': {}", candidate.display(), explain(&candidate, errno)),
+        }
+    }
+    match denied {
+        Some(candidate) => bail!(
+            "executing '{}': {}",
+            candidate.display(),
+            explain(&candidate, Errno::EACCES)
+        ),
+        None if program.contains('/') => bail!("executing '{program}': the image has no such file"),
+        None => bail!("executing '{program}': it is in no directory of PATH ({path})"),
+    }
+}
+
+/// Where `program` may be: itself if it has a slash, else each directory of `path`.
+fn candidates(program: &str, path: &str) -> Vec<PathBuf> {
+    if program.contains('/') {
+        return vec![program.into()];
+    }
+    path.split(':')
+        .filter(|directory| directory.starts_with('/'))
+        .map(|d| Path::new(d).join(program))
+        .collect()
+}
+
+/// An image whose entry point leads to `/proc/self/exe` would run the shim inside, and could then write to it (CVE-2019-5736).
+fn refuse_ourselves(candidate: &Path) -> Result<()> {
+    let identity = |path: &Path| std::fs::metadata(path).ok().map(|m| (m.dev(), m.ino()));
+    let ours = identity(Path::new("/proc/self/exe"));
+    ensure!(
+        ours.is_none() || identity(candidate) != ours,
+        "executing '{}': it leads out of the image, to the program that starts containers",
+        candidate.display()
+    );
+    Ok(())
+}
+
+/// What an error of execve(2) means for this file.
+fn explain(candidate: &Path, errno: Errno) -> String {
+    let mut head = [0; 20];
+    let read = File::open(candidate)
+        .and_then(|mut file| file.read(&mut head))
+        .unwrap_or(0);
+    match (errno, head.get(..read).unwrap_or_default()) {
+        (Errno::ENOEXEC, [0x7f, b'E', b'L', b'F', ..]) => {
+            let machine = u16::from_le_bytes([head[18], head[19]]);
+            format!(
+                "it is a program for another machine (ELF machine {machine}), not for {}",
+                std::env::consts::ARCH
+            )
+        }
+        (Errno::ENOEXEC, _) => "it is neither a program nor a script that begins with '#!'".to_owned(),
+        (Errno::EACCES, _) if candidate.is_dir() => "it is a directory".to_owned(),
+        (Errno::EACCES, _) => {
+            "it may not be executed (permission denied): see its mode and the payload's 'User'".to_owned()
+        }
+        (Errno::ENOENT, [b'#', b'!', ..]) => "it is a script whose interpreter the image does not have".to_owned(),
+        (Errno::ENOENT, _) => "its dynamic loader is not in the image".to_owned(),
+        (errno, _) => errno.desc().to_lowercase(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::candidates;
+    use std::path::PathBuf;
+
+    #[test]
+    fn only_absolute_directories_of_path_count() {
+        assert_eq!(
+            candidates("sh", "/bin::.:/usr/bin:rel"),
+            [PathBuf::from("/bin/sh"), PathBuf::from("/usr/bin/sh")]
+        );
+        assert_eq!(candidates("./sh", "/bin"), [PathBuf::from("./sh")]);
+    }
+}
