@@ -3,15 +3,17 @@
 //! Two things are known at a start only and left out: the environment that systemd gives to the service, and the numbers behind names
 //! of users and groups.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use serde_json::Value;
 
 use crate::cli::scope::Scope;
 use crate::definition::{Definition, Root};
+use crate::generate::run::SHIM;
 use crate::image::reference::Reference;
 use crate::plan::{self, Source, Surroundings, oci};
+use crate::run::cleanup::writable_layer;
 use crate::store::Store;
 
 /// The plan of starting this definition as `unit`, as an OCI `config.json`.
@@ -32,10 +34,10 @@ pub fn config(definition: &Definition, unit: &str, scope: &Scope) -> anyhow::Res
         Root::Rootfs(directory) => (None, vec![directory.clone()]),
     };
     let config = image.as_ref().and_then(|image| image.config.config().as_ref());
-    let containers = store.root().join("containers");
     let surroundings = Surroundings {
         unit,
-        containers: &containers,
+        writable_layer: &writable_layer(&store, unit)?,
+        mount_point: Path::new(SHIM).parent().unwrap_or(Path::new("/")),
         environment: &[],
     };
     let source = Source {
