@@ -96,7 +96,7 @@ fn opens_with_a_document(source: &Source) -> Vec<String> {
 
 fn is_short_enough(source: &Source) -> Vec<String> {
     let excepted = TABLES.contains(&source.path.as_str());
-    let tests = source.path.starts_with("tests/") || source.path.ends_with("/tests.rs");
+    let tests = is_test(source);
     let lines = without_tests(&code(&source.text)).lines().count();
     complain(
         lines > LONGEST && !tests && !excepted,
@@ -129,7 +129,7 @@ fn has_an_honest_name(source: &Source) -> Vec<String> {
 }
 
 fn imports_plainly(source: &Source) -> Vec<String> {
-    if !source.path.starts_with("src/") {
+    if is_test(source) {
         return Vec::new();
     }
     let code = without_tests(&code(&source.text));
@@ -221,6 +221,11 @@ fn floors(document: &str) -> Vec<String> {
     chain
         .map(|chain| chain.split(" > ").map(|floor| floor.trim().to_owned()).collect())
         .unwrap_or_default()
+}
+
+/// Whether the whole file is a test.
+fn is_test(source: &Source) -> bool {
+    source.path.starts_with("tests/") || source.path.ends_with("/tests.rs")
 }
 
 /// The top-level module that a file belongs to; programs and tests stand above all floors.
