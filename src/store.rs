@@ -20,6 +20,7 @@ pub mod change;
 pub mod compress;
 pub mod import;
 pub mod index;
+pub mod inventory;
 pub mod pack;
 pub mod remove;
 pub mod source;

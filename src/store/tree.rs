@@ -92,7 +92,7 @@ mod tests {
         let parent = File::open(temporary.path()).unwrap();
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY;
         let mut at = openat(&parent, "tree", flags, Mode::empty()).unwrap();
-        for _ in 0..3000 {
+        for _ in 0..1500 {
             mkdirat(&at, "d", Mode::S_IRWXU).unwrap();
             drop(openat(&at, "f", OFlag::O_CREAT, Mode::S_IRWXU).unwrap());
             at = openat(&at, "d", flags, Mode::empty()).unwrap();

@@ -1,0 +1,51 @@
+//! `coracle image import`: from a file or directory into the store.
+
+use anyhow::Result;
+use clap::Args;
+
+use crate::cli::image::reference;
+use crate::store::Store;
+use crate::store::import::Request;
+use crate::store::source::Location;
+
+/// What was typed.
+#[derive(Debug, Args)]
+#[command(after_long_help = EXAMPLES)]
+pub struct Arguments {
+    /// [TRANSPORT:]PATH[:NAME]; '-' is standard input
+    ///
+    /// The transports are those of skopeo: oci (a directory with an OCI layout), oci-archive, docker-archive (from docker save or
+    /// podman save), dir and tar (a root file system). Without one, the content decides. NAME chooses one of several images.
+    #[arg(value_name = "SOURCE")]
+    pub source: String,
+    /// The image's name in the store, where it has none or is to have another
+    #[arg(long, value_name = "REFERENCE")]
+    pub name: Option<String>,
+    /// A Dockerfile instruction for a root file system, such as 'CMD ["nginx"]' (may be given several times)
+    ///
+    /// CMD, ENTRYPOINT, ENV, EXPOSE, LABEL, STOPSIGNAL, USER, VOLUME and WORKDIR are known.
+    #[arg(long = "change", short = 'c', value_name = "INSTRUCTION")]
+    pub changes: Vec<String>,
+    /// What the source is: oci, oci-archive, docker-archive, dir or tar
+    #[arg(long, value_name = "FORMAT", value_parser = ["oci", "oci-archive", "docker-archive", "dir", "tar"])]
+    pub format: Option<String>,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  docker save nginx:1.27 | coracle image import -
+  coracle image import oci:./layout:1.27 --name docker.io/library/nginx:1.27
+  coracle image import ./rootfs --name localhost/web:1 --change 'CMD [\"/usr/sbin/nginx\", \"-g\", \"daemon off;\"]'
+
+Prints the name and the digest of what was imported.";
+
+/// Imports, and says what.
+pub fn run(arguments: &Arguments, store: &Store) -> Result<String> {
+    let mut location = Location::parse(&arguments.source);
+    if let Some(format) = &arguments.format {
+        location.format = Some(format.parse()?);
+    }
+    let name = arguments.name.as_deref().map(reference).transpose()?;
+    let imported = store.import(&Request { location, name, changes: arguments.changes.clone() })?;
+    Ok(imported.iter().map(|image| format!("{} {}\n", image.reference, image.digest)).collect())
+}

@@ -1,0 +1,64 @@
+//! `coracle image rm`: takes names out of the store, and the files that nothing needs then.
+
+use std::io::Write;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+
+use crate::cli::image::{User, reference};
+use crate::image::reference::Reference;
+use crate::store::Store;
+use crate::store::remove::InUse;
+
+/// What was typed.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// The images
+    #[arg(value_name = "REFERENCE", required = true)]
+    pub references: Vec<String>,
+    /// Even if a definition names the image, or a running container uses it (its files then go once they are free)
+    #[arg(long, short)]
+    pub force: bool,
+}
+
+/// Removes one after the other; one that cannot be removed does not stop the others.
+pub fn run(arguments: &Arguments, store: &Store, users: &[User], output: &mut impl Write) -> Result<()> {
+    let mut problems = Vec::new();
+    for text in &arguments.references {
+        match remove(text, arguments, store, users) {
+            Ok(name) => writeln!(output, "{name}").context("writing the output")?,
+            Err(error) => problems.push(format!("{error:#}")),
+        }
+    }
+    if !problems.is_empty() {
+        bail!("{}", problems.join("\n"));
+    }
+    Ok(())
+}
+
+fn remove(text: &str, arguments: &Arguments, store: &Store, users: &[User]) -> Result<String> {
+    let reference = reference(text)?;
+    let in_use = if arguments.force { InUse::Force } else { InUse::Refuse };
+    if in_use == InUse::Refuse
+        && let Some(user) = users.iter().find(|user| means_the_same(&user.reference, &reference))
+    {
+        bail!(
+            "image '{reference}' is named by '{}': remove that first, or give '--force'",
+            user.definition.display()
+        );
+    }
+    store.remove(&reference, in_use)
+}
+
+/// Whether removing `removed` takes what `used` names.
+fn means_the_same(used: &Reference, removed: &Reference) -> bool {
+    if used.name() != removed.name() {
+        return false;
+    }
+    match (used.digest(), removed.digest()) {
+        (Some(used), Some(removed)) => used == removed,
+        (None, None) => used.tag() == removed.tag(),
+        // One by its digest, one by its tag: it may be the same image, and it is better to ask.
+        _ => true,
+    }
+}
