@@ -142,7 +142,10 @@ fn read(resolved: &Path) -> Result<Definition> {
 }
 
 /// The directories that the root is made of, lowest first, and the image they come from.
-fn source(definition: &Definition, store: &Store) -> Result<(Option<Image>, Vec<PathBuf>)> {
+///
+/// # Errors
+/// The image is not in the store.
+pub fn source(definition: &Definition, store: &Store) -> Result<(Option<Image>, Vec<PathBuf>)> {
     match &definition.container.root {
         Root::Image(reference) => {
             let image = store.find(&reference.parse::<Reference>()?)?;

@@ -3,17 +3,17 @@
 //! Two things are known at a start only and left out: the environment that systemd gives to the service, and the numbers behind names
 //! of users and groups.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Context;
 use serde_json::Value;
 
 use crate::cli::scope::Scope;
-use crate::definition::{Definition, Root};
+use crate::definition::Definition;
 use crate::generate::run::SHIM;
-use crate::image::reference::Reference;
 use crate::plan::{self, Source, Surroundings, oci};
 use crate::run::cleanup::writable_layer;
+use crate::run::start::source;
 use crate::store::Store;
 
 /// The plan of starting this definition as `unit`, as an OCI `config.json`.
@@ -22,22 +22,12 @@ use crate::store::Store;
 /// The image is not in the store, or cannot be started with this definition.
 pub fn config(definition: &Definition, unit: &str, scope: &Scope) -> anyhow::Result<Value> {
     let store = Store::open(&scope.store())?;
-    let (image, layers) = match &definition.container.root {
-        Root::Image(name) => {
-            let reference: Reference = name
-                .parse()
-                .with_context(|| format!("reading the image's name '{name}'"))?;
-            let image = store.find(&reference)?;
-            let layers: Vec<PathBuf> = image.layers.iter().map(|layer| store.layer_path(layer)).collect();
-            (Some(image), layers)
-        }
-        Root::Rootfs(directory) => (None, vec![directory.clone()]),
-    };
+    let (image, layers) = source(definition, &store)?;
     let config = image.as_ref().and_then(|image| image.config.config().as_ref());
     let surroundings = Surroundings {
         unit,
         writable_layer: &writable_layer(&store, unit)?,
-        mount_point: Path::new(SHIM).parent().unwrap_or(Path::new("/")),
+        mount_point: Path::new(SHIM).parent().context("the shim lies in no directory")?,
         environment: &[],
     };
     let source = Source {
