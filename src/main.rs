@@ -13,7 +13,9 @@ fn main() -> ExitCode {
         // Whoever read our output has seen enough: `coracle list | head` is no failure.
         Err(error) if error.is::<cli::output::Closed>() => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("coracle: {}", cli::output::visible(&format!("{error:#}")));
+            for line in format!("{error:#}").lines() {
+                eprintln!("coracle: {}", cli::output::visible(line));
+            }
             ExitCode::FAILURE
         }
     }

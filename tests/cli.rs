@@ -423,6 +423,31 @@ fn show_plan_is_an_oci_configuration() {
 }
 
 #[test]
+fn show_plan_knows_what_the_image_says() {
+    let tree = Tree::new(&[("web.toml", WEB)]);
+    let rootfs = tree.path().join("rootfs");
+    fs::create_dir_all(rootfs.join("bin")).unwrap();
+    fs::write(rootfs.join("bin/server"), "").unwrap();
+    let store = tree.path().join("var/lib/coracle");
+    let store = store.to_str().unwrap();
+    let name = "docker.io/library/nginx:1.27";
+    let import = ["image", "import", rootfs.to_str().unwrap(), "--store", store, "--name", name];
+    printed(&[&import[..], &["-c", "CMD [\"/bin/server\", \"-v\"]", "-c", "ENV MODE=slow", "-c", "STOPSIGNAL SIGQUIT"]].concat());
+    assert!(printed(&["image", "list", "--store", store]).contains(name));
+
+    let document = json(&tree.run(&["show", "web", "--plan"]).out);
+    assert_eq!(document["process"]["args"], serde_json::json!(["/bin/server", "-v"]));
+    assert!(document["process"]["env"].as_array().unwrap().contains(&"MODE=slow".into()));
+    assert_eq!(document["annotations"]["org.opencontainers.image.stopSignal"], "3");
+    let layers = json(document["annotations"]["coracle.layers"].as_str().unwrap());
+    assert!(Path::new(layers[0].as_str().unwrap()).join("bin/server").exists(), "{layers}");
+
+    assert_eq!(printed(&["image", "rm", "--store", store, name]).lines().count(), 1);
+    let gone = run(&["image", "inspect", "--store", store, name]);
+    assert_eq!((gone.code, gone.out.as_str(), gone.err.lines().count()), (1, "", 1), "{gone:?}");
+}
+
+#[test]
 fn show_plan_says_what_is_missing() {
     let tree = Tree::new(&[
         ("web.toml", WEB),
@@ -519,15 +544,12 @@ fn explained_examples_are_good_definitions() {
 
 #[test]
 fn every_verb_helps_with_an_example() {
-    for verb in ["check", "list", "show", "explain", "man", "completions"] {
-        for flag in ["--help", "-h"] {
-            let help = printed(&[verb, flag]);
-            assert!(
-                help.contains("Usage: ") && help.contains("Example"),
-                "{verb} {flag}: {help}"
-            );
-            assert!(!help.contains('\x1b'), "colours in a pipe: {help}");
-        }
+    let images = ["import", "list", "inspect", "rm"].map(|verb| vec!["image", verb]);
+    let verbs = ["check", "list", "show", "explain", "man", "completions"].map(|verb| vec![verb]);
+    for verb in verbs.into_iter().chain(images) {
+        let help = printed(&[&verb[..], &["--help"]].concat());
+        assert!(help.contains("Usage: ") && help.contains("Example"), "{verb:?}: {help}");
+        assert!(!help.contains('\x1b'), "colours in a pipe: {help}");
     }
     assert!(printed(&["--help"]).contains("Exit status: 0 done"));
     assert_eq!(
