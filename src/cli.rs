@@ -5,6 +5,7 @@
 pub mod check;
 pub mod completions;
 pub mod explain;
+pub mod image;
 pub mod list;
 pub mod man;
 pub mod output;
@@ -74,6 +75,8 @@ pub enum Verb {
     Show(show::Arguments),
     /// Explain a key of the definition files
     Explain(explain::Arguments),
+    /// Import, list, inspect and remove images
+    Image(image::Arguments),
     /// Print a manual page
     #[command(hide = true)]
     Man(man::Arguments),
@@ -90,6 +93,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Verb::List(arguments) => list::run(&arguments, &mut output),
         Verb::Show(arguments) => show::run(&arguments, &mut output),
         Verb::Explain(arguments) => explain::run(&arguments, &mut output),
+        Verb::Image(arguments) => image::run(&arguments, &mut output),
         Verb::Man(arguments) => man::run(&arguments, &mut output),
         Verb::Completions(arguments) => completions::run(&arguments, &mut output),
     }?;

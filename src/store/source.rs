@@ -111,7 +111,7 @@ impl Location {
     pub fn open(&self, staging: &Staging) -> Result<Source> {
         let context = || format!("opening '{}'", self.path.display());
         if self.path.as_os_str() == "-" {
-            return self.open_file(spool(std::io::stdin().lock(), staging)?, staging);
+            return self.open_file(spool(std::io::stdin().lock(), staging, "input")?, staging);
         }
         if std::fs::metadata(&self.path).with_context(context)?.is_dir() {
             let is_layout = self.path.join("oci-layout").is_file() && self.path.join("index.json").is_file();
@@ -147,7 +147,7 @@ impl Location {
             return Ok(Source::Tar(file));
         }
         if compression != Compression::None {
-            file = spool(inflate(file).with_context(context)?.1, staging).with_context(context)?;
+            file = spool(inflate(file).with_context(context)?.1, staging, "inflated").with_context(context)?;
         }
         let archive = Archive::scan(file).with_context(context)?;
         Ok(match content {
@@ -189,14 +189,9 @@ pub fn open_regular(path: &Path) -> Result<File> {
 }
 
 /// Writes a stream into the staging directory, to be read from there.
-fn spool(mut reader: impl Read, staging: &Staging) -> Result<File> {
-    let path = staging.path.join("source");
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .open(&path);
+fn spool(mut reader: impl Read, staging: &Staging, name: &str) -> Result<File> {
+    let path = staging.path.join(name);
+    let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path);
     let mut file = file.with_context(|| format!("making '{}'", path.display()))?;
     std::io::copy(&mut reader, &mut file).context("copying the source to the store")?;
     file.flush()

@@ -106,7 +106,7 @@ impl<R: Read> Tarball<R> {
                 self.finished = true;
                 return Ok(None);
             };
-            let size = header.size().context("reading the size of an entry")?;
+            let size = header.entry_size().context("reading the size of an entry")?;
             self.begin_data(size);
             match header.entry_type() {
                 EntryType::XHeader => extension.add_pax(&self.extension()?)?,
@@ -124,14 +124,16 @@ impl<R: Read> Tarball<R> {
             let expected = self.data;
             return self.copy(expected, writer);
         };
-        for segment in segments {
+        let mut end = 0;
+        // GNU ends the map of a file that ends in a hole with an empty segment.
+        for segment in segments.iter().filter(|segment| segment.length > 0) {
+            end = segment.offset + segment.length;
             writer
                 .seek(SeekFrom::Start(segment.offset))
                 .context("seeking in a sparse file")?;
             self.copy(segment.length, writer)?;
         }
-        // The file may end in a hole: a zero-length write does not extend it, one byte does.
-        let end = writer.stream_position().context("seeking in a sparse file")?;
+        // A hole at the end: one byte extends the file.
         if end < self.real_size {
             writer
                 .seek(SeekFrom::Start(self.real_size - 1))

@@ -1,9 +1,14 @@
 //! `coracle image import`: from a file or directory into the store.
 
+use std::io::Write;
+use std::process::ExitCode;
+
 use anyhow::Result;
 use clap::Args;
 
 use crate::cli::image::reference;
+use crate::cli::output::Output;
+use crate::cli::scope::Scope;
 use crate::store::Store;
 use crate::store::import::Request;
 use crate::store::source::Location;
@@ -29,6 +34,9 @@ pub struct Arguments {
     /// What the source is: oci, oci-archive, docker-archive, dir or tar
     #[arg(long, value_name = "FORMAT", value_parser = ["oci", "oci-archive", "docker-archive", "dir", "tar"])]
     pub format: Option<String>,
+    /// Whose store.
+    #[command(flatten)]
+    pub scope: Scope,
 }
 
 const EXAMPLES: &str = "\
@@ -40,12 +48,20 @@ Examples:
 Prints the name and the digest of what was imported.";
 
 /// Imports, and says what.
-pub fn run(arguments: &Arguments, store: &Store) -> Result<String> {
+pub fn run<W: Write>(arguments: &Arguments, output: &mut Output<W>) -> Result<ExitCode> {
+    let store = Store::open(&arguments.scope.store())?;
     let mut location = Location::parse(&arguments.source);
     if let Some(format) = &arguments.format {
         location.format = Some(format.parse()?);
     }
     let name = arguments.name.as_deref().map(reference).transpose()?;
-    let imported = store.import(&Request { location, name, changes: arguments.changes.clone() })?;
-    Ok(imported.iter().map(|image| format!("{} {}\n", image.reference, image.digest)).collect())
+    let request = Request {
+        location,
+        name,
+        changes: arguments.changes.clone(),
+    };
+    for image in store.import(&request)? {
+        output.line(&format!("{} {}", image.reference, image.digest))?;
+    }
+    Ok(ExitCode::SUCCESS)
 }

@@ -1,10 +1,15 @@
 //! `coracle image inspect`: everything about one image, as JSON.
 
+use std::io::Write;
+use std::process::ExitCode;
+
 use anyhow::{Context, Result};
 use clap::Args;
 use serde_json::{Value, json};
 
 use crate::cli::image::reference;
+use crate::cli::output::Output;
+use crate::cli::scope::Scope;
 use crate::store::Store;
 
 /// What was typed.
@@ -13,26 +18,27 @@ pub struct Arguments {
     /// The image
     #[arg(value_name = "REFERENCE")]
     pub reference: String,
+    /// Whose store.
+    #[command(flatten)]
+    pub scope: Scope,
 }
 
-/// The image as JSON; its configuration as it is written.
-pub fn run(arguments: &Arguments, store: &Store) -> Result<String> {
+/// Prints the image; its configuration as it is written.
+pub fn run<W: Write>(arguments: &Arguments, output: &mut Output<W>) -> Result<ExitCode> {
+    let store = Store::open(&arguments.scope.store())?;
     let details = store.inspect(&reference(&arguments.reference)?)?;
     let config: Value = serde_json::from_slice(&details.config).context("parsing the image configuration")?;
-    let layers: Vec<Value> = details
-        .layers
-        .iter()
-        .map(|layer| {
-            json!({
-                "digest": layer.blob.digest,
-                "mediaType": layer.blob.media_type,
-                "size": layer.blob.size,
-                "diffId": layer.diff_id,
-                "path": layer.path,
-            })
-        })
-        .collect();
-    let value = json!({
+    let mut layers = Vec::with_capacity(details.layers.len());
+    for layer in &details.layers {
+        layers.push(json!({
+            "digest": layer.blob.digest,
+            "mediaType": layer.blob.media_type,
+            "size": layer.blob.size,
+            "diffId": layer.diff_id,
+            "path": layer.path,
+        }));
+    }
+    output.json(&json!({
         "reference": details.summary.name,
         "digest": details.summary.digest,
         "mediaType": details.media_type,
@@ -40,6 +46,6 @@ pub fn run(arguments: &Arguments, store: &Store) -> Result<String> {
         "created": details.summary.created,
         "config": config,
         "layers": layers,
-    });
-    Ok(serde_json::to_string_pretty(&value).context("writing JSON")? + "\n")
+    }))?;
+    Ok(ExitCode::SUCCESS)
 }

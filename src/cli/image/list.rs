@@ -1,18 +1,28 @@
 //! `coracle image list`: a table of the images.
 
-use anyhow::{Context, Result};
+use std::io::Write;
+use std::process::ExitCode;
+
+use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
 
-use crate::cli::image::Format;
+use crate::cli::output::{Cell, Format, Output, Paint};
+use crate::cli::scope::Scope;
 use crate::store::Store;
 use crate::store::inventory::Summary;
 
-/// What was typed.
+/// List the images
+///
+/// Not on a terminal, the columns are separated by tabs and have no heading: name, twelve characters of the manifest's digest, size as it is stored,
+/// the day when it was built.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// How to print
-    #[arg(long, value_enum, default_value = "text")]
+    /// Whose store.
+    #[command(flatten)]
+    pub scope: Scope,
+    /// In which form
+    #[arg(long, value_enum, default_value = "table", value_name = "FORM")]
     pub format: Format,
 }
 
@@ -26,16 +36,17 @@ struct Row<'a> {
     problem: Option<&'a str>,
 }
 
-/// The images as text, sorted by name.
-pub fn run(arguments: &Arguments, store: &Store) -> Result<String> {
-    let images = store.list()?;
+/// Prints the images, sorted by name.
+pub fn run<W: Write>(arguments: &Arguments, output: &mut Output<W>) -> Result<ExitCode> {
+    let images = Store::open(&arguments.scope.store())?.list()?;
     match arguments.format {
-        Format::Text => Ok(table(&images)),
-        Format::Json => {
-            let rows: Vec<Row<'_>> = images.iter().map(row).collect();
-            Ok(serde_json::to_string_pretty(&rows).context("writing JSON")? + "\n")
+        Format::Json => output.json(&images.iter().map(row).collect::<Vec<_>>())?,
+        Format::Table => {
+            let rows: Vec<_> = images.iter().map(cells).collect();
+            output.table(&["REFERENCE", "DIGEST", "SIZE", "CREATED"], &rows)?;
         }
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn row(image: &Summary) -> Row<'_> {
@@ -48,21 +59,16 @@ fn row(image: &Summary) -> Row<'_> {
     }
 }
 
-fn table(images: &[Summary]) -> String {
-    let mut rows = vec![["REFERENCE", "DIGEST", "SIZE", "CREATED"].map(str::to_owned)];
-    for image in images {
-        let (size, created) = match &image.problem {
-            Some(problem) => ("-".to_owned(), problem.clone()),
-            None => (size(image.size), image.created.as_deref().map_or("-", day).to_owned()),
-        };
-        rows.push([image.name.clone(), image.digest.short().to_owned(), size, created]);
+fn cells(image: &Summary) -> Vec<Cell> {
+    let name = Cell::plain(&*image.name);
+    let digest = Cell::plain(image.digest.short());
+    match &image.problem {
+        Some(problem) => vec![name, digest, Cell::plain("-"), Cell::new(&**problem, Paint::Red)],
+        None => {
+            let created = image.created.as_deref().map_or("-", day);
+            vec![name, digest, Cell::plain(size(image.size)), Cell::plain(created)]
+        }
     }
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let (first, second, third) = (width(0), width(1), width(2));
-    let line = |[name, digest, size, created]: &[String; 4]| {
-        format!("{name:first$}  {digest:second$}  {size:>third$}  {created}\n")
-    };
-    rows.iter().map(line).collect()
 }
 
 /// The date of an RFC 3339 time.
@@ -71,14 +77,18 @@ fn day(created: &str) -> &str {
 }
 
 /// Bytes as people read them, with one decimal.
-pub fn size(bytes: u64) -> String {
+fn size(bytes: u64) -> String {
     let (mut value, mut unit) = (bytes.saturating_mul(10), 0);
     while value >= 10 * 1024 && unit < 4 {
         value = value.saturating_add(512) / 1024;
         unit += 1;
     }
     let unit = ["B", "K", "M", "G", "T"][unit];
-    if unit == "B" { format!("{bytes}B") } else { format!("{}.{}{unit}", value / 10, value % 10) }
+    if unit == "B" {
+        format!("{bytes}B")
+    } else {
+        format!("{}.{}{unit}", value / 10, value % 10)
+    }
 }
 
 #[cfg(test)]

@@ -1,11 +1,16 @@
 //! `coracle image rm`: takes names out of the store, and the files that nothing needs then.
 
 use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::Args;
 
-use crate::cli::image::{User, reference};
+use crate::cli::image::reference;
+use crate::cli::output::Output;
+use crate::cli::scope::Scope;
+use crate::definition::Root;
 use crate::image::reference::Reference;
 use crate::store::Store;
 use crate::store::remove::InUse;
@@ -19,21 +24,50 @@ pub struct Arguments {
     /// Even if a definition names the image, or a running container uses it (its files then go once they are free)
     #[arg(long, short)]
     pub force: bool,
+    /// Whose store and definitions.
+    #[command(flatten)]
+    pub scope: Scope,
+}
+
+/// A definition that names an image.
+struct User {
+    reference: Reference,
+    definition: PathBuf,
 }
 
 /// Removes one after the other; one that cannot be removed does not stop the others.
-pub fn run(arguments: &Arguments, store: &Store, users: &[User], output: &mut impl Write) -> Result<()> {
+pub fn run<W: Write>(arguments: &Arguments, output: &mut Output<W>) -> Result<ExitCode> {
+    let store = Store::open(&arguments.scope.store())?;
+    let users = users(&arguments.scope);
     let mut problems = Vec::new();
     for text in &arguments.references {
-        match remove(text, arguments, store, users) {
-            Ok(name) => writeln!(output, "{name}").context("writing the output")?,
+        match remove(text, arguments, &store, &users) {
+            Ok(name) => output.line(&name)?,
             Err(error) => problems.push(format!("{error:#}")),
         }
     }
     if !problems.is_empty() {
+        // What was removed is told before what was not.
+        output.finish()?;
         bail!("{}", problems.join("\n"));
     }
-    Ok(())
+    Ok(ExitCode::SUCCESS)
+}
+
+/// All definitions that name an image, running or not: the next connection may start them.
+fn users(scope: &Scope) -> Vec<User> {
+    let user = |definition: crate::definition::Definition| match &definition.container.root {
+        Root::Image(name) => Some(User {
+            reference: name.parse().ok()?,
+            definition: definition.source,
+        }),
+        Root::Rootfs(_) => None,
+    };
+    scope
+        .load()
+        .into_iter()
+        .filter_map(|loaded| user(loaded.definition))
+        .collect()
 }
 
 fn remove(text: &str, arguments: &Arguments, store: &Store, users: &[User]) -> Result<String> {
