@@ -428,23 +428,54 @@ fn show_plan_knows_what_the_image_says() {
     let rootfs = tree.path().join("rootfs");
     fs::create_dir_all(rootfs.join("bin")).unwrap();
     fs::write(rootfs.join("bin/server"), "").unwrap();
-    let store = tree.path().join("var/lib/coracle");
-    let store = store.to_str().unwrap();
     let name = "docker.io/library/nginx:1.27";
-    let import = ["image", "import", rootfs.to_str().unwrap(), "--store", store, "--name", name];
-    printed(&[&import[..], &["-c", "CMD [\"/bin/server\", \"-v\"]", "-c", "ENV MODE=slow", "-c", "STOPSIGNAL SIGQUIT"]].concat());
-    assert!(printed(&["image", "list", "--store", store]).contains(name));
+    let changes = [
+        "-c",
+        "CMD [\"/bin/server\", \"-v\"]",
+        "-c",
+        "ENV MODE=slow",
+        "-c",
+        "STOPSIGNAL SIGQUIT",
+    ];
+    let imported = tree.run(
+        &[
+            &["image", "import", rootfs.to_str().unwrap(), "--name", name],
+            &changes[..],
+        ]
+        .concat(),
+    );
+    assert_eq!((imported.code, imported.err.as_str()), (0, ""));
+    let listed = tree.run(&["image", "list"]).out;
+    assert!(
+        listed.starts_with(&format!("{name}\t")) && listed.lines().count() == 1,
+        "{listed}"
+    );
 
     let document = json(&tree.run(&["show", "web", "--plan"]).out);
     assert_eq!(document["process"]["args"], serde_json::json!(["/bin/server", "-v"]));
-    assert!(document["process"]["env"].as_array().unwrap().contains(&"MODE=slow".into()));
+    assert!(
+        document["process"]["env"]
+            .as_array()
+            .unwrap()
+            .contains(&"MODE=slow".into())
+    );
     assert_eq!(document["annotations"]["org.opencontainers.image.stopSignal"], "3");
     let layers = json(document["annotations"]["coracle.layers"].as_str().unwrap());
-    assert!(Path::new(layers[0].as_str().unwrap()).join("bin/server").exists(), "{layers}");
+    assert!(
+        Path::new(layers[0].as_str().unwrap()).join("bin/server").exists(),
+        "{layers}"
+    );
 
-    assert_eq!(printed(&["image", "rm", "--store", store, name]).lines().count(), 1);
-    let gone = run(&["image", "inspect", "--store", store, name]);
-    assert_eq!((gone.code, gone.out.as_str(), gone.err.lines().count()), (1, "", 1), "{gone:?}");
+    let used = tree.run(&["image", "rm", name]);
+    assert_eq!((used.code, used.err.lines().count()), (1, 1), "{used:?}");
+    assert!(used.err.contains("/etc/coracle/web.toml"), "{}", used.err);
+    assert_eq!(tree.run(&["image", "rm", "--force", name]).code, 0);
+    let gone = tree.run(&["image", "inspect", name]);
+    assert_eq!(
+        (gone.code, gone.out.as_str(), gone.err.lines().count()),
+        (1, "", 1),
+        "{gone:?}"
+    );
 }
 
 #[test]

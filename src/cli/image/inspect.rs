@@ -14,6 +14,7 @@ use crate::store::Store;
 
 /// What was typed.
 #[derive(Debug, Args)]
+#[command(after_help = "Example:\n  coracle image inspect docker.io/library/nginx:1.27 | jq .config.config.Cmd")]
 pub struct Arguments {
     /// The image
     #[arg(value_name = "REFERENCE")]

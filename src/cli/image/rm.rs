@@ -17,6 +17,7 @@ use crate::store::remove::InUse;
 
 /// What was typed.
 #[derive(Debug, Args)]
+#[command(after_help = "Example:\n  coracle image rm docker.io/library/nginx:1.26")]
 pub struct Arguments {
     /// The images
     #[arg(value_name = "REFERENCE", required = true)]
