@@ -575,12 +575,20 @@ fn explained_examples_are_good_definitions() {
 
 #[test]
 fn every_verb_helps_with_an_example() {
-    let images = ["import", "list", "inspect", "rm"].map(|verb| vec!["image", verb]);
+    let images = ["import", "list", "inspect", "rm"]
+        .map(|verb| vec!["image", verb])
+        .into_iter()
+        .chain([vec!["image"]]);
     let verbs = ["check", "list", "show", "explain", "man", "completions"].map(|verb| vec![verb]);
     for verb in verbs.into_iter().chain(images) {
         let help = printed(&[&verb[..], &["--help"]].concat());
         assert!(help.contains("Usage: ") && help.contains("Example"), "{verb:?}: {help}");
         assert!(!help.contains('\x1b'), "colours in a pipe: {help}");
+        // What a comment says to those who read the source is not what a user asks for.
+        assert!(
+            !help.contains("What was typed") && !help.starts_with("Whose"),
+            "{verb:?}: {help}"
+        );
     }
     assert!(printed(&["--help"]).contains("Exit status: 0 done"));
     assert_eq!(

@@ -15,7 +15,9 @@ use crate::image::reference::Reference;
 use crate::store::Store;
 use crate::store::remove::InUse;
 
-/// What was typed.
+/// Remove images
+///
+/// An image that a definition names or a running container uses is kept unless --force is given. Layers that other images need stay.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  coracle image rm docker.io/library/nginx:1.26")]
 pub struct Arguments {
