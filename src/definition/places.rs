@@ -16,7 +16,7 @@ mod scan;
 use std::path::{Path, PathBuf};
 
 use crate::definition::diagnostic::{Diagnostic, Severity};
-use crate::definition::places::read::{Content, Problem};
+use crate::definition::places::read::{Content, Listed, Problem};
 use crate::definition::places::scan::{Found, Scan};
 use crate::definition::{Definition, name, toml};
 
@@ -135,9 +135,14 @@ pub fn load_all(places: &Places) -> Contents {
     Contents { definitions, strays }
 }
 
-/// One file on its own, as `coracle check FILE` reads it: with the drop-ins in the directory beside it, whatever the places hold.
+/// One file on its own, as `coracle check FILE` reads it: with the drop-ins in the directory beside it, whatever the
+/// places hold. For a drop-in it is the definition that it belongs to.
 #[must_use]
 pub fn load_file(path: &Path) -> Loaded {
+    // A drop-in means nothing on its own.
+    if let Some(definition) = scan::definition_of_drop_in(path).filter(|definition| definition.exists()) {
+        return load_file(&definition);
+    }
     let file_name = path.file_name().unwrap_or(path.as_os_str());
     let Some(stem) = scan::stem(file_name) else {
         let message = match scan::is_quadlet(file_name) {
@@ -162,6 +167,7 @@ pub fn load_file(path: &Path) -> Loaded {
     scan.read_drop_ins(&places, Path::new(&directory), &stem);
     let found = Found {
         path: path.to_path_buf(),
+        listed: Listed::Unsure,
         place: 0,
         others: Vec::new(),
     };
@@ -214,16 +220,16 @@ fn load_found(places: &Places, scan: &Scan, name: &std::ffi::OsStr, found: &Foun
         }
         return broken(name.to_owned(), diagnostics);
     }
-    let text = match read::read(&found.path) {
+    let text = match read::read(&found.path, found.listed) {
         Ok(Content::Masked) => return None,
         Ok(Content::Text(text)) => text,
         Err(problem) => return broken(name.to_owned(), vec![error(problem)]),
     };
     let mut drop_ins = Vec::new();
     let mut problems = Vec::new();
-    for path in scan.drop_ins_of(name) {
+    for (path, listed) in scan.drop_ins_of(name) {
         let seen = places.as_seen(path);
-        match read::read(path) {
+        match read::read(path, *listed) {
             Ok(Content::Masked) => {}
             Ok(Content::Text(text)) => drop_ins.push((seen, text)),
             Err(problem) => problems.push(problem.diagnostic(&seen)),

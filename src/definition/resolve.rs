@@ -19,7 +19,7 @@ use crate::definition::report::{Report, Span};
 use crate::definition::resolve::container::Draft;
 use crate::definition::resolve::sockets::SocketDrafts;
 use crate::definition::setting::{Damage, Setting, Settings};
-use crate::definition::{Definition, Root};
+use crate::definition::{Definition, Notify, Root};
 
 /// What is being resolved: the settings' meaning so far.
 struct Resolver<'r, 'a> {
@@ -84,6 +84,7 @@ pub fn resolve(name: &str, source: &Path, settings: &Settings<'_>, report: &mut 
     resolver.name_unsupported();
     let ports = draft.finish(&mut definition, &mut resolver);
     definition.sockets = sockets.finish(name, ports, &mut resolver);
+    resolver.check_notify(&definition, settings);
     if definition.container.root == Root::default() && resolver.root == Tried::No && settings.damaged == Damage::None {
         resolver.missing_root(settings);
     }
@@ -145,6 +146,20 @@ impl Resolver<'_, '_> {
                 self.report.error(span, message);
                 false
             }
+        }
+    }
+
+    /// Says that a start cannot wait for listening where nothing is listened on.
+    fn check_notify(&mut self, definition: &Definition, settings: &Settings<'_>) {
+        if definition.container.notify != Some(Notify::Listening) || !definition.sockets.is_empty() {
+            return;
+        }
+        let is_notify = |setting: &&Setting<'_>| setting.section == Section::Container && setting.key == "Notify";
+        if let (Some(setting), Damage::None) = (settings.settings.iter().rfind(is_notify), settings.damaged) {
+            let message = "'Notify' cannot be 'listening' in a definition without sockets".to_owned();
+            let suggestion = Some("write 'started' or 'yes', or publish a port with PublishPort".to_owned());
+            self.report
+                .say(Severity::Error, setting.value.span, message, suggestion);
         }
     }
 

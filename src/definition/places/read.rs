@@ -48,15 +48,26 @@ impl Problem {
     }
 }
 
+/// What the directory's listing says of a file, which saves asking again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Listed {
+    /// A regular file.
+    File,
+    /// A link, something that is no file, or not known.
+    Unsure,
+}
+
 /// The content of a file.
-pub(super) fn read(path: &Path) -> Result<Content, Problem> {
+pub(super) fn read(path: &Path, listed: Listed) -> Result<Content, Problem> {
     // Looked at before it is opened, since to open a device may already do something. If it changes in between, the second look refuses it.
-    let before = std::fs::metadata(path).map_err(|error| cannot_read(path, &error))?;
-    let is_null = before.file_type().is_char_device() && device_numbers(before.rdev()) == NULL_DEVICE;
-    if is_null || (before.is_file() && before.len() == 0) {
-        return Ok(Content::Masked);
+    if listed == Listed::Unsure {
+        let before = std::fs::metadata(path).map_err(|error| cannot_read(path, &error))?;
+        let is_null = before.file_type().is_char_device() && device_numbers(before.rdev()) == NULL_DEVICE;
+        if is_null {
+            return Ok(Content::Masked);
+        }
+        must_be_file(before.file_type())?;
     }
-    must_be_file(before.file_type())?;
     let mut options = OpenOptions::new();
     options
         .read(true)
@@ -64,35 +75,41 @@ pub(super) fn read(path: &Path) -> Result<Content, Problem> {
     let file = options.open(path).map_err(|error| cannot_read(path, &error))?;
     let metadata = file.metadata().map_err(|error| cannot_read(path, &error))?;
     must_be_file(metadata.file_type())?;
-    read_text(path, &file, metadata.len())
+    match metadata.len() {
+        0 => Ok(Content::Masked),
+        size => read_text(path, file, size),
+    }
 }
 
-fn read_text(path: &Path, file: &File, size: u64) -> Result<Content, Problem> {
-    let too_large = || {
-        Problem::new(format!(
-            "the file is larger than {} MiB, which no definition is",
-            SIZE_MAX / 1024 / 1024
-        ))
-    };
+fn read_text(path: &Path, mut file: File, size: u64) -> Result<Content, Problem> {
     if size > SIZE_MAX {
-        return Err(too_large());
+        let limit = SIZE_MAX / 1024 / 1024;
+        return Err(Problem::new(format!(
+            "the file is larger than {limit} MiB, which no definition is"
+        )));
     }
-    let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0) + 1);
-    file.take(SIZE_MAX + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|error| cannot_read(path, &error))?;
-    if bytes.len() as u64 > SIZE_MAX {
-        return Err(too_large());
+    // One call for the most part: what is shorter than it was a moment ago ends early, what grows meanwhile is read as it was.
+    let mut bytes = vec![0; usize::try_from(size).unwrap_or(0)];
+    let mut filled = 0;
+    while filled < bytes.len() {
+        match file.read(&mut bytes[filled..]) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(cannot_read(path, &error)),
+        }
     }
+    bytes.truncate(filled);
     String::from_utf8(bytes).map(Content::Text).map_err(|error| {
         let valid = error.utf8_error().valid_up_to();
         let before = String::from_utf8_lossy(&error.as_bytes()[..valid]).into_owned();
         let line_start = before.rfind('\n').map_or(0, |index| index + 1);
-        let count = |text: &str, what: fn(&char) -> bool| text.chars().filter(what).count();
+        let line = before.matches('\n').count() + 1;
+        let column = before[line_start..].chars().count() + 1;
         Problem {
             message: "the file is not text: this byte is not valid UTF-8".to_owned(),
-            line: u32::try_from(count(&before, |c| *c == '\n') + 1).unwrap_or(u32::MAX),
-            column: u32::try_from(count(&before[line_start..], |_| true) + 1).unwrap_or(u32::MAX),
+            line: u32::try_from(line).unwrap_or(u32::MAX),
+            column: u32::try_from(column).unwrap_or(u32::MAX),
         }
     })
 }

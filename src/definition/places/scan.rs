@@ -9,6 +9,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::definition::diagnostic::{Diagnostic, Severity};
+use crate::definition::places::read::Listed;
 use crate::definition::places::{Places, Scope};
 
 /// What is said of a Quadlet file.
@@ -37,7 +38,7 @@ pub(super) struct Scan {
     /// What is to be said of everything else.
     pub(super) strays: Vec<Diagnostic>,
     /// By the definition's name, then by file name.
-    drop_ins: HashMap<OsString, BTreeMap<OsString, PathBuf>>,
+    drop_ins: HashMap<OsString, BTreeMap<OsString, DropIn>>,
     /// Directories by device and inode, so that links do not lead in circles.
     seen: HashSet<(u64, u64)>,
 }
@@ -47,11 +48,16 @@ pub(super) struct Scan {
 pub(super) struct Found {
     /// Where it is.
     pub(super) path: PathBuf,
+    /// What the listing says it is.
+    pub(super) listed: Listed,
     /// In which of the places.
     pub(super) place: usize,
     /// Files of the same name in the same place.
     pub(super) others: Vec<PathBuf>,
 }
+
+/// A drop-in: where it is, and what the listing says it is.
+pub(super) type DropIn = (PathBuf, Listed);
 
 impl Scan {
     /// What is in these places.
@@ -89,7 +95,7 @@ impl Scan {
                     }
                 }
                 // A directory that is named as a definition is one that cannot be read.
-                (_, _, Some(name)) => self.found(place, name, entry.path()),
+                (_, _, Some(name)) => self.found(place, name, entry.path(), listed(&entry)),
                 (false, _, None) if is_quadlet(&file_name) => self.stray(places, &entry.path(), NO_QUADLET.to_owned()),
                 (false, _, None) => {}
             }
@@ -104,7 +110,7 @@ impl Scan {
                 lonely.extend(
                     drop_ins
                         .values()
-                        .filter_map(|path| Some((path.parent()?.to_path_buf(), name.clone()))),
+                        .filter_map(|(path, _)| Some((path.parent()?.to_path_buf(), name.clone()))),
                 );
             }
         }
@@ -126,11 +132,19 @@ impl Scan {
         }
     }
 
-    fn found(&mut self, place: usize, name: OsString, path: PathBuf) {
+    fn found(&mut self, place: usize, name: OsString, path: PathBuf, listed: Listed) {
         match self.definitions.get_mut(&name) {
             None => {
                 let others = Vec::new();
-                self.definitions.insert(name, Found { path, place, others });
+                self.definitions.insert(
+                    name,
+                    Found {
+                        path,
+                        listed,
+                        place,
+                        others,
+                    },
+                );
             }
             Some(found) if found.place == place => found.others.push(path),
             Some(_) => {}
@@ -145,12 +159,14 @@ impl Scan {
                 continue;
             }
             let drop_ins = self.drop_ins.entry(name.to_owned()).or_default();
-            drop_ins.entry(file_name).or_insert_with(|| entry.path());
+            drop_ins
+                .entry(file_name)
+                .or_insert_with(|| (entry.path(), listed(&entry)));
         }
     }
 
     /// The drop-ins of a definition, in order.
-    pub(super) fn drop_ins_of(&self, name: &str) -> Vec<&PathBuf> {
+    pub(super) fn drop_ins_of(&self, name: &str) -> Vec<&DropIn> {
         let template = name
             .split_once('@')
             .filter(|(_, instance)| !instance.is_empty())
@@ -202,6 +218,13 @@ fn is_directory(entry: &DirEntry) -> bool {
     }
 }
 
+fn listed(entry: &DirEntry) -> Listed {
+    match entry.file_type() {
+        Ok(file_type) if file_type.is_file() => Listed::File,
+        _ => Listed::Unsure,
+    }
+}
+
 /// The name of the definition in a file of this name.
 pub(super) fn stem(file_name: &OsStr) -> Option<OsString> {
     let stem = file_name.as_bytes().strip_suffix(b".toml")?;
@@ -212,6 +235,15 @@ pub(super) fn stem(file_name: &OsStr) -> Option<OsString> {
 fn drop_in_stem(file_name: &OsStr) -> Option<OsString> {
     let stem = file_name.as_bytes().strip_suffix(b".toml.d")?;
     Some(OsString::from_vec(stem.to_vec()))
+}
+
+/// The file whose drop-in this is: `web.toml` of `web.toml.d/x.toml`.
+pub(super) fn definition_of_drop_in(path: &Path) -> Option<PathBuf> {
+    let directory = path.parent()?;
+    let name = drop_in_stem(directory.file_name()?)?;
+    let mut file_name = name;
+    file_name.push(".toml");
+    Some(directory.with_file_name(file_name))
 }
 
 /// Whether a file of this name is one of Quadlet's.

@@ -287,6 +287,7 @@ fn one_file() {
         (false, Some("1"))
     );
     assert_eq!(web.definition.source, root.path().join("web.toml"));
+    assert_eq!(load("web.toml.d/1.toml"), web);
     let empty = load("empty.toml");
     assert_eq!((empty.is_broken(), empty.diagnostics.len()), (false, 1));
     assert!(load("web.container").is_broken());

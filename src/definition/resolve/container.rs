@@ -11,6 +11,7 @@ use crate::definition::resolve::ports::publish;
 use crate::definition::resolve::{Resolver, Tried};
 use crate::definition::setting::{Data, Setting, Value};
 use crate::definition::{Activation, Container, Definition, Listen, Network, Notify, Root};
+use crate::image::reference::Reference;
 
 /// `[Container]` so far.
 #[derive(Default)]
@@ -89,11 +90,9 @@ impl Draft {
             }
             "Activation" => container.activation = once(reset, || activation(to, key, value)),
             "Notify" => container.notify = once(reset, || notify(to, key, value)),
-            "NoNewPrivileges" | "RunInit" if !reset => {
-                if to.boolean(key, value) == Some(false) {
-                    let message = format!("'{}' is always true so far, ignoring", key.name);
-                    to.report.warning(value.span, message);
-                }
+            "NoNewPrivileges" | "RunInit" if !reset && to.boolean(key, value) == Some(false) => {
+                let message = format!("'{}' is always true so far, ignoring", key.name);
+                to.report.warning(value.span, message);
             }
             "LogDriver" if !reset => log_driver(to, key, value),
             _ => {}
@@ -163,8 +162,15 @@ fn image(to: &mut Resolver<'_, '_>, key: &Key, value: &Value<'_>) -> Option<(Str
         );
         return None;
     }
-    if let Some(odd) = text.chars().find(|character| !character.is_ascii_graphic()) {
-        let why = format!("'{text}' holds '{}', which no image's name does", odd.escape_debug());
+    // A specifier is known only at the start.
+    let mistake = match text.contains('%') {
+        true => text
+            .chars()
+            .find(|c| !c.is_ascii_graphic())
+            .map(|c| format!("an image's name cannot hold '{}'", c.escape_debug())),
+        false => text.parse::<Reference>().err().map(|mistake| mistake.to_string()),
+    };
+    if let Some(why) = mistake {
         to.impossible(key, value.span, why);
         return None;
     }

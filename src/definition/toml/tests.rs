@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use proptest::prelude::*;
+use proptest::prelude::{Strategy, prop, prop_assert, prop_oneof, proptest};
 
 use crate::definition::diagnostic::{Diagnostic, Severity};
 use crate::definition::keys::{self, Kind, Section, Support};
@@ -253,6 +253,17 @@ fn exactly_one_root() {
     assert_eq!(said("[Container]\nImage = \"a b\"\n").len(), 1);
     assert_eq!(said("[Container]\nImage = \"a\\u202eb\"\n").len(), 1);
     assert_eq!(said("[Container]\nRootfs = \"/srv:O\"\n").len(), 1);
+    assert_eq!(
+        said("[Container]\nImage = \"docker.io/Nginx\"\n"),
+        [
+            "error 2:9 'Image': 'Nginx' is not a repository: expected lower-case letters and digits, separated by '.', '_', '-' or \
+          '/'"
+        ]
+    );
+    assert_eq!(
+        good("[Container]\nImage = \"localhost:5000/%i:1\"\n").container.root,
+        Root::Image("localhost:5000/%i:1".to_owned())
+    );
 }
 
 #[test]
@@ -268,6 +279,7 @@ fn every_key_that_is_carried_out_does_something() {
             "PublishPort" => "\"80:80\"",
             "AddCapability" | "DropCapability" => "\"CAP_CHOWN\"",
             "Network" => "\"host\"",
+            "Notify" => "\"started\"",
             _ => match key.kind {
                 Kind::Boolean => "true",
                 Kind::Integer => "7",
@@ -393,6 +405,7 @@ fn impossible_values() {
         "Activation = \"accept\"",
         "Activation = \"Intercept\"",
         "Notify = \"healthy\"",
+        "Notify = \"listening\"",
         "Notify = \"x\"",
         "ReadOnly = 99999999999999999999999999999999999999999999",
         "HostName = [\"a\"]",
