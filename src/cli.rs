@@ -6,6 +6,7 @@ pub mod check;
 pub mod completions;
 pub mod explain;
 pub mod image;
+pub mod journal;
 pub mod list;
 pub mod man;
 pub mod output;

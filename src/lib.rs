@@ -108,7 +108,7 @@
 //! | **nix** | system calls; **rustix** where nix has no such call (extended attributes), **libc** only for constants and structures that both lack |
 //! | **listenfd**, **sd-notify** | taking the sockets and telling readiness in the shim. Both set close-on-exec on what they take, which is undone knowingly |
 //! | **zbus**, **tokio** | `coracle list` asks systemd for its units' state; one thread, never in shim or generator |
-//! | **tracing**, **tracing-journald**, **tracing-subscriber** | the programs' own log, into the journal with fields |
+//! | **tracing**, **tracing-journald**, **tracing-subscriber** | `coracle` notes in the journal, with fields, what it changes in the store. Not in the generator, which may never wait for journald, nor in the shim, whose standard error is the journal already |
 //! | **tar**, **flate2**, **zstd**, **sha2** | layers: reading, inflating, digests |
 //! | **anyhow**, **thiserror** | errors where things act; an enum only where a caller branches on it |
 //! | **libcgroups** | *absent yet*: it reads a unit's cgroup statistics, and comes with `coracle stats`. Until then `systemctl status` and systemd-cgtop(1) read the same files |

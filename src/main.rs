@@ -13,9 +13,7 @@ fn main() -> ExitCode {
         // Whoever read our output has seen enough: `coracle list | head` is no failure.
         Err(error) if error.is::<cli::output::Closed>() => ExitCode::SUCCESS,
         Err(error) => {
-            for line in format!("{error:#}").lines() {
-                eprintln!("coracle: {}", cli::output::visible(line));
-            }
+            cli::output::complain(&format!("{error:#}"));
             ExitCode::FAILURE
         }
     }

@@ -697,6 +697,13 @@ fn a_reader_that_leaves_is_no_failure() {
 }
 
 #[test]
+fn nobody_to_complain_to_is_no_panic() {
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let status = command(&["show", "nothing"]).stderr(full).status().unwrap();
+    assert_eq!(status.code(), Some(1));
+}
+
+#[test]
 fn a_full_disk_is_a_failure() {
     let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
     let output = command(&["explain"]).stdout(full).output().unwrap();

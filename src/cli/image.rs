@@ -13,6 +13,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 
+use crate::cli::journal;
 use crate::cli::output::Output;
 use crate::image::reference::Reference;
 
@@ -42,6 +43,7 @@ pub enum Verb {
 
 /// Does what was typed.
 pub fn run<W: Write>(arguments: &Arguments, output: &mut Output<W>) -> Result<ExitCode> {
+    journal::open();
     match &arguments.verb {
         Verb::Import(arguments) => import::run(arguments, output),
         Verb::List(arguments) => list::run(arguments, output),

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::process::ExitCode;
 
 use crate::cli::list::rows::{Row, States, defined, question, rows};
-use crate::cli::output::{Cell, Format, Output, Paint};
+use crate::cli::output::{Cell, Format, Output, Paint, complain};
 use crate::cli::scope::Scope;
 use crate::systemd;
 use clap::Args;
@@ -39,7 +39,7 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> anyhow::Result<ExitCod
     let states = match arguments.scope.manager() {
         Some(manager) if !definitions.is_empty() => {
             systemd::states(manager, &question(&definitions)).unwrap_or_else(|error| {
-                eprintln!("coracle: {error:#}; the states of units are not known");
+                complain(&format!("{error:#}; the states of units are not known"));
                 States::new()
             })
         }
@@ -62,8 +62,8 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> anyhow::Result<ExitCod
 fn hint(rows: &[Row], arguments: &Arguments) {
     let told = |count: usize, what: &str, hint: &str| match count {
         0 => {}
-        1 => eprintln!("coracle: 1 definition {what}; {hint}"),
-        count => eprintln!("coracle: {count} definitions {what}; {hint}"),
+        1 => complain(&format!("1 definition {what}; {hint}")),
+        count => complain(&format!("{count} definitions {what}; {hint}")),
     };
     let user = if arguments.scope.user { " --user" } else { "" };
     let definitions = |wrong: fn(&Row) -> bool| {

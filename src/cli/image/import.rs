@@ -64,6 +64,7 @@ pub fn run<W: Write>(arguments: &Arguments, output: &mut Output<W>) -> Result<Ex
         changes: arguments.changes.clone(),
     };
     for image in store.import(&request)? {
+        tracing::info!(image = %image.reference, digest = %image.digest, "imported image '{}'", image.reference);
         output.line(&format!("{} {}", image.reference, image.digest))?;
     }
     Ok(ExitCode::SUCCESS)

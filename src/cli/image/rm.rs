@@ -45,7 +45,10 @@ pub fn run<W: Write>(arguments: &Arguments, output: &mut Output<W>) -> Result<Ex
     let mut problems = Vec::new();
     for text in &arguments.references {
         match remove(text, arguments, &store, &users) {
-            Ok(name) => output.line(&name)?,
+            Ok(name) => {
+                tracing::info!(image = %name, "removed image '{name}'");
+                output.line(&name)?;
+            }
             Err(error) => problems.push(format!("{error:#}")),
         }
     }
