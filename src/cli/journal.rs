@@ -8,7 +8,9 @@ use tracing_subscriber::layer::SubscriberExt;
 /// Lets `tracing` write into the journal from here on.
 pub fn open() {
     let Ok(journal) = tracing_journald::layer() else { return };
-    let journal = journal.with_syslog_identifier("coracle".to_owned()).with_field_prefix(Some("CORACLE".to_owned()));
+    let journal = journal
+        .with_syslog_identifier("coracle".to_owned())
+        .with_field_prefix(Some("CORACLE".to_owned()));
     // Fails only where somebody has set one already, who then gets the log.
     _ = tracing::subscriber::set_global_default(tracing_subscriber::registry().with(journal));
 }
