@@ -41,7 +41,7 @@ use crate::image::digest::Digest;
 use crate::image::platform;
 use crate::image::reference::Reference;
 use crate::store::blob::Manifest;
-use crate::store::index::Index;
+use crate::store::index::lookup;
 
 /// A store on disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,14 +104,12 @@ impl Store {
     /// Finds an image by its name and makes sure that it can be run here: one look into the index, two small files,
     /// and one look at each layer.
     pub fn find(&self, reference: &Reference) -> Result<Image> {
-        let index = Index::read(&self.root)?;
-        let Some(entry) = index.find(reference) else {
+        let Some(manifest_digest) = lookup(&self.root, reference)? else {
             bail!(
                 "image '{reference}' is not in the store '{}': import it with 'coracle image import'",
                 self.root.display()
             );
         };
-        let manifest_digest = entry.digest.clone();
         let (config, layers) = self
             .runnable(&manifest_digest)
             .with_context(|| format!("reading image '{reference}'"))?;

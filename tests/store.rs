@@ -282,6 +282,31 @@ fn whiteouts_spare_their_own_layer() {
 }
 
 #[test]
+fn a_directory_without_an_entry_keeps_its_owner_and_mode() {
+    let bench = Bench::new();
+    let private = |header: &mut tar::Header| {
+        header.set_mode(0o1777);
+        header.set_uid(7);
+    };
+    let layers = [
+        plain_layer(
+            Tar::new()
+                .entry("tmp/", EntryType::Directory, "", b"", private)
+                .file("tmp/old", "")
+                .dir("gone/"),
+        ),
+        plain_layer(Tar::new().file("other", "")),
+        plain_layer(Tar::new().file("tmp/.wh.old", "").file("tmp/new/x", "")),
+    ];
+    layout(&bench.path("layout"), NAME, &layers);
+    bench.import(bench.path("layout").to_str().unwrap(), None, &[]).unwrap();
+    let top = bench.store.layer_path(layers[2].diff_id.hex());
+    let stat = |name: &str| fs::symlink_metadata(top.join(name)).unwrap();
+    assert_eq!((stat("tmp").mode() & 0o7777, stat("tmp").uid()), (0o1777, 7));
+    assert_eq!((stat("tmp/new").mode() & 0o7777, stat("tmp/new").uid()), (0o755, 0));
+}
+
+#[test]
 fn an_opaque_root_hides_all_lower_layers() {
     let bench = Bench::new();
     let layers = [
@@ -813,7 +838,10 @@ fn this_machines_image_is_chosen() {
 
     put_layout(
         &source,
-        &[named(put_index(&source, &[other.clone()]), "localhost/multi:2")],
+        &[named(
+            put_index(&source, std::slice::from_ref(&other)),
+            "localhost/multi:2",
+        )],
     );
     let error = bench.error(source.to_str().unwrap(), None);
     assert!(
@@ -887,7 +915,9 @@ fn a_directory_becomes_the_same_image_every_time() {
         let key = |m: &fs::Metadata| (m.mode(), m.uid(), m.gid(), m.mtime(), m.mtime_nsec());
         assert_eq!(key(&a), key(&b), "{name}");
     };
-    ["", "etc", "etc/file", "etc/hard", "link", &"n".repeat(255)].map(compare);
+    for name in ["", "etc", "etc/file", "etc/hard", "link", &"n".repeat(255)] {
+        compare(name);
+    }
     assert_eq!(xattr(&layer.join("etc/hard"), "user.note").unwrap(), b"n");
     assert_eq!(fs::metadata(layer.join("etc/file")).unwrap().nlink(), 2);
     assert_eq!(
@@ -1079,6 +1109,78 @@ fn a_killed_import_leaves_nothing() {
     assert!(killed > 5, "only {killed} were killed in time");
     bench.import(&source, None, &[]).unwrap();
     bench.assert_clean(4, 6);
+}
+
+/// Runs `coracle image …` on the store below `root`, and gives its exit status and what it prints.
+fn coracle(root: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_coracle"))
+        .arg("image")
+        .args(arguments)
+        .args(["--root", root.to_str().unwrap()])
+        .output()
+        .unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn the_command_imports_lists_inspects_and_removes() {
+    let bench = Bench::new();
+    let (root, source) = (bench.path("root"), bench.path("layout"));
+    fs::create_dir_all(root.join("etc/coracle")).unwrap();
+    layout(&source, "docker.io/library/web:1", &three_layers());
+    let source = source.to_str().unwrap();
+    let done = |stdout: String| (Some(0), stdout, String::new());
+
+    assert_eq!(coracle(&root, &["list"]), done(String::new()));
+    let (status, imported, _) = coracle(&root, &["import", source]);
+    let digest = imported
+        .trim()
+        .strip_prefix("docker.io/library/web:1 sha256:")
+        .unwrap()
+        .to_owned();
+    assert_eq!((status, digest.len()), (Some(0), 64));
+    assert_eq!(coracle(&root, &["import", source, "--name", "web:2"]).0, Some(0));
+    let (_, list, _) = coracle(&root, &["list"]);
+    let fields: Vec<&str> = list.lines().next().unwrap().split('\t').collect();
+    assert_eq!(
+        (fields[0], fields[1], fields[3]),
+        ("docker.io/library/web:1", &digest[..12], "2026-01-02")
+    );
+    let (_, list, _) = coracle(&root, &["list", "--format", "json"]);
+    let list: serde_json::Value = serde_json::from_str(&list).unwrap();
+    assert_eq!(list[1]["reference"], "docker.io/library/web:2");
+    let (_, inspected, _) = coracle(&root, &["inspect", "web:1"]);
+    let inspected: serde_json::Value = serde_json::from_str(&inspected).unwrap();
+    assert_eq!(inspected["config"]["config"]["Cmd"][0], "/bin/x");
+    assert_eq!(inspected["layers"].as_array().unwrap().len(), 3);
+
+    fs::write(root.join("etc/coracle/web.toml"), "[Container]\nImage = \"web:1\"\n").unwrap();
+    let (status, removed, error) = coracle(&root, &["rm", "web:1", "web:2"]);
+    assert_eq!((status, removed.as_str()), (Some(1), "docker.io/library/web:2\n"));
+    assert!(
+        error.contains("is named by '") && error.contains("etc/coracle/web.toml'"),
+        "{error}"
+    );
+    assert_eq!(
+        coracle(&root, &["rm", "--force", "web:1"]),
+        done("docker.io/library/web:1\n".to_owned())
+    );
+    assert_eq!(fs::read_dir(root.join("var/lib/coracle/layers")).unwrap().count(), 0);
+    for arguments in [
+        &["rm", "web:1"][..],
+        &["inspect", "web:1"],
+        &["import", "/nonexistent"],
+        &["inspect", "A B"],
+    ] {
+        let (status, output, error) = coracle(&root, arguments);
+        assert_eq!(
+            (status, output.as_str(), error.lines().count()),
+            (Some(1), "", 1),
+            "{error}"
+        );
+    }
+    assert_eq!(coracle(&root, &["import"]).0, Some(2));
 }
 
 fn rich() -> Vec<u8> {

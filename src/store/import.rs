@@ -114,16 +114,21 @@ impl Store {
         for image in planned {
             let mut layers = Vec::with_capacity(image.layers.len());
             for planned in &image.layers {
-                layers.push(self.import_layer(files, planned, staging)?);
+                layers.push(self.import_layer(files, planned, &layers, staging)?);
             }
             entries.extend(stage_metadata(image, &layers, staging)?);
         }
         self.publish(entries, staging)
     }
 
-    fn import_layer(&self, files: &Files, layer: &PlannedLayer, staging: &Staging) -> Result<Done> {
+    fn import_layer(&self, files: &Files, layer: &PlannedLayer, below: &[Done], staging: &Staging) -> Result<Done> {
         let place = |name: &str| staging.path.join("layers").join(name);
-        let is_unpacked = self.layer_path(layer.diff_id.hex()).is_dir() || place(layer.diff_id.hex()).is_dir();
+        let unpacked = |name: &str| {
+            [self.layer_path(name), place(name)]
+                .into_iter()
+                .find(|path| path.is_dir())
+        };
+        let is_unpacked = unpacked(layer.diff_id.hex()).is_some();
         // Without a manifest, the blob is what the archive is mostly made of: an uncompressed layer.
         let digest = layer.digest.as_ref().unwrap_or(&layer.diff_id);
         let has_blob = |path: std::path::PathBuf| fs::metadata(path).ok().map(|found| found.len());
@@ -141,7 +146,12 @@ impl Store {
             size: layer.size,
             diff_id: Some(&layer.diff_id),
         };
-        let unpack = if is_unpacked { Unpack::No } else { Unpack::Yes };
+        let lower: Vec<_> = below
+            .iter()
+            .rev()
+            .filter_map(|layer| unpacked(layer.diff_id.hex()))
+            .collect();
+        let unpack = if is_unpacked { Unpack::No } else { Unpack::Over(&lower) };
         let reader = files.open(&layer.path).with_context(context)?;
         layer::import(reader, &expected, unpack, staging).with_context(context)
     }

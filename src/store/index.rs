@@ -3,6 +3,7 @@
 //! It is read on every start of a container, so only what is needed is parsed. Writers hold `index.lock`, and replace
 //! the file as a whole; fields that other tools have written are kept.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
@@ -89,35 +90,121 @@ impl Entry {
         let platform = self.other.get("platform")?;
         Some((platform.get("os")?.as_str()?, platform.get("architecture")?.as_str()?))
     }
+}
 
-    /// Whether the manifest, or the index it was chosen from, has this digest.
-    fn answers_to(&self, digest: &Digest) -> bool {
-        self.digest == *digest
-            || self
-                .annotations
-                .get(INDEX_DIGEST)
-                .is_some_and(|text| *text == digest.to_string())
+/// What [`lookup`] needs of the index: nothing is copied, and what others wrote is passed over.
+#[derive(Deserialize)]
+struct Names<'a> {
+    #[serde(borrow, default)]
+    manifests: Vec<Name<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Name<'a> {
+    #[serde(borrow, default, rename = "mediaType")]
+    media_type: Cow<'a, str>,
+    #[serde(borrow)]
+    digest: Cow<'a, str>,
+    #[serde(borrow, default)]
+    annotations: Annotations<'a>,
+}
+
+#[derive(Default, Deserialize)]
+struct Annotations<'a> {
+    #[serde(borrow, default, rename = "org.opencontainers.image.ref.name")]
+    name: Option<Cow<'a, str>>,
+    #[serde(borrow, default, rename = "io.coracle.image.index.digest")]
+    index_digest: Option<Cow<'a, str>>,
+}
+
+/// A reference as entries are compared with it.
+enum Wanted {
+    Name(String),
+    /// With a digest, the tag counts for nothing, as everywhere.
+    Digest {
+        repository: String,
+        digest: String,
+    },
+}
+
+impl Wanted {
+    fn of(reference: &Reference) -> Self {
+        match reference.digest() {
+            None => Self::Name(reference.to_string()),
+            Some(digest) => Self::Digest {
+                repository: reference.name(),
+                digest: digest.to_string(),
+            },
+        }
     }
+
+    fn is(&self, media_type: &str, digest: &str, name: Option<&str>, index_digest: Option<&str>) -> bool {
+        if media_type::kind(media_type) == media_type::Kind::Index {
+            return false;
+        }
+        match self {
+            Self::Name(wanted) => name == Some(wanted),
+            Self::Digest {
+                repository,
+                digest: wanted,
+            } => {
+                let of_repository = name.and_then(|name| name.strip_prefix(repository.as_str()));
+                (digest == wanted || index_digest == Some(wanted))
+                    && of_repository.is_some_and(|rest| rest.starts_with([':', '@']))
+            }
+        }
+    }
+}
+
+/// Finds the digest of a manifest by its name, in the store at `root`. This is what every start of a container does, so it
+/// reads no more than it needs.
+pub fn lookup(root: &Path, reference: &Reference) -> Result<Option<Digest>> {
+    let Some(bytes) = read(root)? else { return Ok(None) };
+    let context = || format!("reading '{}'", root.join("index.json").display());
+    let names: Names<'_> = serde_json::from_slice(&bytes).with_context(context)?;
+    let wanted = Wanted::of(reference);
+    let found = names.manifests.iter().find(|entry| {
+        let annotations = &entry.annotations;
+        wanted.is(
+            &entry.media_type,
+            &entry.digest,
+            annotations.name.as_deref(),
+            annotations.index_digest.as_deref(),
+        )
+    });
+    found
+        .map(|entry| entry.digest.parse().with_context(context))
+        .transpose()
+}
+
+/// The bytes of `index.json`, if there is a store.
+fn read(root: &Path) -> Result<Option<Vec<u8>>> {
+    let path = root.join("index.json");
+    let context = || format!("reading '{}'", path.display());
+    let file = match File::open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error).with_context(context),
+    };
+    let mut bytes = Vec::new();
+    file.take(MAX_SIZE + 1).read_to_end(&mut bytes).with_context(context)?;
+    ensure!(
+        bytes.len() as u64 <= MAX_SIZE,
+        "reading '{}': larger than {MAX_SIZE} bytes",
+        path.display()
+    );
+    Ok(Some(bytes))
 }
 
 impl Index {
     /// Reads the index of the store at `root`; a store that is not there yet is empty.
     pub fn read(root: &Path) -> Result<Self> {
-        let path = root.join("index.json");
-        let context = || format!("reading '{}'", path.display());
-        let file = match File::open(&path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Self::default()),
-            Err(error) => return Err(error).with_context(context),
-        };
-        let mut bytes = Vec::new();
-        file.take(MAX_SIZE + 1).read_to_end(&mut bytes).with_context(context)?;
-        ensure!(
-            bytes.len() as u64 <= MAX_SIZE,
-            "reading '{}': larger than {MAX_SIZE} bytes",
-            path.display()
-        );
-        Self::parse(&bytes).with_context(context)
+        match read(root)? {
+            None => Ok(Self::default()),
+            Some(bytes) => {
+                Self::parse(&bytes).with_context(|| format!("reading '{}'", root.join("index.json").display()))
+            }
+        }
     }
 
     /// Parses the content of an `index.json` or of another image index.
@@ -125,25 +212,13 @@ impl Index {
         serde_json::from_slice(bytes).context("parsing the image index")
     }
 
-    /// The manifest that a name stands for. With a digest, the tag counts for nothing, as everywhere.
+    /// The manifest that a name stands for.
     #[must_use]
     pub fn find(&self, reference: &Reference) -> Option<&Entry> {
-        let images = || {
-            self.manifests
-                .iter()
-                .filter(|entry| media_type::kind(&entry.media_type) != media_type::Kind::Index)
-        };
-        let Some(digest) = reference.digest() else {
-            let name = reference.to_string();
-            return images().find(|entry| entry.name() == Some(&name));
-        };
-        let repository = reference.name();
-        images().find(|entry| {
-            entry.answers_to(digest)
-                && entry
-                    .name()
-                    .and_then(|name| name.strip_prefix(repository.as_str()))
-                    .is_some_and(|rest| rest.starts_with([':', '@']))
+        let wanted = Wanted::of(reference);
+        self.manifests.iter().find(|entry| {
+            let index_digest = entry.annotations.get(INDEX_DIGEST).map(String::as_str);
+            wanted.is(&entry.media_type, &entry.digest.to_string(), entry.name(), index_digest)
         })
     }
 

@@ -17,13 +17,13 @@ use anyhow::{Context, Result, bail, ensure};
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat};
 use nix::sys::stat::{
-    FchmodatFlags, Mode, SFlag, UtimensatFlags, fchmod, fchmodat, futimens, makedev, mkdirat, mknodat, utimensat,
+    FchmodatFlags, Mode, SFlag, UtimensatFlags, fchmod, fchmodat, futimens, makedev, mknodat, utimensat,
 };
 use nix::sys::time::TimeSpec;
 use nix::unistd::{Gid, Uid, fchown, fchownat, linkat, symlinkat};
 
 use crate::store::tarball::{Entry, Kind, Tarball};
-use crate::store::unpack::root::{Root, file_type, is_whiteout, stat};
+use crate::store::unpack::root::{Root, file_type, is_whiteout, make_directory, stat};
 
 /// No layer has more entries: some ten times the largest known.
 const MAX_ENTRIES: u64 = 10_000_000;
@@ -157,7 +157,7 @@ impl Layer<'_> {
             Some(_) => self.root.remove(parent, name)?,
             None => {}
         }
-        mkdirat(parent, name, Mode::from_bits_truncate(0o755)).context("making a directory")
+        make_directory(parent, name)
     }
 
     fn make_file<R: Read>(

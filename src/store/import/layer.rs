@@ -3,7 +3,7 @@
 use std::fs::{self, DirBuilder, File, Permissions};
 use std::io::Read;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
@@ -29,9 +29,9 @@ pub struct Expected<'a> {
 
 /// Whether a layer is unpacked or only verified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unpack {
-    /// It is new.
-    Yes,
+pub enum Unpack<'a> {
+    /// It is new, over these layers' directories, topmost first.
+    Over(&'a [PathBuf]),
     /// The store has it unpacked, and needs only the blob.
     No,
 }
@@ -72,7 +72,7 @@ impl Done {
 }
 
 /// Writes a layer into the staging directory: `blobs/HEX` and, unpacked, `layers/HEX`.
-pub fn import(reader: impl Read, expected: &Expected<'_>, how: Unpack, staging: &Staging) -> Result<Done> {
+pub fn import(reader: impl Read, expected: &Expected<'_>, how: Unpack<'_>, staging: &Staging) -> Result<Done> {
     let blob = staging.path.join("blob");
     let tree = staging.path.join("layer");
     make_root(&tree)?;
@@ -105,7 +105,7 @@ pub fn import(reader: impl Read, expected: &Expected<'_>, how: Unpack, staging: 
         );
     }
     settle(&blob, &staging.path.join("blobs").join(digest.hex()))?;
-    if how == Unpack::Yes {
+    if matches!(how, Unpack::Over(_)) {
         settle(&tree, &staging.path.join("layers").join(diff_id.hex()))?;
     } else {
         fs::remove_dir(&tree).with_context(|| format!("removing '{}'", tree.display()))?;
@@ -121,8 +121,8 @@ pub fn import(reader: impl Read, expected: &Expected<'_>, how: Unpack, staging: 
 fn unpack_stream(compressed: &mut impl Read, tree: &Path, how: Unpack) -> Result<(Compression, Digest)> {
     let (compression, inflated) = inflate(compressed)?;
     let mut plain = Tee::new(inflated, std::io::sink());
-    if how == Unpack::Yes {
-        let root = Root::open(tree, OverlayXattrs::of_this_process())?;
+    if let Unpack::Over(lower) = how {
+        let root = Root::open(tree, OverlayXattrs::of_this_process(), lower)?;
         let mut archive = Tarball::new(buffered(&mut plain));
         unpack(&mut archive, &root)?;
         drain(archive.into_inner()).context("reading to the end")?;

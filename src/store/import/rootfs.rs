@@ -31,7 +31,7 @@ impl Store {
             size: None,
             diff_id: None,
         };
-        let done = layer::import(archive, &expected, Unpack::Yes, staging)?;
+        let done = layer::import(archive, &expected, Unpack::Over(&[]), staging)?;
         let config = json!({
             "architecture": platform::architecture(),
             "os": platform::OS,

@@ -8,14 +8,14 @@ use std::cell::RefCell;
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use anyhow::{Context, Result, ensure};
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, openat2};
-use nix::sys::stat::{FileStat, Mode, SFlag, fstatat, mkdirat, mknodat};
-use nix::unistd::{UnlinkatFlags, unlinkat};
+use nix::sys::stat::{FchmodatFlags, FileStat, Mode, SFlag, fchmodat, fstat, fstatat, mkdirat, mknodat};
+use nix::unistd::{Gid, Uid, UnlinkatFlags, fchownat, unlinkat};
 
 use crate::store::tree;
 
@@ -52,19 +52,23 @@ impl OverlayXattrs {
 pub struct Root {
     fd: Rc<OwnedFd>,
     overlay: OverlayXattrs,
+    /// The layers below it, topmost first.
+    lower: Vec<OwnedFd>,
     /// The parent of the previous entry: archives list a directory's files one after the other.
     recent: RefCell<Option<(Vec<u8>, Rc<OwnedFd>)>>,
 }
 
 impl Root {
-    /// Opens the directory.
-    pub fn open(path: &Path, overlay: OverlayXattrs) -> Result<Self> {
+    /// Opens the directory, and those of the layers below it, topmost first.
+    pub fn open(path: &Path, overlay: OverlayXattrs, lower: &[PathBuf]) -> Result<Self> {
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let fd =
-            nix::fcntl::open(path, flags, Mode::empty()).with_context(|| format!("opening '{}'", path.display()))?;
+        let open = |path: &Path| {
+            nix::fcntl::open(path, flags, Mode::empty()).with_context(|| format!("opening '{}'", path.display()))
+        };
         Ok(Self {
-            fd: Rc::new(fd),
+            fd: Rc::new(open(path)?),
             overlay,
+            lower: lower.iter().map(|path| open(path)).collect::<Result<_>>()?,
             recent: RefCell::new(None),
         })
     }
@@ -85,7 +89,7 @@ impl Root {
         {
             return Ok(Rc::clone(fd));
         }
-        let fd = match self.resolve(&path, OFlag::O_DIRECTORY) {
+        let fd = match resolve(self.fd.as_fd(), &path, OFlag::O_DIRECTORY) {
             Ok(fd) => Rc::new(fd),
             Err(Errno::ENOENT | Errno::ENOTDIR) => self.make_directories(components)?,
             Err(errno) => return Err(errno).context("opening the parent directory"),
@@ -99,26 +103,27 @@ impl Root {
         if components.is_empty() {
             return Ok(Rc::clone(&self.fd));
         }
-        self.resolve(&components.join(&b'/'), OFlag::O_DIRECTORY).map(Rc::new)
+        resolve(self.fd.as_fd(), &components.join(&b'/'), OFlag::O_DIRECTORY).map(Rc::new)
     }
 
     fn make_directories(&self, components: &[&[u8]]) -> Result<Rc<OwnedFd>> {
         let mut parent = Rc::clone(&self.fd);
         for (at, name) in components.iter().enumerate() {
             let path = components[..=at].join(&b'/');
-            let next = match self.resolve(&path, OFlag::O_DIRECTORY) {
+            let next = match resolve(self.fd.as_fd(), &path, OFlag::O_DIRECTORY) {
                 Err(Errno::ENOENT) => {
                     ensure!(
                         stat(parent.as_fd(), name)?.is_none(),
                         "'{}' is a link to nowhere",
                         text(&path)
                     );
-                    mkdirat(parent.as_fd(), *name, Mode::from_bits_truncate(0o755)).context("making a directory")?;
-                    self.resolve(&path, OFlag::O_DIRECTORY)
+                    make_directory(parent.as_fd(), name)?;
+                    self.describe_like_below(parent.as_fd(), name, &path)?;
+                    resolve(self.fd.as_fd(), &path, OFlag::O_DIRECTORY)
                 }
                 Err(Errno::ENOTDIR) if stat(parent.as_fd(), name)?.is_some_and(|found| is_whiteout(&found)) => {
                     self.replace_whiteout(parent.as_fd(), name)?;
-                    self.resolve(&path, OFlag::O_DIRECTORY)
+                    resolve(self.fd.as_fd(), &path, OFlag::O_DIRECTORY)
                 }
                 other => other,
             };
@@ -130,7 +135,7 @@ impl Root {
     /// Puts a directory where a whiteout is: it is opaque, since what lies below is deleted.
     pub fn replace_whiteout(&self, parent: BorrowedFd<'_>, name: &[u8]) -> Result<()> {
         unlinkat(parent, name, UnlinkatFlags::NoRemoveDir).context("replacing a whiteout")?;
-        mkdirat(parent, name, Mode::from_bits_truncate(0o755)).context("making a directory")?;
+        make_directory(parent, name)?;
         self.set_opaque(parent, name)
     }
 
@@ -172,19 +177,55 @@ impl Root {
         *self.recent.borrow_mut() = None;
     }
 
-    fn resolve(&self, path: &[u8], flags: OFlag) -> nix::Result<OwnedFd> {
-        let how = OpenHow::new()
-            .flags(flags | OFlag::O_PATH | OFlag::O_CLOEXEC)
-            .resolve(ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS | ResolveFlag::RESOLVE_NO_XDEV);
-        for _ in 0..100 {
-            // EAGAIN: something was renamed elsewhere while '..' was being resolved.
-            match openat2(self.fd.as_fd(), path, how) {
-                Err(Errno::EAGAIN) => {}
-                other => return other,
+    /// Gives a directory that the archive has no entry for the owner and mode that it has in the layers below: it is there only
+    /// because something in it changed. (A layer is unpacked once, over the layers of the first image that has it.)
+    fn describe_like_below(&self, parent: BorrowedFd<'_>, name: &[u8], path: &[u8]) -> Result<()> {
+        for lower in &self.lower {
+            match resolve(lower.as_fd(), path, OFlag::O_DIRECTORY) {
+                Err(Errno::ENOENT) => continue,
+                // A link, a file or a whiteout: whatever is further below is hidden.
+                Err(_) => return Ok(()),
+                Ok(below) => {
+                    let found = fstat(&below).context("looking at a lower layer")?;
+                    let (uid, gid) = (Uid::from_raw(found.st_uid), Gid::from_raw(found.st_gid));
+                    if self.overlay == OverlayXattrs::Trusted {
+                        let no_follow = AtFlags::AT_SYMLINK_NOFOLLOW;
+                        fchownat(parent, name, Some(uid), Some(gid), no_follow).context("setting the owner")?;
+                    }
+                    fchmodat(
+                        parent,
+                        name,
+                        Mode::from_bits_truncate(found.st_mode),
+                        FchmodatFlags::FollowSymlink,
+                    )
+                    .context("setting the mode")?;
+                    return Ok(());
+                }
             }
         }
-        Err(Errno::EAGAIN)
+        Ok(())
     }
+}
+
+/// Makes a directory, whatever the umask.
+pub fn make_directory(parent: BorrowedFd<'_>, name: &[u8]) -> Result<()> {
+    let mode = Mode::from_bits_truncate(0o755);
+    mkdirat(parent, name, mode).context("making a directory")?;
+    fchmodat(parent, name, mode, FchmodatFlags::FollowSymlink).context("setting the mode")
+}
+
+fn resolve(root: BorrowedFd<'_>, path: &[u8], flags: OFlag) -> nix::Result<OwnedFd> {
+    let how = OpenHow::new()
+        .flags(flags | OFlag::O_PATH | OFlag::O_CLOEXEC)
+        .resolve(ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS | ResolveFlag::RESOLVE_NO_XDEV);
+    for _ in 0..100 {
+        // EAGAIN: something was renamed elsewhere while '..' was being resolved.
+        match openat2(root, path, how) {
+            Err(Errno::EAGAIN) => {}
+            other => return other,
+        }
+    }
+    Err(Errno::EAGAIN)
 }
 
 /// What is at `name`, without following it.
