@@ -671,6 +671,26 @@ fn manual_pages_come_for_all_verbs_and_the_format() {
 }
 
 #[test]
+fn pages_and_completions_are_installed_where_they_are_looked_for() {
+    let root = TempDir::new().unwrap();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/pages");
+    let arguments = [env!("CARGO_BIN_EXE_coracle"), root.path().to_str().unwrap(), "/usr"];
+    let status = Command::new(script).args(arguments).status().unwrap();
+    assert!(status.success());
+    for file in [
+        "man/man1/coracle.1",
+        "man/man1/coracle-image-import.1",
+        "man/man5/coracle.toml.5",
+        "bash-completion/completions/coracle",
+        "zsh/site-functions/_coracle",
+        "fish/vendor_completions.d/coracle.fish",
+    ] {
+        let length = fs::metadata(root.path().join("usr/share").join(file)).map(|metadata| metadata.len());
+        assert!(length.is_ok_and(|length| length > 200), "{file}");
+    }
+}
+
+#[test]
 fn a_reader_that_leaves_is_no_failure() {
     // More than a pipe holds, so that it is noticed that nobody reads.
     for arguments in [
