@@ -17,7 +17,7 @@
 //! | --- | --- | --- | --- |
 //! | `coracle-generator` | at every daemon-reload, as a systemd.generator(7) | reads definitions, writes units, warns | writes outside its three directories, fails because of one bad file, needs network, D-Bus or `/var` |
 //! | `coracle-shim` | at every start, as `ExecStart=` | builds one container, hands the main PID over, exits | starts a thread, keeps running, speaks D-Bus |
-//! | `coracle-init` (a mode of the shim's binary) | as PID 1 of each container | starts the payload, forwards signals, reaps, answers `bind(2)`, tells readiness | grows: its private memory is tens of kilobytes |
+//! | init: what the container's first process becomes | as PID 1 of each container | starts the payload, forwards signals, reaps, answers `bind(2)`, tells readiness, ends as the payload ended | grows: its private memory is tens of kilobytes; touches the data path |
 //! | `coracle` | when somebody types it | check, list, show, explain, image, man, completions | replaces systemctl or journalctl |
 //!
 //! # The way the data takes
@@ -38,7 +38,7 @@
 //! Plan: a list of steps, as data ──▶ coracle show --plan (an OCI config.json)
 //!      │ run: carries them out in order
 //!      ▼
-//! namespaces, root, mounts, capabilities ─▶ coracle-init ─▶ payload
+//! namespaces, root, mounts, capabilities ─▶ init ─▶ payload
 //! ```
 //!
 //! Both halves are *decide, then act*. What is decided is a value without any reference to the system, so it is printed, compared and
@@ -64,7 +64,7 @@
 //! | `systemd` | systemd over D-Bus | only `cli` uses it: neither generator nor shim speaks D-Bus |
 //! | `run` | carries a plan out: namespaces, root, exec; init; the answering of `bind(2)` | decides nothing; no error path returns into the parent's code after a fork |
 //! | `store` | images on disk | readers take no lock; nothing that an image names is written outside the store |
-//! | `generate` | definitions → unit files | opens no file; the same definitions give the same bytes |
+//! | `generate` | definitions → unit files | its `run`, `write` and `version` touch the system, the rest opens no file; the same definitions give the same bytes |
 //! | `plan` | definition + image configuration + sockets → plan | opens no file, reads no environment; the payload's environment is a value |
 //! | `activation` | the sockets that systemd passed | accepts on none of them and closes none |
 //! | `definition` | text → definition and diagnostics; the key table; where definitions lie | parsing never fails; only `places` opens files |
@@ -84,8 +84,9 @@
 //! the program's own. Every other call goes on untouched. This is a convenience and no security border: the border is the empty network
 //! namespace around the payload.
 //!
-//! A generated unit never lets its socket die: no start limit, a pause between restarts, `Wants=` instead of `Requires=`, and exit status
-//! 0 before readiness is never passed on as success with clients waiting. A payload that cannot start leaves its clients in the queue.
+//! A generated unit never lets its socket die: no start limit, a pause between restarts, `Wants=` instead of `Requires=`, and a clean
+//! exit that nobody asked for is held back by init until systemd no longer counts it as one of a storm of starts. A payload that cannot
+//! start leaves its clients in the queue, and they are served as soon as it can.
 //!
 //! # Where things lie
 //!
@@ -94,8 +95,8 @@
 //! | `/etc/coracle`, `/run/coracle`, `/usr/lib/coracle` | definitions, strongest first; `~/.config/coracle`, `/etc/coracle/users` and `/etc/coracle/users/UID` for a user's manager | people and packages |
 //! | `/run/systemd/generator*` | units and `NAME.json` | the generator, at each reload |
 //! | `/var/lib/coracle` (`~/.local/share/coracle`) | the store: an OCI image layout, and `layers/DIFFID/` beside it, each layer unpacked once | `coracle image` |
-//! | the store's own working directory | the writable layer of each running container, gone when it stops | the shim |
-//! | `/usr/libexec/coracle/coracle-shim` | shim and init | the package |
+//! | `/var/lib/coracle/containers/UNIT` | the writable layer of a running container; `ExecStopPost=` removes it | the shim |
+//! | `/usr/libexec/coracle` | the shim; each container's root is mounted over this directory, in its own mount namespace | the package |
 //!
 //! # What does the work
 //!
