@@ -100,19 +100,26 @@
 //!
 //! # What does the work
 //!
-//! | crate | does here |
-//! | --- | --- |
-//! | **toml**, **serde**, **serde_json** | definitions; the resolved definition; every `--format json` |
-//! | **strsim** | the nearest known key to a mistyped one |
-//! | **clap**, **clap_complete**, **clap_mangen** | the command line, its completions, its manual pages: never linked into the shim's path |
-//! | **oci-spec** | image manifests and configurations; the plan as a runtime `config.json` |
-//! | **nix** | system calls; **rustix** where nix has no such call (extended attributes), **libc** only for constants and structures that both lack |
-//! | **listenfd**, **sd-notify** | taking the sockets and telling readiness in the shim. Both set close-on-exec on what they take, which is undone knowingly |
-//! | **zbus**, **tokio** | `coracle list` asks systemd for its units' state; one thread, never in shim or generator |
-//! | **tracing**, **tracing-journald**, **tracing-subscriber** | `coracle` notes in the journal, with fields, what it changes in the store. Not in the generator, which may never wait for journald, nor in the shim, whose standard error is the journal already |
-//! | **tar**, **flate2**, **zstd**, **sha2** | layers: reading, inflating, digests |
-//! | **anyhow**, **thiserror** | errors where things act; an enum only where a caller branches on it |
-//! | **libcgroups** | *absent yet*: it reads a unit's cgroup statistics, and comes with `coracle stats`. Until then `systemctl status` and systemd-cgtop(1) read the same files |
+//! A crate is used in the modules named here and in no other, so that what is heavy stays off the start path.
+//!
+//! | crate | in | does here |
+//! | --- | --- | --- |
+//! | **toml** | `definition` | definitions, with the place of every key and value |
+//! | **serde**, **serde_json** | all | the resolved definition; image manifests; every `--format json` |
+//! | **strsim** | `definition` | the nearest known key to a mistyped one |
+//! | **clap**, **clap_complete**, **clap_mangen** | `cli`, `main` | the command line, its completions, its manual pages. The shim parses its two arguments by hand |
+//! | **oci-spec** | `cli`, `plan`, `store` | image manifests and configurations; the plan as a runtime `config.json` |
+//! | **nix** | all | system calls |
+//! | **libc** | all | constants and structures that nix lacks |
+//! | **rustix** | `store` | extended attributes and locks, where nix has no such call or wants more of its caller |
+//! | **listenfd** | `activation` | takes the sockets. It sets close-on-exec on them, which is undone knowingly where they are handed on |
+//! | **sd-notify** | `run` | tells systemd the main process and readiness |
+//! | **zbus**, **tokio** | `systemd` | `coracle list` asks systemd for its units' state; one thread, never in shim or generator |
+//! | **tracing**, **tracing-journald**, **tracing-subscriber** | `cli` | `coracle` notes in the journal, with fields, what it changes in the store. Not in the generator, which may never wait for journald, nor in the shim, whose standard error is the journal already |
+//! | **tar**, **flate2**, **zstd** | `store` | layers: reading, writing, inflating |
+//! | **sha2** | `image` | digests |
+//! | **anyhow**, **thiserror** | all | errors where things act; an enum only where a caller branches on it |
+//! | **libcgroups** | none | *absent yet*: it reads a unit's cgroup statistics, and comes with `coracle stats`. Until then `systemctl status` and systemd-cgtop(1) read the same files |
 //!
 //! libcontainer is left out on purpose: it wants a bundle on disk, forks twice, and moves the caller into a scope of its own, where this
 //! design needs the first process to be systemd's child in systemd's cgroup.
