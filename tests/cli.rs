@@ -239,6 +239,28 @@ fn check_survives_what_is_no_definition() {
     assert!(run.out.len() < 20_000, "{} bytes of complaints", run.out.len());
 }
 
+#[test]
+fn the_readme_shows_what_is_true() {
+    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let definitions: Vec<&str> = readme
+        .split("```toml\n")
+        .skip(1)
+        .map(|rest| rest.split("```").next().unwrap())
+        .collect();
+    assert!(!definitions.is_empty());
+    for definition in &definitions {
+        let checked = Tree::new(&[("web.toml", definition)]).run(&["check"]);
+        assert_eq!(checked.out, "1 definition checked: no mistakes\n", "{definition}");
+    }
+    let mistaken = definitions[0].replace("PublishPort", "PublishPrt");
+    let checked = Tree::new(&[("web.toml", &mistaken)]).run(&["check"]);
+    assert!(
+        readme.contains(&format!("# coracle check\n{}```", checked.out)),
+        "{}",
+        checked.out
+    );
+}
+
 // list
 
 #[test]
