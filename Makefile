@@ -57,7 +57,7 @@ lint: ## Check formatting and lints
 	cargo clippy --locked --all-targets -- -D warnings
 
 demo: ## Show Coracle at work on a private Debian with a real systemd
-	tests/demo
+	demo/run
 
 bench: ## Measure Coracle beside the bare unit, systemd's sandbox, crun and Podman
 	bench/run

@@ -69,7 +69,7 @@ nothing_left() {
     [ ${#units[@]} = 0 ] || systemctl stop "${units[@]}" 2>/dev/null || true
     what=$(find /var/lib/coracle/containers /run/coracle -mindepth 1 ! -path '*.toml*' ! -path '*.container' 2>/dev/null) || true
     [ -z "$what" ] || fail "files are left: $what"
-    what=$(grep -E '/var/lib/coracle/(containers|layers)|/run/coracle/' /proc/self/mounts) || true
+    what=$(grep -E '/var/lib/coracle/(containers|layers)/|/run/coracle/' /proc/self/mounts) || true
     [ -z "$what" ] || fail "mounts are left: $what"
     what=$(find /sys/fs/cgroup/coracle.slice -mindepth 1 -type d 2>/dev/null) || true
     [ -z "$what" ] || fail "control groups are left: $what"
@@ -84,7 +84,7 @@ finish() {
     trap - EXIT ERR
     [ $status != 0 ] || return 0
     echo "--- units" && systemctl list-units --no-pager --no-legend --plain '*.socket' '*.service' | grep -v systemd-
-    echo "--- journal" && journalctl --since "@$began" --no-pager -o short-precise | tail -n 120
+    echo "--- journal" && journalctl --since "@$began" --no-pager -o short-precise | grep -v " systemd-[a-z]*\[" | tail -n 80
     exit $status
 } >&2
 # Addresses for servers (.1) and clients (.7) that are not the loopback's.
