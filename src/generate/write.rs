@@ -21,10 +21,10 @@ use nix::unistd::symlinkat;
 
 use crate::generate::Output;
 
-/// Below that many files a second thread costs more than it gains.
-const FILES_PER_THREAD: usize = 200;
+/// Below that many a second thread costs more than it gains.
+const JOBS_PER_THREAD: usize = 200;
 
-/// A directory has one lock in the kernel, so more threads only wait.
+/// More would only wait for the directory's one lock in the kernel.
 const THREADS_MAX: usize = 4;
 
 /// Writes all files and links. What cannot be written does not stop the rest.
@@ -35,8 +35,8 @@ pub fn write(output: &Output, directory: &Path) -> Result<()> {
     let flags = OFlag::O_DIRECTORY | OFlag::O_RDONLY | OFlag::O_CLOEXEC;
     let opened = open(directory, flags, Mode::empty());
     let target = opened.with_context(|| format!("opening '{}' for the units", directory.display()))?;
-    let mut failures = write_files(output, target.as_fd());
-    failures.extend(write_links(output, target.as_fd()));
+    let mut failures = make_directories(output, target.as_fd());
+    failures.extend(carry_out(&jobs(output), target.as_fd()));
     match failures.as_slice() {
         [] => Ok(()),
         [one] => bail!("{one:#} in '{}'", directory.display()),
@@ -45,27 +45,39 @@ pub fn write(output: &Output, directory: &Path) -> Result<()> {
     }
 }
 
-fn write_files(output: &Output, directory: BorrowedFd<'_>) -> Vec<anyhow::Error> {
-    let files: Vec<(usize, (&Path, &str))> = output
+/// One thing to make.
+enum Job<'a> {
+    File(usize, &'a Path, &'a str),
+    Link(&'a Path, &'a Path),
+}
+
+fn jobs(output: &Output) -> Vec<Job<'_>> {
+    let files = output
         .files
         .iter()
-        .map(|(path, text)| (path.as_path(), text.as_str()))
         .enumerate()
-        .collect();
+        .map(|(index, (path, text))| Job::File(index, path, text));
+    let links = output.links.iter().map(|(path, target)| Job::Link(path, target));
+    files.chain(links).collect()
+}
+
+/// Shares the jobs among the processors. The links come last, so that the last thread makes them while others make files: they are
+/// in other directories, and a directory makes one entry at a time.
+fn carry_out(jobs: &[Job<'_>], directory: BorrowedFd<'_>) -> Vec<anyhow::Error> {
     let processors = thread::available_parallelism().map_or(1, usize::from);
-    let threads = (files.len() / FILES_PER_THREAD).clamp(1, processors.min(THREADS_MAX));
-    let share = files.len().div_ceil(threads).max(1);
-    let write_share = |share: &[(usize, (&Path, &str))]| -> Vec<anyhow::Error> {
-        let written = share
-            .iter()
-            .map(|(index, (path, text))| write_file(directory, *index, path, text));
-        written.filter_map(Result::err).collect()
+    let threads = (jobs.len() / JOBS_PER_THREAD).clamp(1, processors.min(THREADS_MAX));
+    let do_share = |share: &[Job<'_>]| -> Vec<anyhow::Error> {
+        let done = share.iter().map(|job| match job {
+            Job::File(index, path, text) => write_file(directory, *index, path, text),
+            Job::Link(path, target) => write_link(directory, path, target),
+        });
+        done.filter_map(Result::err).collect()
     };
-    let mut shares = files.chunks(share);
+    let mut shares = jobs.chunks(jobs.len().div_ceil(threads).max(1));
     let own = shares.next().unwrap_or_default();
     thread::scope(|scope| {
-        let others: Vec<_> = shares.map(|share| scope.spawn(move || write_share(share))).collect();
-        let mut failures = write_share(own);
+        let others: Vec<_> = shares.map(|share| scope.spawn(move || do_share(share))).collect();
+        let mut failures = do_share(own);
         // The release build aborts on a panic, so there is nothing to join then.
         failures.extend(others.into_iter().filter_map(|thread| thread.join().ok()).flatten());
         failures
@@ -95,7 +107,7 @@ fn fill(file: nix::Result<File>, text: &str) -> Result<()> {
     Ok(file?.write_all(text.as_bytes())?)
 }
 
-fn write_links(output: &Output, directory: BorrowedFd<'_>) -> Vec<anyhow::Error> {
+fn make_directories(output: &Output, directory: BorrowedFd<'_>) -> Vec<anyhow::Error> {
     let parents: BTreeSet<&Path> = output.links.keys().filter_map(|path| path.parent()).collect();
     let made = parents
         .into_iter()
@@ -106,13 +118,7 @@ fn write_links(output: &Output, directory: BorrowedFd<'_>) -> Vec<anyhow::Error>
                 made => made.with_context(|| format!("making the directory '{}'", parent.display())),
             },
         );
-    let mut failures: Vec<anyhow::Error> = made.filter_map(Result::err).collect();
-    let linked = output
-        .links
-        .iter()
-        .map(|(path, target)| write_link(directory, path, target));
-    failures.extend(linked.filter_map(Result::err));
-    failures
+    made.filter_map(Result::err).collect()
 }
 
 fn write_link(directory: BorrowedFd<'_>, path: &Path, target: &Path) -> Result<()> {
