@@ -15,6 +15,7 @@ pub mod keys;
 pub mod report;
 pub mod run;
 pub mod service;
+pub mod share;
 pub mod socket;
 #[cfg(test)]
 mod tests;
@@ -29,6 +30,7 @@ use std::path::PathBuf;
 use crate::definition::diagnostic::{Diagnostic, Severity};
 use crate::definition::places::{Loaded, Scope};
 use crate::generate::draft::Draft;
+use crate::generate::share::share;
 
 /// What the generator must know of the system that will run the units.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,7 +68,9 @@ pub struct Report {
 /// Decides what to write for these definitions.
 #[must_use]
 pub fn generate(loaded: &[Loaded], context: &Context) -> Output {
-    let mut drafts: Vec<Draft<'_>> = loaded.iter().map(|one| Draft::new(one, context)).collect();
+    let mut drafts = share(loaded, |share| {
+        share.iter().map(|one| Draft::new(one, context)).collect()
+    });
     refuse_collisions(&mut drafts);
     for draft in &mut drafts {
         install::link(draft, context);

@@ -11,7 +11,6 @@ use std::fs::File;
 use std::io::Write;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
-use std::thread;
 
 use anyhow::{Context as _, Result, bail};
 use nix::errno::Errno;
@@ -20,12 +19,7 @@ use nix::sys::stat::{Mode, mkdirat};
 use nix::unistd::symlinkat;
 
 use crate::generate::Output;
-
-/// Below that many a second thread costs more than it gains.
-const JOBS_PER_THREAD: usize = 200;
-
-/// More would only wait for the directory's one lock in the kernel.
-const THREADS_MAX: usize = 4;
+use crate::generate::share::share;
 
 /// Writes all files and links. What cannot be written does not stop the rest.
 ///
@@ -61,26 +55,15 @@ fn jobs(output: &Output) -> Vec<Job<'_>> {
     files.chain(links).collect()
 }
 
-/// Shares the jobs among the processors. The links come last, so that the last thread makes them while others make files: they are
-/// in other directories, and a directory makes one entry at a time.
+/// The links come last, so that the last thread makes them while others make files: they are in other directories, and a directory
+/// makes one entry at a time.
 fn carry_out(jobs: &[Job<'_>], directory: BorrowedFd<'_>) -> Vec<anyhow::Error> {
-    let processors = thread::available_parallelism().map_or(1, usize::from);
-    let threads = (jobs.len() / JOBS_PER_THREAD).clamp(1, processors.min(THREADS_MAX));
-    let do_share = |share: &[Job<'_>]| -> Vec<anyhow::Error> {
+    share(jobs, |share| {
         let done = share.iter().map(|job| match job {
             Job::File(index, path, text) => write_file(directory, *index, path, text),
             Job::Link(path, target) => write_link(directory, path, target),
         });
         done.filter_map(Result::err).collect()
-    };
-    let mut shares = jobs.chunks(jobs.len().div_ceil(threads).max(1));
-    let own = shares.next().unwrap_or_default();
-    thread::scope(|scope| {
-        let others: Vec<_> = shares.map(|share| scope.spawn(move || do_share(share))).collect();
-        let mut failures = do_share(own);
-        // The release build aborts on a panic, so there is nothing to join then.
-        failures.extend(others.into_iter().filter_map(|thread| thread.join().ok()).flatten());
-        failures
     })
 }
 
