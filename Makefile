@@ -25,6 +25,7 @@ build: ## Build the programs, optimised (cargo build --release)
 
 install: ## Install what `make build` has built (DESTDIR=, PREFIX=/usr)
 	install -D -m 755 -t '$(DESTDIR)$(PREFIX)/bin' '$(RELEASE)/coracle'
+	packaging/pages '$(RELEASE)/coracle' '$(DESTDIR)' '$(PREFIX)'
 	install -D -m 755 -t '$(DESTDIR)$(PREFIX)/libexec/coracle' '$(RELEASE)/coracle-shim'
 	install -D -m 755 -t '$(DESTDIR)$(PREFIX)/lib/systemd/system-generators' '$(RELEASE)/coracle-generator'
 	install -d '$(DESTDIR)$(PREFIX)/lib/systemd/user-generators'

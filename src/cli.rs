@@ -6,6 +6,7 @@ pub mod check;
 pub mod completions;
 pub mod explain;
 pub mod image;
+pub mod journal;
 pub mod list;
 pub mod man;
 pub mod output;
@@ -64,23 +65,20 @@ Examples:
 Exit status: 0 done, 1 failed or mistakes found, 2 wrong command line.
 Manual pages: coracle(1), coracle.toml(5); 'coracle man' prints them, 'coracle completions SHELL' completions.";
 
-/// The verbs.
+/// The verbs. Each is described by its own arguments, from which its help and its manual page are made.
 #[derive(Debug, Subcommand)]
+#[allow(
+    missing_docs,
+    reason = "a comment here would stand in the help instead of that description"
+)]
 pub enum Verb {
-    /// Look for mistakes in definitions
     Check(check::Arguments),
-    /// List the definitions with the state of their units
     List(list::Arguments),
-    /// Show a definition, its units or its plan
     Show(show::Arguments),
-    /// Explain a key of the definition files
     Explain(explain::Arguments),
-    /// Import, list, inspect and remove images
     Image(image::Arguments),
-    /// Print a manual page
     #[command(hide = true)]
     Man(man::Arguments),
-    /// Print completions for a shell
     #[command(hide = true)]
     Completions(completions::Arguments),
 }

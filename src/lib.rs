@@ -17,7 +17,7 @@
 //! | --- | --- | --- | --- |
 //! | `coracle-generator` | at every daemon-reload, as a systemd.generator(7) | reads definitions, writes units, warns | writes outside its three directories, fails because of one bad file, needs network, D-Bus or `/var` |
 //! | `coracle-shim` | at every start, as `ExecStart=` | builds one container, hands the main PID over, exits | starts a thread, keeps running, speaks D-Bus |
-//! | `coracle-init` (a mode of the shim's binary) | as PID 1 of each container | starts the payload, forwards signals, reaps, answers `bind(2)`, tells readiness | grows: its private memory is tens of kilobytes |
+//! | init: what the container's first process becomes | as PID 1 of each container | starts the payload, forwards signals, reaps, answers `bind(2)`, tells readiness, ends as the payload ended | grows: its private memory is tens of kilobytes; touches the data path |
 //! | `coracle` | when somebody types it | check, list, show, explain, image, man, completions | replaces systemctl or journalctl |
 //!
 //! # The way the data takes
@@ -38,7 +38,7 @@
 //! Plan: a list of steps, as data ──▶ coracle show --plan (an OCI config.json)
 //!      │ run: carries them out in order
 //!      ▼
-//! namespaces, root, mounts, capabilities ─▶ coracle-init ─▶ payload
+//! namespaces, root, mounts, capabilities ─▶ init ─▶ payload
 //! ```
 //!
 //! Both halves are *decide, then act*. What is decided is a value without any reference to the system, so it is printed, compared and
@@ -64,7 +64,7 @@
 //! | `systemd` | systemd over D-Bus | only `cli` uses it: neither generator nor shim speaks D-Bus |
 //! | `run` | carries a plan out: namespaces, root, exec; init; the answering of `bind(2)` | decides nothing; no error path returns into the parent's code after a fork |
 //! | `store` | images on disk | readers take no lock; nothing that an image names is written outside the store |
-//! | `generate` | definitions → unit files | opens no file; the same definitions give the same bytes |
+//! | `generate` | definitions → unit files | its `run`, `write` and `version` touch the system, the rest opens no file; the same definitions give the same bytes |
 //! | `plan` | definition + image configuration + sockets → plan | opens no file, reads no environment; the payload's environment is a value |
 //! | `activation` | the sockets that systemd passed | accepts on none of them and closes none |
 //! | `definition` | text → definition and diagnostics; the key table; where definitions lie | parsing never fails; only `places` opens files |
@@ -84,8 +84,9 @@
 //! the program's own. Every other call goes on untouched. This is a convenience and no security border: the border is the empty network
 //! namespace around the payload.
 //!
-//! A generated unit never lets its socket die: no start limit, a pause between restarts, `Wants=` instead of `Requires=`, and exit status
-//! 0 before readiness is never passed on as success with clients waiting. A payload that cannot start leaves its clients in the queue.
+//! A generated unit never lets its socket die: no start limit, a pause between restarts, `Wants=` instead of `Requires=`, and a clean
+//! exit that nobody asked for is held back by init until systemd no longer counts it as one of a storm of starts. A payload that cannot
+//! start leaves its clients in the queue, and they are served as soon as it can.
 //!
 //! # Where things lie
 //!
@@ -94,24 +95,31 @@
 //! | `/etc/coracle`, `/run/coracle`, `/usr/lib/coracle` | definitions, strongest first; `~/.config/coracle`, `/etc/coracle/users` and `/etc/coracle/users/UID` for a user's manager | people and packages |
 //! | `/run/systemd/generator*` | units and `NAME.json` | the generator, at each reload |
 //! | `/var/lib/coracle` (`~/.local/share/coracle`) | the store: an OCI image layout, and `layers/DIFFID/` beside it, each layer unpacked once | `coracle image` |
-//! | the store's own working directory | the writable layer of each running container, gone when it stops | the shim |
-//! | `/usr/libexec/coracle/coracle-shim` | shim and init | the package |
+//! | `/var/lib/coracle/containers/UNIT` | the writable layer of a running container; `ExecStopPost=` removes it | the shim |
+//! | `/usr/libexec/coracle` | the shim; each container's root is mounted over this directory, in its own mount namespace | the package |
 //!
 //! # What does the work
 //!
-//! | crate | does here |
-//! | --- | --- |
-//! | **toml**, **serde**, **serde_json** | definitions; the resolved definition; every `--format json` |
-//! | **strsim** | the nearest known key to a mistyped one |
-//! | **clap**, **clap_complete**, **clap_mangen** | the command line, its completions, its manual pages: never linked into the shim's path |
-//! | **oci-spec** | image manifests and configurations; the plan as a runtime `config.json` |
-//! | **nix** | system calls; **rustix** where nix has no such call (extended attributes), **libc** only for constants and structures that both lack |
-//! | **listenfd**, **sd-notify** | taking the sockets and telling readiness in the shim. Both set close-on-exec on what they take, which is undone knowingly |
-//! | **zbus**, **tokio** | `coracle list` asks systemd for its units' state; one thread, never in shim or generator |
-//! | **tracing**, **tracing-journald**, **tracing-subscriber** | the programs' own log, into the journal with fields |
-//! | **tar**, **flate2**, **zstd**, **sha2** | layers: reading, inflating, digests |
-//! | **anyhow**, **thiserror** | errors where things act; an enum only where a caller branches on it |
-//! | **libcgroups** | *absent yet*: it reads a unit's cgroup statistics, and comes with `coracle stats`. Until then `systemctl status` and systemd-cgtop(1) read the same files |
+//! A crate is used in the modules named here and in no other, so that what is heavy stays off the start path.
+//!
+//! | crate | in | does here |
+//! | --- | --- | --- |
+//! | **toml** | `definition` | definitions, with the place of every key and value |
+//! | **serde**, **serde_json** | all | the resolved definition; image manifests; every `--format json` |
+//! | **strsim** | `definition` | the nearest known key to a mistyped one |
+//! | **clap**, **clap_complete**, **clap_mangen** | `cli`, `main` | the command line, its completions, its manual pages. The shim parses its two arguments by hand |
+//! | **oci-spec** | `cli`, `plan`, `store` | image manifests and configurations; the plan as a runtime `config.json` |
+//! | **nix** | all | system calls |
+//! | **libc** | all | constants and structures that nix lacks |
+//! | **rustix** | `store` | extended attributes and locks, where nix has no such call or wants more of its caller |
+//! | **listenfd** | `activation` | takes the sockets. It sets close-on-exec on them, which is undone knowingly where they are handed on |
+//! | **sd-notify** | `run` | tells systemd the main process and readiness |
+//! | **zbus**, **tokio** | `systemd` | `coracle list` asks systemd for its units' state; one thread, never in shim or generator |
+//! | **tracing**, **tracing-journald**, **tracing-subscriber** | `cli` | `coracle` notes in the journal, with fields, what it changes in the store. Not in the generator, which may never wait for journald, nor in the shim, whose standard error is the journal already |
+//! | **tar**, **flate2**, **zstd** | `store` | layers: reading, writing, inflating |
+//! | **sha2** | `image` | digests |
+//! | **anyhow**, **thiserror** | all | errors where things act; an enum only where a caller branches on it |
+//! | **libcgroups** | none | *absent yet*: it reads a unit's cgroup statistics, and comes with `coracle stats`. Until then `systemctl status` and systemd-cgtop(1) read the same files |
 //!
 //! libcontainer is left out on purpose: it wants a bundle on disk, forks twice, and moves the caller into a scope of its own, where this
 //! design needs the first process to be systemd's child in systemd's cgroup.

@@ -13,7 +13,7 @@ fn main() -> ExitCode {
         // Whoever read our output has seen enough: `coracle list | head` is no failure.
         Err(error) if error.is::<cli::output::Closed>() => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("coracle: {}", cli::output::visible(&format!("{error:#}")));
+            cli::output::complain(&format!("{error:#}"));
             ExitCode::FAILURE
         }
     }

@@ -11,7 +11,7 @@ pub mod proxies;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use tokio::task::JoinSet;
 use zbus::Connection;
 use zbus::proxy::CacheProperties;
@@ -98,11 +98,15 @@ async fn ask(manager: Manager, question: &Question) -> anyhow::Result<BTreeMap<S
 
 async fn connect(manager: Manager) -> anyhow::Result<Connection> {
     let (builder, bus) = match manager {
-        Manager::System => (zbus::connection::Builder::system(), "connecting to the system bus"),
-        Manager::User => (zbus::connection::Builder::session(), "connecting to the user's bus"),
+        Manager::System => (zbus::connection::Builder::system(), "the system bus"),
+        Manager::User => (zbus::connection::Builder::session(), "the user's bus"),
     };
-    let connecting = tokio::time::timeout(PATIENCE, builder.method_timeout(PATIENCE).build());
-    connecting.await.context(bus)?.context(bus)
+    match tokio::time::timeout(PATIENCE, builder.method_timeout(PATIENCE).build()).await {
+        Ok(Ok(connection)) => Ok(connection),
+        // Its text has its causes in it already.
+        Ok(Err(error)) => bail!("connecting to {bus}: {error}"),
+        Err(_) => bail!("connecting to {bus}: no answer within {} s", PATIENCE.as_secs()),
+    }
 }
 
 /// The main PIDs of the services that run. A service that has stopped meanwhile has none, which is the truth and no error.

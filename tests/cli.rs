@@ -239,6 +239,28 @@ fn check_survives_what_is_no_definition() {
     assert!(run.out.len() < 20_000, "{} bytes of complaints", run.out.len());
 }
 
+#[test]
+fn the_readme_shows_what_is_true() {
+    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let definitions: Vec<&str> = readme
+        .split("```toml\n")
+        .skip(1)
+        .map(|rest| rest.split("```").next().unwrap())
+        .collect();
+    assert!(!definitions.is_empty());
+    for definition in &definitions {
+        let checked = Tree::new(&[("web.toml", definition)]).run(&["check"]);
+        assert_eq!(checked.out, "1 definition checked: no mistakes\n", "{definition}");
+    }
+    let mistaken = definitions[0].replace("PublishPort", "PublishPrt");
+    let checked = Tree::new(&[("web.toml", &mistaken)]).run(&["check"]);
+    assert!(
+        readme.contains(&format!("# coracle check\n{}```", checked.out)),
+        "{}",
+        checked.out
+    );
+}
+
 // list
 
 #[test]
@@ -423,6 +445,62 @@ fn show_plan_is_an_oci_configuration() {
 }
 
 #[test]
+fn show_plan_knows_what_the_image_says() {
+    let tree = Tree::new(&[("web.toml", WEB)]);
+    let rootfs = tree.path().join("rootfs");
+    fs::create_dir_all(rootfs.join("bin")).unwrap();
+    fs::write(rootfs.join("bin/server"), "").unwrap();
+    let name = "docker.io/library/nginx:1.27";
+    let changes = [
+        "-c",
+        "CMD [\"/bin/server\", \"-v\"]",
+        "-c",
+        "ENV MODE=slow",
+        "-c",
+        "STOPSIGNAL SIGQUIT",
+    ];
+    let imported = tree.run(
+        &[
+            &["image", "import", rootfs.to_str().unwrap(), "--name", name],
+            &changes[..],
+        ]
+        .concat(),
+    );
+    assert_eq!((imported.code, imported.err.as_str()), (0, ""));
+    let listed = tree.run(&["image", "list"]).out;
+    assert!(
+        listed.starts_with(&format!("{name}\t")) && listed.lines().count() == 1,
+        "{listed}"
+    );
+
+    let document = json(&tree.run(&["show", "web", "--plan"]).out);
+    assert_eq!(document["process"]["args"], serde_json::json!(["/bin/server", "-v"]));
+    assert!(
+        document["process"]["env"]
+            .as_array()
+            .unwrap()
+            .contains(&"MODE=slow".into())
+    );
+    assert_eq!(document["annotations"]["org.opencontainers.image.stopSignal"], "3");
+    let layers = json(document["annotations"]["coracle.layers"].as_str().unwrap());
+    assert!(
+        Path::new(layers[0].as_str().unwrap()).join("bin/server").exists(),
+        "{layers}"
+    );
+
+    let used = tree.run(&["image", "rm", name]);
+    assert_eq!((used.code, used.err.lines().count()), (1, 1), "{used:?}");
+    assert!(used.err.contains("/etc/coracle/web.toml"), "{}", used.err);
+    assert_eq!(tree.run(&["image", "rm", "--force", name]).code, 0);
+    let gone = tree.run(&["image", "inspect", name]);
+    assert_eq!(
+        (gone.code, gone.out.as_str(), gone.err.lines().count()),
+        (1, "", 1),
+        "{gone:?}"
+    );
+}
+
+#[test]
 fn show_plan_says_what_is_missing() {
     let tree = Tree::new(&[
         ("web.toml", WEB),
@@ -519,15 +597,20 @@ fn explained_examples_are_good_definitions() {
 
 #[test]
 fn every_verb_helps_with_an_example() {
-    for verb in ["check", "list", "show", "explain", "man", "completions"] {
-        for flag in ["--help", "-h"] {
-            let help = printed(&[verb, flag]);
-            assert!(
-                help.contains("Usage: ") && help.contains("Example"),
-                "{verb} {flag}: {help}"
-            );
-            assert!(!help.contains('\x1b'), "colours in a pipe: {help}");
-        }
+    let images = ["import", "list", "inspect", "rm"]
+        .map(|verb| vec!["image", verb])
+        .into_iter()
+        .chain([vec!["image"]]);
+    let verbs = ["check", "list", "show", "explain", "man", "completions"].map(|verb| vec![verb]);
+    for verb in verbs.into_iter().chain(images) {
+        let help = printed(&[&verb[..], &["--help"]].concat());
+        assert!(help.contains("Usage: ") && help.contains("Example"), "{verb:?}: {help}");
+        assert!(!help.contains('\x1b'), "colours in a pipe: {help}");
+        // What a comment says to those who read the source is not what a user asks for.
+        assert!(
+            !help.contains("What was typed") && !help.starts_with("Whose"),
+            "{verb:?}: {help}"
+        );
     }
     assert!(printed(&["--help"]).contains("Exit status: 0 done"));
     assert_eq!(
@@ -610,6 +693,26 @@ fn manual_pages_come_for_all_verbs_and_the_format() {
 }
 
 #[test]
+fn pages_and_completions_are_installed_where_they_are_looked_for() {
+    let root = TempDir::new().unwrap();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/pages");
+    let arguments = [env!("CARGO_BIN_EXE_coracle"), root.path().to_str().unwrap(), "/usr"];
+    let status = Command::new(script).args(arguments).status().unwrap();
+    assert!(status.success());
+    for file in [
+        "man/man1/coracle.1",
+        "man/man1/coracle-image-import.1",
+        "man/man5/coracle.toml.5",
+        "bash-completion/completions/coracle",
+        "zsh/site-functions/_coracle",
+        "fish/vendor_completions.d/coracle.fish",
+    ] {
+        let length = fs::metadata(root.path().join("usr/share").join(file)).map(|metadata| metadata.len());
+        assert!(length.is_ok_and(|length| length > 200), "{file}");
+    }
+}
+
+#[test]
 fn a_reader_that_leaves_is_no_failure() {
     // More than a pipe holds, so that it is noticed that nobody reads.
     for arguments in [
@@ -633,6 +736,13 @@ fn a_reader_that_leaves_is_no_failure() {
             "{arguments:?}"
         );
     }
+}
+
+#[test]
+fn nobody_to_complain_to_is_no_panic() {
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let status = command(&["show", "nothing"]).stderr(full).status().unwrap();
+    assert_eq!(status.code(), Some(1));
 }
 
 #[test]

@@ -33,6 +33,28 @@ const ASKED_FOR: [&str; 11] = [
     "tracing-journald",
 ];
 
+/// What decides and does not act, as the table of the modules says; behind each what is excepted.
+const DECIDING: [(&str, &[&str]); 6] = [
+    ("src/activation", &[]),
+    ("src/plan", &[]),
+    ("src/definition", &["src/definition/places"]),
+    ("src/generate", &["invocation", "report", "run", "version", "write"]),
+    ("src/image", &[]),
+    ("src/unitfile", &[]),
+];
+
+/// What opens files, reads the environment or talks to others.
+const ACTING: [&str; 8] = [
+    "std::fs",
+    "fs::",
+    "TcpStream",
+    "os::unix::net",
+    "process::Command",
+    "env::var",
+    "env::args",
+    "env::current",
+];
+
 /// One source file below the package's root.
 struct Source {
     path: String,
@@ -186,6 +208,51 @@ fn stays_on_its_floor(source: &Source, floors: &[String]) -> Vec<String> {
     complaints
 }
 
+fn only_decides(source: &Source) -> Vec<String> {
+    let path = source.path.trim_end_matches(".rs");
+    let inside = |prefix: &str| path == prefix || path.starts_with(&format!("{prefix}/"));
+    let Some((_, excepted)) = DECIDING.iter().find(|(prefix, _)| inside(prefix)) else {
+        return Vec::new();
+    };
+    let file = path.rsplit('/').next().unwrap_or_default();
+    if is_test(source) || excepted.iter().any(|excepted| inside(excepted) || file == *excepted) {
+        return Vec::new();
+    }
+    let code = without_tests(&code(&source.text));
+    let acts = ACTING.into_iter().filter(|acting| code.contains(acting));
+    acts.flat_map(|acting| {
+        complain(
+            true,
+            source,
+            &format!("is to decide and not to act, but has '{acting}'"),
+        )
+    })
+    .collect()
+}
+
+fn keeps_crates_at_home(source: &Source, homes: &[(String, Vec<String>)]) -> Vec<String> {
+    let module = source
+        .path
+        .trim_start_matches("src/")
+        .split(['/', '.'])
+        .next()
+        .unwrap_or_default();
+    if is_test(source) || !source.path.starts_with("src/") {
+        return Vec::new();
+    }
+    let code = without_tests(&code(&source.text));
+    let strange = homes.iter().filter(|(name, home)| {
+        let path = format!("{}::", name.replace('-', "_"));
+        let used = code
+            .match_indices(&path)
+            .any(|(at, _)| !code[..at].ends_with(|c: char| c.is_alphanumeric() || "_:".contains(c)));
+        used && !home.iter().any(|home| home == module || home == "all")
+    });
+    strange
+        .flat_map(|(name, home)| complain(true, source, &format!("uses {name}, which is at home in {home:?}")))
+        .collect()
+}
+
 fn names_modules(document: &str, library: &str) -> Vec<String> {
     modules_of(library)
         .into_iter()
@@ -226,6 +293,24 @@ fn floors(document: &str) -> Vec<String> {
 /// Whether the whole file is a test.
 fn is_test(source: &Source) -> bool {
     source.path.starts_with("tests/") || source.path.ends_with("/tests.rs")
+}
+
+/// Each crate with the modules that may use it: the rows `| **CRATE** | `MODULE` | … |` of the document.
+fn homes(document: &str) -> Vec<(String, Vec<String>)> {
+    let mut homes = Vec::new();
+    for line in document.lines() {
+        let cells: Vec<&str> = line.trim().split('|').map(str::trim).collect();
+        let [_, names, modules, _, _] = cells[..] else { continue };
+        let modules: Vec<String> = modules
+            .split(", ")
+            .map(|module| module.trim_matches('`').to_owned())
+            .collect();
+        let names = names
+            .split(", ")
+            .filter_map(|name| name.strip_prefix("**")?.strip_suffix("**"));
+        homes.extend(names.map(|name| (name.to_owned(), modules.clone())));
+    }
+    homes
 }
 
 /// The top-level module that a file belongs to; programs and tests stand above all floors.
@@ -384,6 +469,7 @@ fn every_file_keeps_to_the_style() {
         keeps_unsafe_in_sys,
         has_an_honest_name,
         imports_plainly,
+        only_decides,
     ];
     let complaints: Vec<String> = sources
         .iter()
@@ -399,6 +485,17 @@ fn every_module_stays_on_its_floor() {
     let complaints: Vec<String> = sources()
         .iter()
         .flat_map(|source| stays_on_its_floor(source, &floors))
+        .collect();
+    assert_none(&complaints);
+}
+
+#[test]
+fn every_crate_stays_at_home() {
+    let homes = homes(&document());
+    assert!(homes.len() > 15, "src/lib.rs has no table of crates: {homes:?}");
+    let complaints: Vec<String> = sources()
+        .iter()
+        .flat_map(|source| keeps_crates_at_home(source, &homes))
         .collect();
     assert_none(&complaints);
 }
@@ -481,6 +578,53 @@ fn refuses_globs_and_re_exports() {
     assert_eq!(imports_plainly(&source("src/a.rs", "use super::start;")).len(), 1);
     let good = "use crate::run::start;\n#[cfg(test)]\nmod tests {\n    use super::*;\n}\n";
     assert_eq!(imports_plainly(&source("src/a.rs", good)), [""; 0]);
+}
+
+#[test]
+fn refuses_acting_where_there_is_only_deciding() {
+    let acting = "fn a() { std::fs::read(\"b\"); }";
+    assert_eq!(only_decides(&source("src/plan/mount.rs", acting)).len(), 2);
+    assert_eq!(
+        only_decides(&source("src/plan.rs", "use std::env;\nfn a() { env::var(\"B\") }")).len(),
+        1
+    );
+    assert_eq!(only_decides(&source("src/generate/service.rs", acting)).len(), 2);
+    assert_eq!(only_decides(&source("src/generate/write.rs", acting)), [""; 0]);
+    assert_eq!(only_decides(&source("src/definition/places/scan.rs", acting)), [""; 0]);
+    assert_eq!(only_decides(&source("src/store.rs", acting)), [""; 0]);
+    assert_eq!(only_decides(&source("src/planning.rs", acting)), [""; 0]);
+    let test = format!("#[cfg(test)]\nmod tests {{\n{acting}\n}}\n");
+    assert_eq!(only_decides(&source("src/plan/mount.rs", &test)), [""; 0]);
+}
+
+#[test]
+fn refuses_a_crate_away_from_home() {
+    let homes =
+        homes(" | **oci-spec**, **zbus** | `cli`, `plan` | words |\n | **nix** | all | words |\n | `a` | b | c |\n");
+    assert_eq!(homes.len(), 3);
+    assert_eq!(
+        keeps_crates_at_home(&source("src/run/a.rs", "use zbus::Connection;"), &homes).len(),
+        1
+    );
+    assert_eq!(
+        keeps_crates_at_home(&source("src/run.rs", "fn a(b: oci_spec::C) {}"), &homes).len(),
+        1
+    );
+    assert_eq!(
+        keeps_crates_at_home(
+            &source("src/run.rs", "use nix::a;\nuse crate::zbus::b;\nfn zbus() {}"),
+            &homes
+        ),
+        [""; 0]
+    );
+    assert_eq!(
+        keeps_crates_at_home(&source("src/plan/oci.rs", "use oci_spec::a;"), &homes),
+        [""; 0]
+    );
+    assert_eq!(
+        keeps_crates_at_home(&source("src/cli.rs", "use zbus::a;"), &homes),
+        [""; 0]
+    );
 }
 
 #[test]

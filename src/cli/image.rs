@@ -13,32 +13,37 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 
+use crate::cli::journal;
 use crate::cli::output::Output;
 use crate::image::reference::Reference;
 
-/// What was typed behind `coracle image`.
+/// Import, list, inspect and remove images
+///
+/// The store is an OCI image layout with each layer unpacked once beside it: /var/lib/coracle, or ~/.local/share/coracle with --user.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  docker save nginx:1.27 | coracle image import -\n  coracle image list")]
 pub struct Arguments {
     /// What to do.
     #[command(subcommand)]
     pub verb: Verb,
 }
 
-/// The verbs.
+/// The verbs. Each is described by its own arguments, from which its help and its manual page are made.
 #[derive(Debug, Subcommand)]
+#[allow(
+    missing_docs,
+    reason = "a comment here would stand in the help instead of that description"
+)]
 pub enum Verb {
-    /// Import an image from a file or directory
     Import(import::Arguments),
-    /// List the images
     List(list::Arguments),
-    /// Show an image's digest, configuration and layers as JSON
     Inspect(inspect::Arguments),
-    /// Remove images
     Rm(rm::Arguments),
 }
 
 /// Does what was typed.
 pub fn run<W: Write>(arguments: &Arguments, output: &mut Output<W>) -> Result<ExitCode> {
+    journal::open();
     match &arguments.verb {
         Verb::Import(arguments) => import::run(arguments, output),
         Verb::List(arguments) => list::run(arguments, output),

@@ -11,6 +11,7 @@
 use std::fs;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 
+use nix::fcntl::OFlag;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType};
 use nix::sys::stat::fstat;
 use nix::unistd::Pid;
@@ -58,7 +59,6 @@ enum Family {
 struct Replaced {
     process: Pid,
     number: RawFd,
-    own: OwnedFd,
     address: Vec<u8>,
     port: u16,
     listens: bool,
@@ -68,8 +68,10 @@ struct Replaced {
 struct Subject {
     process: Pid,
     number: RawFd,
-    socket: OwnedFd,
     inode: u64,
+    flags: OFlag,
+    /// A copy of it. Where a filter around us forbids pidfd_getfd(2), as systemd-nspawn's does, what the copy would tell is inferred.
+    copy: Option<OwnedFd>,
 }
 
 impl Intercept {
@@ -127,6 +129,20 @@ impl Intercept {
         Some(sentence)
     }
 
+    /// What may go wrong with the families that the program asked for, as sentences for the journal.
+    #[must_use]
+    pub fn advice(&self) -> Vec<String> {
+        let mut ports: Vec<u16> = self.replaced.iter().map(|replaced| replaced.port).collect();
+        ports.dedup();
+        let advice = |port| {
+            format!(
+                "the program asked for IPv4 on port {port} and got a socket for IPv6 too: if it shows wrong addresses or closes \
+                 connections, bind it to '::' or publish an IPv4 address, as in 'PublishPort = \"0.0.0.0:PORT:{port}\"'"
+            )
+        };
+        ports.into_iter().map(advice).collect()
+    }
+
     /// Answers the next call.
     pub fn answer(&mut self) {
         // The caller may have been killed before we looked.
@@ -153,27 +169,36 @@ impl Intercept {
             return None;
         }
         let subject = self.subject(call)?;
-        let kind = kind(subject.socket.as_fd())?;
-        let family = family(subject.socket.as_fd())?;
-        let is_foreign = socket::namespace_cookie(subject.socket.as_fd()).ok() != self.namespace;
-        if is_foreign || self.sockets.iter().any(|socket| socket.inode == subject.inode) {
+        let is_foreign = |copy: &OwnedFd| socket::namespace_cookie(copy.as_fd()).ok() != self.namespace;
+        let is_ours = self.sockets.iter().any(|socket| socket.inode == subject.inode);
+        if is_ours || subject.copy.as_ref().is_some_and(is_foreign) {
             return None;
         }
+        let kind = subject.copy.as_ref().and_then(|copy| kind(copy.as_fd()));
+        let family = match (&subject.copy, &wanted) {
+            (Some(copy), _) => family(copy.as_fd())?,
+            (None, Wanted::Port(libc::AF_INET, _)) => Family::Ipv4,
+            (None, Wanted::Port(..)) => Family::DualStack,
+            (None, Wanted::Unix(_)) => Family::Unix,
+        };
         let chosen = self.choose(&wanted, kind, family)?;
         let ours = self.sockets.get_mut(chosen)?;
-        socket::copy_options(subject.socket.as_fd(), ours.socket.as_fd());
-        socket::copy_blocking(subject.socket.as_fd(), ours.socket.as_fd()).ok()?;
+        if let Some(copy) = &subject.copy {
+            socket::copy_options(copy.as_fd(), ours.socket.as_fd());
+        }
+        socket::set_blocking(ours.socket.as_fd(), subject.flags).ok()?;
         self.listener
-            .replace(call, ours.socket.as_fd(), subject.number, on_exec(&subject))
+            .replace(call, ours.socket.as_fd(), subject.number, on_exec(subject.flags))
             .ok()?;
         // A datagram socket serves from here on.
-        ours.served |= kind == SocketKind::Datagram;
-        if let (Wanted::Port(_, port), Family::DualStack) = (&wanted, ours.family) {
+        ours.served |= ours.grant.listen.kind == SocketKind::Datagram;
+        if let (Wanted::Port(_, port), Family::DualStack, SocketKind::Stream) =
+            (&wanted, ours.family, ours.grant.listen.kind)
+        {
             match family {
                 Family::Ipv4 => self.replaced.push(Replaced {
                     process: subject.process,
                     number: subject.number,
-                    own: subject.socket,
                     address: address.to_vec(),
                     port: *port,
                     listens: false,
@@ -202,19 +227,22 @@ impl Intercept {
     fn subject(&self, call: &Notification) -> Option<Subject> {
         let number = RawFd::try_from(call.arguments[0]).ok()?;
         let process = process_of(call.thread)?;
-        let pidfd = pidfd_open(process).ok()?;
-        let socket = descriptor_of(pidfd.as_fd(), number).ok()?;
-        let inode = inode(socket.as_fd())?;
+        let inode = socket_of(process, number)?;
+        let flags = flags_of(process, number)?;
+        let copy = pidfd_open(process)
+            .and_then(|pidfd| descriptor_of(pidfd.as_fd(), number))
+            .ok();
         self.listener.is_waiting(call).then_some(Subject {
             process,
             number,
-            socket,
             inode,
+            flags,
+            copy,
         })
     }
 
     /// The socket for what a program asks: an exact one first, then one that has its clients among others.
-    fn choose(&self, wanted: &Wanted, kind: SocketKind, family: Family) -> Option<usize> {
+    fn choose(&self, wanted: &Wanted, kind: Option<SocketKind>, family: Family) -> Option<usize> {
         let order: &[Family] = match family {
             // The IPv4 half of a dual-stack socket that an IPv6 bind has taken stays with that one.
             Family::Ipv4 => &[Family::Ipv4, Family::DualStack],
@@ -224,37 +252,37 @@ impl Intercept {
         };
         order.iter().find_map(|family| {
             let fits = |socket: &Activated| {
-                socket.grant.listen.kind == kind && socket.family == *family && socket.matches(wanted)
+                kind.is_none_or(|kind| socket.grant.listen.kind == kind)
+                    && socket.family == *family
+                    && socket.matches(wanted)
             };
             self.sockets.iter().position(fits)
         })
     }
 
-    /// Puts the program's own IPv4 sockets back on `port`, now that its IPv6 socket has the clients of both.
+    /// Puts IPv4 sockets of the container's own network back on `port`, now that the program's IPv6 socket has the clients of both.
     fn undo(&mut self, call: &Notification, process: Pid, port: u16) {
         let is_undone = |replaced: &mut Replaced| replaced.process == process && replaced.port == port;
-        for replaced in self.replaced.extract_if(.., is_undone) {
-            let current = pidfd_open(process).and_then(|pidfd| descriptor_of(pidfd.as_fd(), replaced.number));
-            let lies_there = |socket: &OwnedFd| {
-                inode(socket.as_fd()).is_some_and(|inode| self.sockets.iter().any(|socket| socket.inode == inode))
-            };
-            if !current.as_ref().is_ok_and(lies_there) {
+        for Replaced {
+            number,
+            address,
+            listens,
+            ..
+        } in self.replaced.extract_if(.., is_undone)
+        {
+            let lies_there = |inode| self.sockets.iter().any(|socket| socket.inode == inode);
+            let (true, Some(flags)) = (
+                socket_of(process, number).is_some_and(lies_there),
+                flags_of(process, number),
+            ) else {
                 continue;
-            }
-            // Best effort: a bind that fails here would have failed the program itself in an ordinary container.
-            let _ = socket::bind(replaced.own.as_fd(), &replaced.address);
-            if replaced.listens {
-                let _ = socket::listen(replaced.own.as_fd());
-            }
-            let subject = Subject {
-                process,
-                number: replaced.number,
-                socket: replaced.own,
-                inode: 0,
             };
-            let _ = self
-                .listener
-                .replace(call, subject.socket.as_fd(), subject.number, on_exec(&subject));
+            // Best effort: a bind that fails here would have failed the program itself in an ordinary container.
+            if let Ok(own) = socket::bound_ipv4(&address) {
+                let listening = if listens { socket::listen(own.as_fd()) } else { Ok(()) };
+                let blocking = listening.and_then(|()| socket::set_blocking(own.as_fd(), flags));
+                let _ = blocking.and_then(|()| self.listener.replace(call, own.as_fd(), number, on_exec(flags)));
+            }
         }
     }
 
@@ -332,14 +360,21 @@ fn process_of(thread: Pid) -> Option<Pid> {
     Some(Pid::from_raw(process.trim().parse().ok()?))
 }
 
-/// Whether the caller's descriptor closes when it executes another program (`/proc/PID/fdinfo`, proc_pid_fdinfo(5)).
-fn on_exec(subject: &Subject) -> OnExec {
-    let information = fs::read_to_string(format!("/proc/{}/fdinfo/{}", subject.process, subject.number));
-    let flags = information.ok().and_then(|text| {
-        let flags = text.lines().find_map(|line| line.strip_prefix("flags:"))?;
-        i32::from_str_radix(flags.trim(), 8).ok()
-    });
-    if flags.is_some_and(|flags| flags & libc::O_CLOEXEC != 0) {
+/// The inode of the socket that is descriptor `number` of `process`.
+fn socket_of(process: Pid, number: RawFd) -> Option<u64> {
+    let link = fs::read_link(format!("/proc/{process}/fd/{number}")).ok()?;
+    link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
+}
+
+/// The flags of a descriptor, `O_CLOEXEC` among them (`/proc/PID/fdinfo`, proc_pid_fdinfo(5)).
+fn flags_of(process: Pid, number: RawFd) -> Option<OFlag> {
+    let information = fs::read_to_string(format!("/proc/{process}/fdinfo/{number}")).ok()?;
+    let flags = information.lines().find_map(|line| line.strip_prefix("flags:"))?;
+    Some(OFlag::from_bits_retain(i32::from_str_radix(flags.trim(), 8).ok()?))
+}
+
+fn on_exec(flags: OFlag) -> OnExec {
+    if flags.contains(OFlag::O_CLOEXEC) {
         OnExec::Close
     } else {
         OnExec::Keep

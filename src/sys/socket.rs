@@ -1,9 +1,12 @@
 //! What init must know of a socket that it did not make, and two calls on one.
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::sys::socket::sockopt::ReuseAddr;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, setsockopt};
 
 /// `SO_DOMAIN`: the address family (`AF_…`).
 ///
@@ -63,25 +66,26 @@ const INHERITED: [(i32, i32); 5] = [
     (libc::IPPROTO_TCP, libc::TCP_KEEPCNT),
 ];
 
-/// Copies `O_NONBLOCK`, which belongs to the open socket and not to the descriptor.
+/// Sets or clears `O_NONBLOCK` as it is in `flags`. It belongs to the open socket and not to the descriptor.
 ///
 /// # Errors
 /// What fcntl(2) says.
-pub fn copy_blocking(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> io::Result<()> {
-    use nix::fcntl::{FcntlArg, OFlag, fcntl};
-    let wanted = OFlag::from_bits_retain(fcntl(from, FcntlArg::F_GETFL)?) & OFlag::O_NONBLOCK;
-    let current = OFlag::from_bits_retain(fcntl(to, FcntlArg::F_GETFL)?);
-    if current & OFlag::O_NONBLOCK != wanted {
-        fcntl(to, FcntlArg::F_SETFL((current - OFlag::O_NONBLOCK) | wanted))?;
+pub fn set_blocking(socket: BorrowedFd<'_>, flags: OFlag) -> io::Result<()> {
+    let current = OFlag::from_bits_retain(fcntl(socket, FcntlArg::F_GETFL)?);
+    let wanted = (current - OFlag::O_NONBLOCK) | (flags & OFlag::O_NONBLOCK);
+    if wanted != current {
+        fcntl(socket, FcntlArg::F_SETFL(wanted))?;
     }
     Ok(())
 }
 
-/// bind(2) with an address as it came from another process.
+/// A new TCP socket over IPv4, bound to an address as it came from another process.
 ///
 /// # Errors
 /// What bind(2) says.
-pub fn bind(socket: BorrowedFd<'_>, address: &[u8]) -> io::Result<()> {
+pub fn bound_ipv4(address: &[u8]) -> io::Result<OwnedFd> {
+    let socket = nix::sys::socket::socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
+    setsockopt(&socket, ReuseAddr, &true)?;
     // SAFETY: the kernel copies `len` bytes and checks them; sockaddr has no alignment that it asks for.
     let result = unsafe {
         libc::bind(
@@ -91,7 +95,7 @@ pub fn bind(socket: BorrowedFd<'_>, address: &[u8]) -> io::Result<()> {
         )
     };
     Errno::result(result)?;
-    Ok(())
+    Ok(socket)
 }
 
 /// listen(2) with the longest queue that the kernel allows. On a socket that listens it does no more than set the queue's length.

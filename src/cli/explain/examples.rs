@@ -40,18 +40,19 @@ fn assignment(key: &Key) -> String {
         };
         return format!("{} = {{ \"{name}\" = \"{value}\" }}", key.name);
     }
-    let value = special(key).unwrap_or(match key.kind {
-        Kind::Boolean => "true",
-        Kind::Text => "\"…\"",
-        Kind::Integer => "3",
-        Kind::Size => "\"64M\"",
-        Kind::TimeSpan => "\"30s\"",
-        Kind::Command => "[\"/bin/program\", \"--option\"]",
-        Kind::Map => "[\"NAME=VALUE\"]",
-        Kind::Signal => "\"SIGHUP\"",
-        Kind::Path => "\"/path/on/the/host\"",
-        Kind::Choice(words) => return format!("{} = \"{}\"", key.name, words.first().unwrap_or(&"")),
-    });
+    let value = match (special(key), key.kind) {
+        (Some(value), _) => value,
+        (None, Kind::Boolean) => "true",
+        (None, Kind::Text) => "\"…\"",
+        (None, Kind::Integer) => "3",
+        (None, Kind::Size) => "\"64M\"",
+        (None, Kind::TimeSpan) => "\"30s\"",
+        (None, Kind::Command) => "[\"/bin/program\", \"--option\"]",
+        (None, Kind::Map) => "[\"NAME=VALUE\"]",
+        (None, Kind::Signal) => "\"SIGHUP\"",
+        (None, Kind::Path) => "\"/path/on/the/host\"",
+        (None, Kind::Choice(words)) => return format!("{} = \"{}\"", key.name, words.first().unwrap_or(&"")),
+    };
     match key.repeat {
         Repeat::Many if !value.starts_with('[') => format!("{} = [{value}]", key.name),
         _ => format!("{} = {value}", key.name),

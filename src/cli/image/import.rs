@@ -13,7 +13,10 @@ use crate::store::Store;
 use crate::store::import::Request;
 use crate::store::source::Location;
 
-/// What was typed.
+/// Import an image from a file or directory
+///
+/// Takes what 'docker save', 'podman save', skopeo and buildah write, and root file systems as a tar file or a directory. Every digest is
+/// verified. Killed at any moment, the store holds the old image or the new one.
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
 pub struct Arguments {
@@ -61,6 +64,7 @@ pub fn run<W: Write>(arguments: &Arguments, output: &mut Output<W>) -> Result<Ex
         changes: arguments.changes.clone(),
     };
     for image in store.import(&request)? {
+        tracing::info!(image = %image.reference, digest = %image.digest, "imported image '{}'", image.reference);
         output.line(&format!("{} {}", image.reference, image.digest))?;
     }
     Ok(ExitCode::SUCCESS)

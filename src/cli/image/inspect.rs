@@ -12,8 +12,11 @@ use crate::cli::output::Output;
 use crate::cli::scope::Scope;
 use crate::store::Store;
 
-/// What was typed.
+/// Show an image's digest, configuration and layers as JSON
+///
+/// The configuration is printed as it is written in the image (OCI image-spec, config.md).
 #[derive(Debug, Args)]
+#[command(after_help = "Example:\n  coracle image inspect docker.io/library/nginx:1.27 | jq .config.config.Cmd")]
 pub struct Arguments {
     /// The image
     #[arg(value_name = "REFERENCE")]

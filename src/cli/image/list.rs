@@ -17,6 +17,7 @@ use crate::store::inventory::Summary;
 /// Not on a terminal, the columns are separated by tabs and have no heading: name, twelve characters of the manifest's digest, size as it is stored,
 /// the day when it was built.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  coracle image list\n  coracle image list --format json | jq -r '.[].reference'")]
 pub struct Arguments {
     /// Whose store.
     #[command(flatten)]

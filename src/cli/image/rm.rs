@@ -15,8 +15,11 @@ use crate::image::reference::Reference;
 use crate::store::Store;
 use crate::store::remove::InUse;
 
-/// What was typed.
+/// Remove images
+///
+/// An image that a definition names or a running container uses is kept unless --force is given. Layers that other images need stay.
 #[derive(Debug, Args)]
+#[command(after_help = "Example:\n  coracle image rm docker.io/library/nginx:1.26")]
 pub struct Arguments {
     /// The images
     #[arg(value_name = "REFERENCE", required = true)]
@@ -42,7 +45,10 @@ pub fn run<W: Write>(arguments: &Arguments, output: &mut Output<W>) -> Result<Ex
     let mut problems = Vec::new();
     for text in &arguments.references {
         match remove(text, arguments, &store, &users) {
-            Ok(name) => output.line(&name)?,
+            Ok(name) => {
+                tracing::info!(image = %name, "removed image '{name}'");
+                output.line(&name)?;
+            }
             Err(error) => problems.push(format!("{error:#}")),
         }
     }

@@ -1,0 +1,263 @@
+//! What the list says, from the definitions and from systemd's answer. Nothing here asks anybody.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+
+use crate::definition::diagnostic::Severity;
+use crate::definition::places::Loaded;
+use crate::definition::{Definition, Root};
+use crate::generate::draft::Draft;
+use crate::generate::{Context, generate};
+use crate::plan::specifier::Specifiers;
+use crate::systemd::{Question, UnitState};
+use crate::unitfile::name::{instantiate, is_template};
+
+/// A definition, or an instance of a template.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) struct Row {
+    pub(super) name: String,
+    pub(super) source: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) image: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) rootfs: Option<String>,
+    pub(super) errors: usize,
+    pub(super) warnings: usize,
+    pub(super) service: Unit,
+    pub(super) sockets: Vec<Socket>,
+}
+
+/// A unit with its state, which is `null` where systemd was not asked or could not be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) struct Unit {
+    pub(super) unit: String,
+    pub(super) load_state: Option<String>,
+    pub(super) active_state: Option<String>,
+    pub(super) sub_state: Option<String>,
+    #[serde(rename = "main-pid")]
+    pub(super) main_pid: Option<u32>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) struct Socket {
+    pub(super) name: String,
+    pub(super) listen: Vec<String>,
+    pub(super) unit: String,
+    pub(super) active_state: Option<String>,
+    pub(super) sub_state: Option<String>,
+}
+
+/// systemd's answer, empty where there is none.
+pub(super) type States = BTreeMap<String, UnitState>;
+
+/// A definition with its service's name, without suffix, and what the generator says of it.
+pub(super) struct Defined<'a> {
+    definition: &'a Definition,
+    stem: String,
+    errors: usize,
+    warnings: usize,
+}
+
+pub(super) fn defined<'a>(loaded: &'a [Loaded], context: &Context) -> Vec<Defined<'a>> {
+    let reports = generate(loaded, context).diagnostics;
+    loaded
+        .iter()
+        .map(|one| {
+            let draft = Draft::new(one, context);
+            let own = reports.iter().filter(|report| report.unit == draft.unit());
+            let (errors, warnings): (Vec<_>, Vec<_>) =
+                own.partition(|report| report.diagnostic.severity == Severity::Error);
+            Defined {
+                definition: &one.definition,
+                stem: draft.stem,
+                errors: errors.len(),
+                warnings: warnings.len(),
+            }
+        })
+        .collect()
+}
+
+impl Defined<'_> {
+    fn socket_stems(&self) -> impl Iterator<Item = &str> {
+        self.definition.sockets.iter().map(|socket| socket.unit.as_str())
+    }
+}
+
+/// All units of all definitions, in one question.
+pub(super) fn question(definitions: &[Defined<'_>]) -> Question {
+    let mut question = Question::default();
+    for defined in definitions {
+        let services = std::iter::once((defined.stem.as_str(), ".service"));
+        for (stem, suffix) in services.chain(defined.socket_stems().map(|stem| (stem, ".socket"))) {
+            if is_template(stem) {
+                // A backslash is part of an escaped name, and would quote the next character in a pattern.
+                let pattern = instantiate(stem, "*").replace('\\', "\\\\");
+                question.patterns.push(pattern + suffix);
+            } else if !stem.is_empty() {
+                question.names.push(format!("{stem}{suffix}"));
+            }
+        }
+    }
+    question
+}
+
+pub(super) fn rows(definitions: &[Defined<'_>], states: &States) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for defined in definitions {
+        rows.push(row(defined, None, states));
+        if is_template(&defined.stem) {
+            rows.extend(
+                instances(defined, states)
+                    .into_iter()
+                    .map(|instance| row(defined, Some(instance), states)),
+            );
+        }
+    }
+    rows
+}
+
+/// The instances of a template that systemd has loaded, by its service or a socket.
+fn instances<'s>(defined: &Defined<'_>, states: &'s States) -> BTreeSet<&'s str> {
+    let stems = std::iter::once((defined.stem.as_str(), ".service"))
+        .chain(defined.socket_stems().map(|stem| (stem, ".socket")));
+    stems
+        .flat_map(|(stem, suffix)| {
+            states
+                .keys()
+                .filter_map(move |unit| unit.strip_prefix(stem)?.strip_suffix(suffix))
+        })
+        .filter(|instance| !instance.is_empty())
+        .collect()
+}
+
+fn row(defined: &Defined<'_>, instance: Option<&str>, states: &States) -> Row {
+    let definition = defined.definition;
+    let specifiers = instance.map(|instance| instantiate(&defined.stem, instance) + ".service");
+    let expanded = |text: &str| match &specifiers {
+        Some(unit) => Specifiers::of_unit(unit)
+            .expand(text)
+            .unwrap_or_else(|_| text.to_owned()),
+        None => text.to_owned(),
+    };
+    let named = |stem: &str| instance.map_or_else(|| stem.to_owned(), |instance| instantiate(stem, instance));
+    let (image, rootfs) = match &definition.container.root {
+        Root::Image(image) => (Some(expanded(image)).filter(|image| !image.is_empty()), None),
+        Root::Rootfs(path) => (None, Some(expanded(&path.display().to_string()))),
+    };
+    let unit = named(&defined.stem) + ".service";
+    let state = states.get(&unit);
+    Row {
+        name: named(&definition.name),
+        source: definition.source.display().to_string(),
+        image,
+        rootfs,
+        errors: defined.errors,
+        warnings: defined.warnings,
+        service: Unit {
+            load_state: state.map(|state| state.load.clone()),
+            active_state: state.map(|state| state.active.clone()),
+            sub_state: state.map(|state| state.sub.clone()),
+            main_pid: state.and_then(|state| state.main_pid),
+            unit,
+        },
+        sockets: definition
+            .sockets
+            .iter()
+            .map(|socket| {
+                let unit = named(&socket.unit) + ".socket";
+                let state = states.get(&unit);
+                Socket {
+                    name: socket.name.clone(),
+                    listen: socket.listen.iter().map(|listen| expanded(&listen.address)).collect(),
+                    active_state: state.map(|state| state.active.clone()),
+                    sub_state: state.map(|state| state.sub.clone()),
+                    unit,
+                }
+            })
+            .collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::definition::places::Scope;
+    use crate::definition::toml;
+
+    fn context() -> Context {
+        let output_directory = PathBuf::from("/run/systemd/generator");
+        Context {
+            scope: Scope::System,
+            output_directory,
+            shim: PathBuf::from("/shim"),
+            systemd_version: 252,
+        }
+    }
+
+    fn loaded(name: &str, text: &str) -> Loaded {
+        let (definition, diagnostics) = toml::parse(&PathBuf::from(format!("/etc/coracle/{name}.toml")), text);
+        Loaded {
+            definition,
+            diagnostics,
+        }
+    }
+
+    fn state(load: &str, active: &str, sub: &str, main_pid: Option<u32>) -> UnitState {
+        UnitState {
+            load: load.into(),
+            active: active.into(),
+            sub: sub.into(),
+            main_pid,
+        }
+    }
+
+    const TEMPLATE: &str =
+        "[Container]\nRootfs = \"/srv/%i\"\nExec = [\"/x\"]\n[Socket]\nListenStream = \"/run/%i.sock\"\n";
+
+    #[test]
+    fn asks_for_all_units_at_once_and_never_for_a_template() {
+        let loaded = [
+            loaded("a-b", "[Container]\nImage = \"x\"\nPublishPort = \"8080:80\"\n"),
+            loaded("at@", TEMPLATE),
+        ];
+        let question = question(&defined(&loaded, &context()));
+        assert_eq!(question.names, ["a-b.service", "a-b.socket"]);
+        assert_eq!(question.patterns, ["at@*.service", "at@*.socket"]);
+    }
+
+    #[test]
+    fn lists_the_instances_that_systemd_knows() {
+        let loaded = [loaded("at@", TEMPLATE)];
+        let defined = defined(&loaded, &context());
+        let states = States::from([
+            (
+                "at@one.service".to_owned(),
+                state("loaded", "active", "running", Some(7)),
+            ),
+            ("at@two.socket".to_owned(), state("loaded", "active", "listening", None)),
+            ("at@.service".to_owned(), state("loaded", "inactive", "dead", None)),
+            (
+                "other@x.service".to_owned(),
+                state("loaded", "active", "running", Some(8)),
+            ),
+        ]);
+        let rows = rows(&defined, &states);
+        assert_eq!(
+            rows.iter().map(|row| row.name.as_str()).collect::<Vec<_>>(),
+            ["at@", "at@one", "at@two"]
+        );
+        assert_eq!(
+            (rows[1].service.main_pid, rows[1].rootfs.as_deref()),
+            (Some(7), Some("/srv/one"))
+        );
+        assert_eq!(rows[2].sockets[0].sub_state.as_deref(), Some("listening"));
+        assert_eq!(rows[2].sockets[0].listen, ["/run/two.sock"]);
+        assert_eq!(rows[2].service.active_state, None);
+    }
+}
