@@ -15,7 +15,10 @@ pub mod keys;
 pub mod report;
 pub mod run;
 pub mod service;
+pub mod share;
 pub mod socket;
+#[cfg(test)]
+mod tests;
 pub mod timer;
 pub mod unit_section;
 pub mod version;
@@ -27,6 +30,7 @@ use std::path::PathBuf;
 use crate::definition::diagnostic::{Diagnostic, Severity};
 use crate::definition::places::{Loaded, Scope};
 use crate::generate::draft::Draft;
+use crate::generate::share::share;
 
 /// What the generator must know of the system that will run the units.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,49 +68,59 @@ pub struct Report {
 /// Decides what to write for these definitions.
 #[must_use]
 pub fn generate(loaded: &[Loaded], context: &Context) -> Output {
-    let mut drafts: Vec<Draft<'_>> = loaded.iter().map(|one| Draft::new(one, context)).collect();
+    let mut drafts = share(loaded, |share| {
+        share.iter().map(|one| Draft::new(one, context)).collect()
+    });
     refuse_collisions(&mut drafts);
     for draft in &mut drafts {
         install::link(draft, context);
     }
-    let mut output = Output::default();
+    let mut files = Vec::new();
     for (stem, drafts) in broken::by_stem(&drafts) {
-        output.files.extend(broken::files(stem, &drafts, context));
+        files.extend(broken::files(stem, &drafts, context));
     }
     for draft in &mut drafts {
         if !draft.is_broken() {
-            output.files.extend(std::mem::take(&mut draft.files));
+            files.append(&mut draft.files);
         }
     }
+    // A map is made fastest of what is in its order, and comparing paths is slow.
+    files.sort_unstable_by(|(one, _), (other, _)| one.as_os_str().cmp(other.as_os_str()));
+    let mut output = Output {
+        files: files.into_iter().collect(),
+        ..Output::default()
+    };
     for draft in &mut drafts {
         install_links(draft, &mut output);
         let unit = draft.unit();
-        let diagnostics = std::mem::take(&mut draft.diagnostics);
-        output
-            .diagnostics
-            .extend(diagnostics.into_iter().map(|diagnostic| Report {
-                unit: unit.clone(),
-                diagnostic,
-            }));
+        let reports = draft.diagnostics.drain(..).map(|diagnostic| Report {
+            unit: unit.clone(),
+            diagnostic,
+        });
+        output.diagnostics.extend(reports);
     }
     output
 }
 
 /// Two definitions that would write the same file: an error in both, naming the other, since nobody can say which one is meant.
 fn refuse_collisions(drafts: &mut [Draft<'_>]) {
-    let mut writers: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+    let mut claims: Vec<(&str, usize)> = Vec::new();
     for (index, draft) in drafts.iter().enumerate() {
-        for name in draft.names() {
-            writers.entry(name).or_default().push(index);
-        }
+        claims.extend(draft.claims().map(|name| (name, index)));
     }
+    claims.sort_unstable();
     let mut errors = Vec::new();
     // One mistake is told once: `web.json` collides wherever `web.service` does.
-    for (name, indexes) in writers
-        .iter()
-        .filter(|(name, indexes)| indexes.len() > 1 && !name.ends_with(".json"))
+    for claims in claims
+        .chunk_by(|one, other| one.0 == other.0)
+        .filter(|claims| claims.len() > 1)
     {
-        for index in indexes {
+        let name = claims[0].0;
+        if name.ends_with(".json") {
+            continue;
+        }
+        let indexes: Vec<usize> = claims.iter().map(|(_, index)| *index).collect();
+        for index in &indexes {
             let mut others: Vec<String> = indexes
                 .iter()
                 .filter(|other| *other != index)

@@ -164,7 +164,7 @@ fn verify(case: &Path) -> Result<()> {
     let names: Vec<String> = units
         .keys()
         .filter(|name| !name.contains('/') && !name.ends_with(".json"))
-        .map(instance)
+        .map(|name| instance(name))
         .collect();
     if names.is_empty() {
         return Ok(());
@@ -229,7 +229,7 @@ fn install_base(root: &Root) -> Result<()> {
 }
 
 /// A template is verified by one of its instances.
-fn instance(name: &String) -> String {
+fn instance(name: &str) -> String {
     name.replace("@.", "@instance.")
 }
 

@@ -291,6 +291,7 @@ fn a_directory_without_an_entry_keeps_its_owner_and_mode() {
     let layers = [
         plain_layer(
             Tar::new()
+                .entry("./", EntryType::Directory, "", b"", |h| h.set_mode(0o711))
                 .entry("tmp/", EntryType::Directory, "", b"", private)
                 .file("tmp/old", "")
                 .dir("gone/"),
@@ -303,6 +304,10 @@ fn a_directory_without_an_entry_keeps_its_owner_and_mode() {
     let top = bench.store.layer_path(layers[2].diff_id.hex());
     let stat = |name: &str| fs::symlink_metadata(top.join(name)).unwrap();
     assert_eq!((stat("tmp").mode() & 0o7777, stat("tmp").uid()), (0o1777, 7));
+    assert_eq!(
+        (stat("").mode() & 0o7777, stat("").mtime(), stat("tmp").mtime()),
+        (0o711, 1_000_000_000, 1_000_000_000)
+    );
     assert_eq!((stat("tmp/new").mode() & 0o7777, stat("tmp/new").uid()), (0o755, 0));
 }
 
@@ -375,6 +380,9 @@ fn files_are_what_the_archive_says() {
         .long_name(&gnu)
         .file("short", "gnu")
         .entry("big", EntryType::Regular, "", b"", |h| h.set_uid(3_000_000_000))
+        .entry("blank", EntryType::Regular, "", b"", |h| {
+            h.as_mut_bytes()[100..148].fill(0)
+        })
         .file("twice", "first")
         .file("twice", "second")
         .dir("replaced/")
@@ -431,6 +439,14 @@ fn files_are_what_the_archive_says() {
     );
     assert_eq!(fs::read_to_string(layer.join(&gnu)).unwrap(), "gnu");
     assert_eq!(stat("big").uid(), 3_000_000_000);
+    assert_eq!(
+        (
+            stat("blank").mode() & 0o7777,
+            stat("blank").uid(),
+            stat("blank").mtime()
+        ),
+        (0, 0, 0)
+    );
     assert_eq!(fs::read_to_string(layer.join("twice")).unwrap(), "second");
     assert_eq!(fs::read_to_string(layer.join("replaced")).unwrap(), "now a file");
     assert!(layer.join("grown/x").exists() && layer.join("absolute").exists() && layer.join("v7").is_dir());

@@ -5,9 +5,11 @@
 
 use std::path::PathBuf;
 
+use serde::Serialize;
+
+use crate::definition::Definition;
 use crate::definition::diagnostic::{Diagnostic, Severity};
 use crate::definition::places::Loaded;
-use crate::definition::{Definition, Resolved};
 use crate::generate::{Context, service, socket, timer};
 use crate::unitfile::name;
 
@@ -17,6 +19,8 @@ pub struct Draft<'a> {
     loaded: &'a Loaded,
     /// The service's name without its suffix. Empty where the definition's name cannot be made into one.
     pub stem: String,
+    /// The service's full name.
+    service: String,
     /// File name and text, if it is not broken.
     pub files: Vec<(PathBuf, String)>,
     /// Install links.
@@ -38,18 +42,22 @@ impl<'a> Draft<'a> {
         let mut draft = Self {
             loaded,
             stem: wanted.to_owned(),
+            service: format!("{wanted}.service"),
             files: Vec::new(),
             links: Vec::new(),
             diagnostics: loaded.diagnostics.clone(),
         };
         if wanted.is_empty() {
+            draft.service.clear();
             return draft;
         }
-        if !name::is_valid(&draft.unit()) {
+        if !name::is_valid(&draft.service) {
             draft.stem = name::mangle(wanted);
+            draft.service = format!("{}.service", draft.stem);
             draft.refuse_name(wanted);
-            if !name::is_valid(&draft.unit()) {
+            if !name::is_valid(&draft.service) {
                 draft.stem.clear();
+                draft.service.clear();
                 return draft;
             }
         }
@@ -65,35 +73,34 @@ impl<'a> Draft<'a> {
         &self.loaded.definition
     }
 
-    /// The service's full name; empty where there is none.
-    #[must_use]
-    pub fn unit(&self) -> String {
-        if self.stem.is_empty() {
-            String::new()
-        } else {
-            format!("{}.service", self.stem)
-        }
-    }
-
     /// Whether any diagnostic is an error.
     #[must_use]
     pub fn is_broken(&self) -> bool {
         self.diagnostics.iter().any(|d| d.severity == Severity::Error)
     }
 
+    /// The service's full name; empty where there is none.
+    #[must_use]
+    pub fn unit(&self) -> String {
+        self.service.clone()
+    }
+
     /// The file names that it claims: of a broken one, its service's.
+    pub fn claims(&self) -> impl Iterator<Item = &str> {
+        let is_broken = self.is_broken();
+        let service = Some(self.service.as_str()).filter(|service| is_broken && !service.is_empty());
+        let files = self
+            .files
+            .iter()
+            .filter(move |_| !is_broken)
+            .filter_map(|(path, _)| path.to_str());
+        service.into_iter().chain(files)
+    }
+
+    /// The same as a list.
     #[must_use]
     pub fn names(&self) -> Vec<String> {
-        if self.stem.is_empty() {
-            Vec::new()
-        } else if self.is_broken() {
-            vec![self.unit()]
-        } else {
-            self.files
-                .iter()
-                .map(|(path, _)| path.to_string_lossy().into_owned())
-                .collect()
-        }
+        self.claims().map(str::to_owned).collect()
     }
 
     /// Adds a diagnostic about the file as a whole.
@@ -121,8 +128,7 @@ impl<'a> Draft<'a> {
             socket::draft(self, one);
         }
         timer::draft(self);
-        let resolved = Resolved::Container(Box::new(self.definition().clone()));
-        match json(&resolved) {
+        match json(&Sound::Container(self.definition())) {
             Ok(text) => self.add(format!("{}.json", self.stem), text),
             // Strings, numbers and lists only: nothing that JSON cannot hold, except a path that is not UTF-8.
             Err(error) => self.say(Severity::Error, format!("it cannot be written as JSON: {error}"), None),
@@ -141,10 +147,17 @@ impl<'a> Draft<'a> {
     }
 }
 
+/// [`Resolved::Container`](crate::definition::Resolved::Container) without a copy of the definition.
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum Sound<'a> {
+    Container(&'a Definition),
+}
+
 /// The resolved definition as one line, which is what the shim reads fastest.
 ///
 /// # Errors
 /// A path that is not UTF-8.
-pub fn json(resolved: &Resolved) -> serde_json::Result<String> {
+pub fn json(resolved: &impl Serialize) -> serde_json::Result<String> {
     serde_json::to_string(resolved).map(|text| text + "\n")
 }

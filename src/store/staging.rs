@@ -144,14 +144,20 @@ impl Store {
     }
 
     fn make_directories(&self) -> Result<()> {
-        let make = |path: &Path, mode: u32| {
-            let made = DirBuilder::new().recursive(true).mode(mode).create(path);
+        let make = |path: &Path| {
+            let made = match DirBuilder::new().mode(0o700).create(path) {
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+                other => other,
+            };
             made.with_context(|| format!("making '{}'", path.display()))
         };
         // Layers hold files with setuid bits, and images may be private: nobody else looks in.
-        make(self.root(), 0o700)?;
-        for name in ["blobs/sha256", "layers", "staging", "locks"] {
-            make(&self.root().join(name), 0o700)?;
+        if let Some(parent) = self.root().parent() {
+            fs::create_dir_all(parent).with_context(|| format!("making '{}'", parent.display()))?;
+        }
+        make(self.root())?;
+        for name in ["blobs", "blobs/sha256", "layers", "staging", "locks"] {
+            make(&self.root().join(name))?;
         }
         let path = self.root().join("oci-layout");
         if !path.exists() {

@@ -21,6 +21,9 @@ const BLOCK: usize = 512;
 /// No PAX header and no long name is larger.
 const MAX_EXTENSION: u64 = 1 << 20;
 
+/// Seconds and nanoseconds since 1970.
+pub type Time = (i64, u32);
+
 /// One file of an archive, its long names and PAX records resolved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
@@ -34,8 +37,8 @@ pub struct Entry {
     pub uid: u32,
     /// The group.
     pub gid: u32,
-    /// Seconds and nanoseconds since 1970.
-    pub mtime: (i64, u32),
+    /// When the content was last changed.
+    pub mtime: Time,
     /// Extended attributes, name and value.
     pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
     /// The size of the file, holes included.
@@ -106,7 +109,10 @@ impl<R: Read> Tarball<R> {
                 self.finished = true;
                 return Ok(None);
             };
-            let size = header.entry_size().context("reading the size of an entry")?;
+            let size = header
+                .entry_size()
+                .ok()
+                .context("the size of an entry is not a number")?;
             self.begin_data(size);
             match header.entry_type() {
                 EntryType::XHeader => extension.add_pax(&self.extension()?)?,
@@ -171,8 +177,12 @@ impl<R: Read> Tarball<R> {
             ensure!(!link.contains(&0), "the target of the link contains a zero byte");
             Ok(link)
         };
-        let device =
-            || -> Result<(u32, u32)> { Ok((header.device_major()?.unwrap_or(0), header.device_minor()?.unwrap_or(0))) };
+        let device = || -> Result<(u32, u32)> {
+            let part = |number: std::io::Result<Option<u32>>| number.ok().flatten();
+            part(header.device_major())
+                .zip(part(header.device_minor()))
+                .context("the device has no number")
+        };
         let mut segments = None;
         let kind = match header.entry_type() {
             // Before ustar, a directory was a file whose name ends in a slash.
@@ -220,19 +230,21 @@ impl<R: Read> Tarball<R> {
         Ok(Entry {
             path,
             kind,
-            mode: header.mode().context("reading the mode")? & 0o7777,
+            mode: header.mode().ok().context("the mode is not a number")? & 0o7777,
             uid: id(extension
                 .uid
                 .map_or_else(|| header.uid(), Ok)
-                .context("reading the owner")?)?,
+                .ok()
+                .context("the owner is not a number")?)?,
             gid: id(extension
                 .gid
                 .map_or_else(|| header.gid(), Ok)
-                .context("reading the group")?)?,
+                .ok()
+                .context("the group is not a number")?)?,
             mtime: match extension.mtime {
                 Some(mtime) => mtime,
                 None => (
-                    i64::try_from(header.mtime().context("reading the time")?).unwrap_or(0),
+                    i64::try_from(header.mtime().ok().context("the time is not a number")?).unwrap_or(0),
                     0,
                 ),
             },
@@ -261,7 +273,8 @@ impl<R: Read> Tarball<R> {
         }
         let expected = header
             .cksum()
-            .context("this is not a tar archive: reading a header's checksum")?;
+            .ok()
+            .context("this is not a tar archive: a header has no checksum")?;
         let bytes = header.as_bytes();
         let sum = |number: fn(u8) -> i64| -> i64 {
             let field = |(at, byte): (usize, &u8)| if (148..156).contains(&at) { 32 } else { number(*byte) };
@@ -274,6 +287,14 @@ impl<R: Read> Tarball<R> {
             matches,
             "this is not a tar archive, or it is damaged: a header's checksum is wrong"
         );
+        // Mode, owner, group, size, time and device numbers: an empty field means zero to every other reader.
+        for field in [100..108, 108..116, 116..124, 124..136, 136..148, 329..337, 337..345] {
+            let field = &mut header.as_mut_bytes()[field];
+            if field.iter().all(|byte| matches!(byte, 0 | b' ')) {
+                field[0] = b'0';
+                field[1..].fill(0);
+            }
+        }
         Ok(Some(header))
     }
 
@@ -291,7 +312,10 @@ impl<R: Read> Tarball<R> {
     /// The map of an old GNU sparse file: four segments in the header, the others in blocks behind it.
     fn gnu_sparse_map(&mut self, header: &Header) -> Result<Vec<Segment>> {
         let gnu = header.as_gnu().context("a sparse file without a GNU header")?;
-        self.real_size = gnu.real_size().context("reading the size of a sparse file")?;
+        self.real_size = gnu
+            .real_size()
+            .ok()
+            .context("the size of a sparse file is not a number")?;
         let mut map = sparse::GnuMap::default();
         map.add(&gnu.sparse)?;
         let mut more = gnu.is_extended();

@@ -22,7 +22,7 @@ use nix::sys::stat::{
 use nix::sys::time::TimeSpec;
 use nix::unistd::{Gid, Uid, fchown, fchownat, linkat, symlinkat};
 
-use crate::store::tarball::{Entry, Kind, Tarball};
+use crate::store::tarball::{Entry, Kind, Tarball, Time};
 use crate::store::unpack::root::{Root, file_type, is_whiteout, make_directory, stat};
 
 /// No layer has more entries: some ten times the largest known.
@@ -75,7 +75,7 @@ struct Layer<'a> {
     root: &'a Root,
     owners: Owners,
     /// Directories' times, set at the end since every file that is made changes them.
-    times: BTreeMap<Vec<u8>, (i64, u32)>,
+    times: BTreeMap<Vec<u8>, Time>,
 }
 
 impl Layer<'_> {
@@ -115,7 +115,10 @@ impl Layer<'_> {
         }
     }
 
-    fn finish(self) -> Result<()> {
+    fn finish(mut self) -> Result<()> {
+        for (path, mtime) in self.root.take_implied() {
+            self.times.entry(path).or_insert(mtime);
+        }
         for (path, mtime) in &self.times {
             let components: Vec<&[u8]> = path.split(|b| *b == b'/').filter(|name| !name.is_empty()).collect();
             let Some((name, parents)) = components.split_last() else {
@@ -301,11 +304,11 @@ fn components(path: &[u8]) -> Result<Vec<&[u8]>> {
     Ok(components)
 }
 
-fn timespec((seconds, nanoseconds): (i64, u32)) -> TimeSpec {
+fn timespec((seconds, nanoseconds): Time) -> TimeSpec {
     TimeSpec::new(seconds, nanoseconds.into())
 }
 
-fn set_time(parent: BorrowedFd<'_>, name: &[u8], mtime: (i64, u32)) -> Result<()> {
+fn set_time(parent: BorrowedFd<'_>, name: &[u8], mtime: Time) -> Result<()> {
     let time = timespec(mtime);
     utimensat(parent, name, &time, &time, UtimensatFlags::NoFollowSymlink).context("setting the time")
 }

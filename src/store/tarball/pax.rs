@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::store::tarball::Time;
 use crate::store::tarball::sparse::{Segment, parse_list};
 
 /// What the extended headers in front of an entry say of it.
@@ -22,7 +23,7 @@ pub struct Extension {
     /// `gid`.
     pub gid: Option<u64>,
     /// `mtime`.
-    pub mtime: Option<(i64, u32)>,
+    pub mtime: Option<Time>,
     /// `SCHILY.xattr.*`.
     pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
     /// `GNU.sparse.*`.
@@ -138,8 +139,8 @@ fn number(key: &[u8], value: &[u8]) -> Result<u64> {
 }
 
 /// Seconds with a fraction, perhaps negative.
-fn time(value: &[u8]) -> Result<(i64, u32)> {
-    let parse = || -> Option<(i64, u32)> {
+fn time(value: &[u8]) -> Result<Time> {
+    let parse = || -> Option<Time> {
         let text = std::str::from_utf8(value).ok()?;
         let (seconds, fraction) = text.split_once('.').unwrap_or((text, ""));
         let digits: String = fraction.chars().chain("000000000".chars()).take(9).collect();

@@ -30,8 +30,8 @@ impl GnuMap {
         );
         for header in headers.iter().filter(|header| !header.is_empty()) {
             let segment = Segment {
-                offset: header.offset().context("reading the map of a sparse file")?,
-                length: header.length().context("reading the map of a sparse file")?,
+                offset: header.offset().ok().context("the map of a sparse file is malformed")?,
+                length: header.length().ok().context("the map of a sparse file is malformed")?,
             };
             self.segments.push(segment);
         }

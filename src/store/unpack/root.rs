@@ -17,6 +17,7 @@ use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, openat2};
 use nix::sys::stat::{FchmodatFlags, FileStat, Mode, SFlag, fchmodat, fstat, fstatat, mkdirat, mknodat};
 use nix::unistd::{Gid, Uid, UnlinkatFlags, fchownat, unlinkat};
 
+use crate::store::tarball::Time;
 use crate::store::tree;
 
 /// Which attributes mark an opaque directory.
@@ -56,6 +57,8 @@ pub struct Root {
     lower: Vec<OwnedFd>,
     /// The parent of the previous entry: archives list a directory's files one after the other.
     recent: RefCell<Option<(Vec<u8>, Rc<OwnedFd>)>>,
+    /// Directories without an entry of their own, and the times that they have in the layers below.
+    implied: RefCell<Vec<(Vec<u8>, Time)>>,
 }
 
 impl Root {
@@ -65,12 +68,15 @@ impl Root {
         let open = |path: &Path| {
             nix::fcntl::open(path, flags, Mode::empty()).with_context(|| format!("opening '{}'", path.display()))
         };
-        Ok(Self {
+        let root = Self {
             fd: Rc::new(open(path)?),
             overlay,
             lower: lower.iter().map(|path| open(path)).collect::<Result<_>>()?,
             recent: RefCell::new(None),
-        })
+            implied: RefCell::new(Vec::new()),
+        };
+        root.describe_like_below(root.fd(), b".", b".")?;
+        Ok(root)
     }
 
     /// The root directory itself.
@@ -172,12 +178,17 @@ impl Root {
         }
     }
 
+    /// Directories without an entry of their own, and the times that they are to have.
+    pub fn take_implied(&self) -> Vec<(Vec<u8>, Time)> {
+        self.implied.take()
+    }
+
     /// Forgets the recent parent, since its name may lead elsewhere from now on.
     pub fn forget(&self) {
         *self.recent.borrow_mut() = None;
     }
 
-    /// Gives a directory that the archive has no entry for the owner and mode that it has in the layers below: it is there only
+    /// Gives a directory that the archive has no entry for the owner, mode and time that it has in the layers below: it is there only
     /// because something in it changed. (A layer is unpacked once, over the layers of the first image that has it.)
     fn describe_like_below(&self, parent: BorrowedFd<'_>, name: &[u8], path: &[u8]) -> Result<()> {
         for lower in &self.lower {
@@ -199,6 +210,9 @@ impl Root {
                         FchmodatFlags::FollowSymlink,
                     )
                     .context("setting the mode")?;
+                    let path = if path == b"." { Vec::new() } else { path.to_vec() };
+                    let nanoseconds = u32::try_from(found.st_mtime_nsec).unwrap_or(0);
+                    self.implied.borrow_mut().push((path, (found.st_mtime, nanoseconds)));
                     return Ok(());
                 }
             }
