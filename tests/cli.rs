@@ -261,6 +261,31 @@ fn the_readme_shows_what_is_true() {
     );
 }
 
+#[test]
+fn odd_names_stay_on_their_line() {
+    let tree = Tree::new(&[
+        ("web.toml", WEB),
+        ("a\nb.toml", WEB),
+        ("\x1b[31mred.toml", WEB),
+        ("sp ace.toml", WEB),
+        ("%i.toml", WEB),
+    ]);
+    for arguments in [&["check"][..], &["list"], &["check", "--color", "always"]] {
+        let run = tree.run(arguments);
+        let text = run.out + &run.err;
+        assert!(!text.contains("\x1b[31mred"), "{text}");
+        assert!(
+            !text
+                .lines()
+                .any(|line| line.starts_with("b.toml") || line.starts_with("b\t")),
+            "{text}"
+        );
+    }
+    let listed = tree.run(&["list"]).out;
+    assert_eq!(listed.lines().count(), 5, "{listed}");
+    assert!(listed.lines().all(|line| line.split('\t').count() == 7), "{listed}");
+}
+
 // list
 
 #[test]

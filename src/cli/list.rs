@@ -1,7 +1,7 @@
 //! `coracle list`: the definitions, and the state that systemd has for their units.
 //!
 //! The definitions come from their files, so that the list is complete before a daemon-reload and without a bus; the states come from
-//! systemd alone. What they make together is decided by [`rows`], which asks nobody.
+//! systemd alone. What they make together is decided by `rows`, which asks nobody.
 
 mod rows;
 
