@@ -312,6 +312,19 @@ fn list_is_for_scripts_when_piped() {
 }
 
 #[test]
+fn list_says_where_there_is_nothing() {
+    let run = Tree::new(&[]).run(&["list"]);
+    assert_eq!((run.code, run.out.as_str()), (0, ""));
+    assert!(
+        run.err.starts_with("coracle: no definitions in ") && run.err.contains("/etc/coracle'"),
+        "{}",
+        run.err
+    );
+    let run = Tree::new(&[]).run(&["list", "--format", "json"]);
+    assert_eq!((run.code, run.out.as_str(), run.err.as_str()), (0, "[]\n", ""));
+}
+
+#[test]
 fn list_names_broken_definitions() {
     let tree = Tree::new(&[("bad.toml", FIVE_MISTAKES), ("web.toml", WEB)]);
     let run = tree.run(&["list"]);

@@ -65,6 +65,9 @@ fn hint(rows: &[Row], arguments: &Arguments) {
         1 => complain(&format!("1 definition {what}; {hint}")),
         count => complain(&format!("{count} definitions {what}; {hint}")),
     };
+    if rows.is_empty() && arguments.format == Format::Table {
+        complain(&format!("no definitions in {}", arguments.scope.describe_places()));
+    }
     let user = if arguments.scope.user { " --user" } else { "" };
     let definitions = |wrong: fn(&Row) -> bool| {
         let sources: BTreeSet<_> = rows.iter().filter(|row| wrong(row)).map(|row| &row.source).collect();
