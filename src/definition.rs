@@ -14,7 +14,6 @@ pub mod report;
 pub mod resolve;
 pub mod setting;
 pub mod toml;
-pub mod words;
 
 use std::path::PathBuf;
 

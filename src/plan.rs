@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, ensure};
 use oci_spec::image::Config;
 
-use crate::definition::{Activation, Definition, Listen, Network, Notify, Root};
+use crate::definition::{Activation, ContainerAddress, Definition, Listen, Network, Notify, Root};
 use crate::plan::mount::Mount;
 use crate::plan::process::Process;
 use crate::plan::specifier::Specifiers;
@@ -101,7 +101,7 @@ pub fn plan(definition: &Definition, source: Source<'_>, surroundings: Surroundi
         "{} has no layers",
         describe_root(&container.root)
     );
-    let sockets = grants(definition);
+    let sockets = grants(definition, &specifiers).context("expanding 'ContainerListen'")?;
     let activation = container.activation.unwrap_or(Activation::Intercept);
     let notify = container.notify.unwrap_or(match (activation, sockets.is_empty()) {
         (Activation::Intercept, false) => Notify::Listening,
@@ -147,18 +147,27 @@ pub fn plan(definition: &Definition, source: Source<'_>, surroundings: Surroundi
     })
 }
 
-/// The sockets of `definition`, one by one.
-fn grants(definition: &Definition) -> Vec<Grant> {
-    let one_by_one = |socket: &crate::definition::Socket| {
-        let name = socket.name.clone();
-        let grant = move |(index, listen): (usize, &Listen)| Grant {
-            name: name.clone(),
-            index,
-            listen: listen.clone(),
-        };
-        socket.listen.iter().enumerate().map(grant).collect::<Vec<_>>()
-    };
-    definition.sockets.iter().flat_map(one_by_one).collect()
+/// The sockets of `definition`, one by one, with what the payload will really bind.
+fn grants(definition: &Definition, specifiers: &Specifiers<'_>) -> Result<Vec<Grant>> {
+    let mut grants = Vec::new();
+    for socket in &definition.sockets {
+        for (index, listen) in socket.listen.iter().enumerate() {
+            let container = match &listen.container {
+                ContainerAddress::Unix(path) => ContainerAddress::Unix(specifiers.expand(path)?),
+                port @ ContainerAddress::Port(_) => port.clone(),
+            };
+            let listen = Listen {
+                container,
+                ..listen.clone()
+            };
+            grants.push(Grant {
+                name: socket.name.clone(),
+                index,
+                listen,
+            });
+        }
+    }
+    Ok(grants)
 }
 
 /// The unit's name without suffix, as far as a host name may have its characters (hostname(7)).

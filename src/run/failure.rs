@@ -50,6 +50,8 @@ pub enum Priority {
     Error,
     /// `<4>`.
     Warning,
+    /// `<5>`.
+    Notice,
 }
 
 /// Writes `message` to standard error as one line, with a priority where that is the journal.
@@ -59,6 +61,7 @@ pub fn say(priority: Priority, message: &str) {
         line.push_str(match priority {
             Priority::Error => "<3>",
             Priority::Warning => "<4>",
+            Priority::Notice => "<5>",
         });
     }
     line.extend(message.chars().map(|c| if c.is_control() { ' ' } else { c }));

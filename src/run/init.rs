@@ -166,9 +166,16 @@ impl<'a> Init<'a> {
         if !self.ready && self.is_ready() {
             self.ready = true;
             self.tell("READY=1\n");
-            if let Some(unserved) = self.intercept.as_ref().and_then(Intercept::unserved) {
-                say(Priority::Warning, &unserved);
-            }
+            let intercept = self.intercept.as_ref();
+            intercept
+                .and_then(Intercept::unserved)
+                .iter()
+                .for_each(|line| say(Priority::Warning, line));
+            intercept
+                .map(Intercept::advice)
+                .iter()
+                .flatten()
+                .for_each(|line| say(Priority::Notice, line));
         }
         Ok(())
     }

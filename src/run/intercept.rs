@@ -129,6 +129,20 @@ impl Intercept {
         Some(sentence)
     }
 
+    /// What may go wrong with the families that the program asked for, as sentences for the journal.
+    #[must_use]
+    pub fn advice(&self) -> Vec<String> {
+        let mut ports: Vec<u16> = self.replaced.iter().map(|replaced| replaced.port).collect();
+        ports.dedup();
+        let advice = |port| {
+            format!(
+                "the program asked for IPv4 on port {port} and got a socket for IPv6 too: if it shows wrong addresses or closes \
+                 connections, bind it to '::' or publish an IPv4 address, as in 'PublishPort = \"0.0.0.0:PORT:{port}\"'"
+            )
+        };
+        ports.into_iter().map(advice).collect()
+    }
+
     /// Answers the next call.
     pub fn answer(&mut self) {
         // The caller may have been killed before we looked.

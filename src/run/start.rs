@@ -4,9 +4,12 @@
 //! small files. What stays behind is a child of systemd, made with `CLONE_PARENT`, and known to it by `MAINPID=` (sd_notify(3)).
 
 use std::fs;
+use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use nix::fcntl::OFlag;
@@ -130,7 +133,7 @@ fn mount_point() -> Result<PathBuf> {
 
 /// Reads what the generator left. A definition with mistakes fails here with its diagnostics, one line each.
 fn read(resolved: &Path) -> Result<Definition> {
-    let text = fs::read_to_string(resolved).with_context(|| format!("reading '{}'", resolved.display()))?;
+    let text = read_between_reloads(resolved).with_context(|| format!("reading '{}'", resolved.display()))?;
     match serde_json::from_str(&text).with_context(|| format!("reading '{}'", resolved.display()))? {
         Resolved::Container(definition) => Ok(*definition),
         Resolved::Broken(diagnostics) => {
@@ -139,6 +142,17 @@ fn read(resolved: &Path) -> Result<Definition> {
             bail!("{last}")
         }
     }
+}
+
+/// systemd empties the generators' directories at a reload and fills them again: what is missing now may be there in a moment.
+fn read_between_reloads(path: &Path) -> io::Result<String> {
+    for _ in 0..20 {
+        match fs::read_to_string(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => sleep(Duration::from_millis(50)),
+            result => return result,
+        }
+    }
+    fs::read_to_string(path)
 }
 
 /// The directories that the root is made of, lowest first, and the image they come from.

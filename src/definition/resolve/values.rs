@@ -7,7 +7,7 @@ use crate::definition::keys::{self, Key};
 use crate::definition::report::Span;
 use crate::definition::resolve::Resolver;
 use crate::definition::setting::{Data, Value};
-use crate::definition::words;
+use crate::unitfile::words;
 
 /// Units of time and what they are called in systemd.time(7).
 const TIME_UNITS: &[&str] = &[
