@@ -480,6 +480,12 @@ fn show_plan_is_an_oci_configuration() {
 
     let instance = json(&tree.run(&["show", "at@one", "--plan"]).out);
     assert_eq!(instance["annotations"]["coracle.unit"], "at@one.service");
+
+    let template = "[Container]\nRootfs = \"/srv\"\nExec = [\"/x\"]\n[Socket]\nListenStream = \"/run/%i.sock\"\nContainerListen = \"/tmp/%i.sock\"\n";
+    let tree = Tree::new(&[("at@.toml", template)]);
+    let instance = json(&tree.run(&["show", "at@one", "--plan"]).out);
+    let sockets = json(instance["annotations"]["coracle.sockets"].as_str().unwrap());
+    assert_eq!(sockets[0]["container"]["unix"], "/tmp/one.sock");
 }
 
 #[test]
