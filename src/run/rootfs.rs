@@ -133,7 +133,8 @@ fn overlay_by_descriptor(layers: &[PathBuf], upper: &Path, work: &Path) -> io::R
     filesystem.set("workdir", text(work)?)?;
     // The layer vanishes at the stop, so nothing of it ever needs to be synced (volatile, Linux 5.10).
     filesystem.flag("volatile")?;
-    filesystem.mount(0)
+    // A device node in an image is the host's device. Programs gain no rights by what they are anyway (no_new_privs).
+    filesystem.mount(MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV)
 }
 
 fn overlay_by_option_string(plan: &Plan, staging: &Staging, upper: &Path, work: &Path) -> Result<OwnedFd> {
