@@ -18,7 +18,7 @@ use crate::plan::Plan;
 use crate::run::failure::{Failure, NAMESPACE, OrFail as _, Priority, say};
 use crate::run::rootfs::{self, Output};
 use crate::run::start::Handover;
-use crate::run::{cleanup, init};
+use crate::run::{cleanup, init, notify};
 use crate::sys::link::bring_loopback_up;
 use crate::sys::mount::{make_all_private, pivot};
 use crate::sys::process::exit;
@@ -34,7 +34,10 @@ pub fn enter(handover: Handover) -> ! {
     } = handover;
     let result = build(&plan).or_fail(NAMESPACE);
     // Whatever comes next speaks to systemd as its main process, so systemd must know that it is.
-    wait_for_the_end_of(shim_is_gone);
+    if !is_handed_over(shim_is_gone) {
+        // The shim was killed: this container is nobody's.
+        exit(NAMESPACE)
+    }
     let failure = match result {
         Ok(()) => init::run(plan, sockets, notify.as_ref(), held),
         Err(failure) => failure,
@@ -50,6 +53,7 @@ fn report(failure: &Failure, notify: Option<&UnixDatagram>) {
     if let Some(notify) = notify {
         let line: String = message.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
         let _ = notify.send(format!("STATUS={line}").as_bytes());
+        notify::settle(notify);
     }
 }
 
@@ -90,7 +94,6 @@ fn output() -> Result<Output> {
     Ok(if is_socket { Output::Socket } else { Output::Reopenable })
 }
 
-fn wait_for_the_end_of(pipe: OwnedFd) {
-    // Nobody writes to it; it reads as ended when the shim closes it or dies.
-    let _ = std::fs::File::from(pipe).read(&mut [0]);
+fn is_handed_over(pipe: OwnedFd) -> bool {
+    std::fs::File::from(pipe).read_exact(&mut [0]).is_ok()
 }

@@ -13,26 +13,27 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::SigSet;
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::Pid;
 
 use crate::definition::{Notify, SocketKind};
 use crate::plan::Plan;
 use crate::run::failure::{Failure, NAMESPACE, OrFail as _, Priority, USER, say};
 use crate::run::intercept::Intercept;
 use crate::run::log::Pipe;
-use crate::run::notify::Relay;
+use crate::run::notify::{self, Relay};
 use crate::run::payload::Payload;
 use crate::run::user;
 use crate::store::Held;
 use crate::sys::capability::{self, Mask};
 use crate::sys::death::die_of;
-use crate::sys::process::{exit, forbid_inspection, trim_memory};
+use crate::sys::process::{self, Outcome, exit, forbid_inspection, trim_memory};
 use crate::sys::socket::listen;
 
 /// systemd's fuse for a socket unit is 20 starts in 2 s (`TriggerLimitIntervalSec=`). A payload that exits 0 at once with a client
 /// waiting would be started again at once, so such a run is made to last this long.
 const SHORTEST_CLEAN_RUN: Duration = Duration::from_millis(250);
+
+/// How long after its start systemd may not have heard of a container yet.
+const UNSETTLED: Duration = Duration::from_secs(5);
 
 struct Init<'a> {
     payload: Payload,
@@ -54,13 +55,6 @@ struct Init<'a> {
 enum Stream {
     Output,
     Error,
-}
-
-/// How the payload ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Outcome {
-    Exited(i32),
-    Killed(i32),
 }
 
 /// Runs the payload to its end. Returns only if it could not be started.
@@ -85,6 +79,9 @@ pub fn run(plan: Plan, sockets: Vec<OwnedFd>, notify: Option<&UnixDatagram>, hel
             // A payload that shut its listening socket down must not take the port with it.
             sockets.iter().for_each(|socket| drop(listen(socket.as_fd())));
             drop(held);
+            if let Some(notify) = notify.filter(|_| begun.elapsed() < UNSETTLED) {
+                notify::settle(notify);
+            }
             match outcome {
                 Outcome::Exited(status) => exit(status),
                 Outcome::Killed(signal) => die_of(signal),
@@ -98,8 +95,8 @@ pub fn run(plan: Plan, sockets: Vec<OwnedFd>, notify: Option<&UnixDatagram>, hel
 
 impl<'a> Init<'a> {
     fn start(plan: &Plan, sockets: &[OwnedFd], notify: Option<&'a UnixDatagram>) -> Result<Self, Failure> {
-        let process = &plan.process;
-        let identity = user::look_up(&process.user, process.group.as_deref()).or_fail(USER)?;
+        let payload = &plan.process;
+        let identity = user::look_up(&payload.user, payload.group.as_deref()).or_fail(USER)?;
         let relay = (plan.notify == Notify::Yes)
             .then(Relay::create)
             .transpose()
@@ -165,7 +162,9 @@ impl<'a> Init<'a> {
         }
         if !self.ready && self.is_ready() {
             self.ready = true;
-            self.tell("READY=1\n");
+            if let Some(notify) = self.notify {
+                notify::tell_surely(notify, "READY=1\n");
+            }
             let intercept = self.intercept.as_ref();
             intercept
                 .and_then(Intercept::unserved)
@@ -242,19 +241,13 @@ impl<'a> Init<'a> {
 
     fn forward(&self, number: i32) {
         if self.outcome.is_none() {
-            crate::sys::process::send_signal(self.payload.pid, number);
+            process::send_signal(self.payload.pid, number);
         }
     }
 
     /// Takes in everything that has ended; orphans of the payload are our children too.
     fn reap(&mut self) {
-        loop {
-            let (pid, outcome) = match waitpid(None::<Pid>, Some(WaitPidFlag::WNOHANG)) {
-                Ok(WaitStatus::Exited(pid, status)) => (pid, Outcome::Exited(status)),
-                Ok(WaitStatus::Signaled(pid, signal, _)) => (pid, Outcome::Killed(signal as i32)),
-                Ok(WaitStatus::StillAlive) | Err(_) => return,
-                Ok(_) => continue,
-            };
+        while let Some((pid, outcome)) = process::reap() {
             if pid == self.payload.pid {
                 self.outcome = Some(outcome);
             }
@@ -262,9 +255,16 @@ impl<'a> Init<'a> {
     }
 
     fn relay_notifications(&mut self) {
-        while let Some(relayed) = self.relay.as_ref().and_then(Relay::receive) {
+        // A bound, as for the logs.
+        for _ in 0..16 {
+            let Some(relayed) = self.relay.as_ref().and_then(Relay::receive) else {
+                return;
+            };
+            match self.notify.filter(|_| relayed.ready) {
+                Some(notify) => notify::tell_surely(notify, &relayed.lines),
+                None => self.tell(&relayed.lines),
+            }
             self.ready |= relayed.ready;
-            self.tell(&relayed.lines);
         }
     }
 
