@@ -57,10 +57,11 @@ keeps the images.";
 
 const EXAMPLES: &str = "\
 Examples:
-  coracle check                     look for mistakes before the next daemon-reload
-  coracle list                      what is defined, and what runs
-  coracle show web --units          the units that 'web' becomes
-  coracle explain PublishPort       what a key means
+  coracle check                  look for mistakes before the reload
+  coracle list                   what is defined, and what runs
+  coracle show web --units       the units that 'web' becomes
+  coracle explain PublishPort    what a key means
+  coracle image import FILE      take what 'docker save' wrote
 
 Exit status: 0 done, 1 failed or mistakes found, 2 wrong command line.
 Manual pages: coracle(1), coracle.toml(5); 'coracle man' prints them, 'coracle completions SHELL' completions.";

@@ -261,6 +261,31 @@ fn the_readme_shows_what_is_true() {
     );
 }
 
+#[test]
+fn odd_names_stay_on_their_line() {
+    let tree = Tree::new(&[
+        ("web.toml", WEB),
+        ("a\nb.toml", WEB),
+        ("\x1b[31mred.toml", WEB),
+        ("sp ace.toml", WEB),
+        ("%i.toml", WEB),
+    ]);
+    for arguments in [&["check"][..], &["list"], &["check", "--color", "always"]] {
+        let run = tree.run(arguments);
+        let text = run.out + &run.err;
+        assert!(!text.contains("\x1b[31mred"), "{text}");
+        assert!(
+            !text
+                .lines()
+                .any(|line| line.starts_with("b.toml") || line.starts_with("b\t")),
+            "{text}"
+        );
+    }
+    let listed = tree.run(&["list"]).out;
+    assert_eq!(listed.lines().count(), 5, "{listed}");
+    assert!(listed.lines().all(|line| line.split('\t').count() == 7), "{listed}");
+}
+
 // list
 
 #[test]
@@ -284,6 +309,19 @@ fn list_is_for_scripts_when_piped() {
     assert_eq!(web["sockets"][0]["listen"][0], "8080");
     assert_eq!(web["errors"], 0);
     assert_eq!(document[0]["rootfs"], "/srv/%i");
+}
+
+#[test]
+fn list_says_where_there_is_nothing() {
+    let run = Tree::new(&[]).run(&["list"]);
+    assert_eq!((run.code, run.out.as_str()), (0, ""));
+    assert!(
+        run.err.starts_with("coracle: no definitions in ") && run.err.contains("/etc/coracle'"),
+        "{}",
+        run.err
+    );
+    let run = Tree::new(&[]).run(&["list", "--format", "json"]);
+    assert_eq!((run.code, run.out.as_str(), run.err.as_str()), (0, "[]\n", ""));
 }
 
 #[test]
@@ -442,6 +480,12 @@ fn show_plan_is_an_oci_configuration() {
 
     let instance = json(&tree.run(&["show", "at@one", "--plan"]).out);
     assert_eq!(instance["annotations"]["coracle.unit"], "at@one.service");
+
+    let template = "[Container]\nRootfs = \"/srv\"\nExec = [\"/x\"]\n[Socket]\nListenStream = \"/run/%i.sock\"\nContainerListen = \"/tmp/%i.sock\"\n";
+    let tree = Tree::new(&[("at@.toml", template)]);
+    let instance = json(&tree.run(&["show", "at@one", "--plan"]).out);
+    let sockets = json(instance["annotations"]["coracle.sockets"].as_str().unwrap());
+    assert_eq!(sockets[0]["container"]["unix"], "/tmp/one.sock");
 }
 
 #[test]

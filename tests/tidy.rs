@@ -55,6 +55,16 @@ const ACTING: [&str; 8] = [
     "env::current",
 ];
 
+/// What ends the program where an error would do. An index out of bounds does too, but is not seen by looking.
+const PANICS: [&str; 6] = [
+    ".unwrap()",
+    ".expect(",
+    "panic!",
+    "unreachable!",
+    "todo!",
+    "unimplemented!",
+];
+
 /// One source file below the package's root.
 struct Source {
     path: String,
@@ -206,6 +216,17 @@ fn stays_on_its_floor(source: &Source, floors: &[String]) -> Vec<String> {
         }
     }
     complaints
+}
+
+fn never_panics(source: &Source) -> Vec<String> {
+    if is_test(source) {
+        return Vec::new();
+    }
+    let code = without_tests(&code(&source.text));
+    let found = PANICS.into_iter().filter(|panics| code.contains(panics));
+    found
+        .flat_map(|panics| complain(true, source, &format!("may panic with '{panics}'")))
+        .collect()
 }
 
 fn only_decides(source: &Source) -> Vec<String> {
@@ -470,6 +491,7 @@ fn every_file_keeps_to_the_style() {
         has_an_honest_name,
         imports_plainly,
         only_decides,
+        never_panics,
     ];
     let complaints: Vec<String> = sources
         .iter()
@@ -578,6 +600,34 @@ fn refuses_globs_and_re_exports() {
     assert_eq!(imports_plainly(&source("src/a.rs", "use super::start;")).len(), 1);
     let good = "use crate::run::start;\n#[cfg(test)]\nmod tests {\n    use super::*;\n}\n";
     assert_eq!(imports_plainly(&source("src/a.rs", good)), [""; 0]);
+}
+
+#[test]
+fn refuses_what_may_panic() {
+    assert_eq!(never_panics(&source("src/a.rs", "fn a() { b().unwrap(); }")).len(), 1);
+    assert_eq!(
+        never_panics(&source(
+            "generator/main.rs",
+            "fn a() { b().expect(\"c\"); unreachable!() }"
+        ))
+        .len(),
+        2
+    );
+    assert_eq!(
+        never_panics(&source(
+            "src/a.rs",
+            "fn a() { b().unwrap_or(0); c.expected(); } // panic!"
+        )),
+        [""; 0]
+    );
+    assert_eq!(never_panics(&source("tests/a.rs", "fn a() { b().unwrap(); }")), [""; 0]);
+    assert_eq!(
+        never_panics(&source(
+            "src/a.rs",
+            "#[cfg(test)]\nmod tests {\n    fn a() { panic!() }\n}\n"
+        )),
+        [""; 0]
+    );
 }
 
 #[test]

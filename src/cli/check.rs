@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Args;
+use clap::{Args, ValueHint};
 use serde::Serialize;
 
 use crate::cli::output::{Format, Output, Paint};
@@ -25,7 +25,7 @@ use crate::generate::generate;
 )]
 pub struct Arguments {
     /// Definitions, instead of all in their places
-    #[arg(value_name = "FILE")]
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub files: Vec<PathBuf>,
     /// Whose definitions.
     #[command(flatten)]

@@ -17,8 +17,8 @@ use crate::definition::keys::{self, Key, Kind, Origin, Repeat, Section, Support}
 
 /// Explain a key of the definition files
 ///
-/// Without a key, all keys are listed. Keys of [Unit], [Service], [Socket], [Timer] and [Install] that are not listed go through to
-/// systemd as they are: systemd.directives(7) says where each is described.
+/// Without a key, all keys are listed. Keys of systemd's sections that are not listed go through to systemd as they are:
+/// systemd.directives(7) says where each is described.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  coracle explain PublishPort\n  coracle explain Socket.Accept\n  coracle explain | grep -i health"

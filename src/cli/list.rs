@@ -1,7 +1,7 @@
 //! `coracle list`: the definitions, and the state that systemd has for their units.
 //!
 //! The definitions come from their files, so that the list is complete before a daemon-reload and without a bus; the states come from
-//! systemd alone. What they make together is decided by [`rows`], which asks nobody.
+//! systemd alone. What they make together is decided by `rows`, which asks nobody.
 
 mod rows;
 
@@ -65,6 +65,9 @@ fn hint(rows: &[Row], arguments: &Arguments) {
         1 => complain(&format!("1 definition {what}; {hint}")),
         count => complain(&format!("{count} definitions {what}; {hint}")),
     };
+    if rows.is_empty() && arguments.format == Format::Table {
+        complain(&format!("no definitions in {}", arguments.scope.describe_places()));
+    }
     let user = if arguments.scope.user { " --user" } else { "" };
     let definitions = |wrong: fn(&Row) -> bool| {
         let sources: BTreeSet<_> = rows.iter().filter(|row| wrong(row)).map(|row| &row.source).collect();

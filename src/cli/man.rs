@@ -27,6 +27,11 @@ pub struct Arguments {
 /// The page of the file format.
 const FORMAT_PAGE: &str = "coracle.toml.5";
 
+/// The end of each page of a verb.
+const SEE_ALSO: &str = r".SH SEE ALSO
+coracle(1), coracle.toml(5), systemctl(1), journalctl(1), systemd.service(5), systemd.socket(5)
+";
+
 /// Prints one page, or the names of all.
 pub fn run(arguments: &Arguments, output: &mut Output) -> anyhow::Result<ExitCode> {
     let pages = pages();
@@ -50,7 +55,9 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> anyhow::Result<ExitCod
         .source(concat!("coracle ", env!("CARGO_PKG_VERSION")))
         .manual("Coracle");
     man.render(&mut page).context("writing the page")?;
-    output.bytes(&page)?;
+    let page = String::from_utf8(page).context("writing the page")?;
+    output.bytes(page.replace(".SH EXTRA\n", ".SH EXAMPLES\n").as_bytes())?;
+    output.bytes(SEE_ALSO.as_bytes())?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -3,7 +3,7 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
-use clap::Args;
+use clap::{Args, ValueHint};
 
 use crate::definition::places::{self, Contents, Loaded, Places};
 use crate::generate::run::SHIM;
@@ -18,7 +18,7 @@ pub struct Scope {
     #[arg(long)]
     pub user: bool,
     /// Read definitions below DIR instead of /; systemd is not asked
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub root: Option<PathBuf>,
 }
 

@@ -6,6 +6,9 @@ use std::os::fd::AsRawFd;
 use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 
+/// `IFF_UP`, as wide as `struct ifreq` has it.
+const UP: libc::c_short = 1;
+
 /// Brings `lo` up (netdevice(7)); the kernel then gives it 127.0.0.1 and ::1.
 ///
 /// # Errors
@@ -17,7 +20,7 @@ pub fn bring_loopback_up() -> io::Result<()> {
     for (to, from) in request.ifr_name.iter_mut().zip(b"lo") {
         *to = from.cast_signed();
     }
-    request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
+    request.ifr_ifru.ifru_flags = UP;
     // SAFETY: SIOCSIFFLAGS reads an ifreq, which `request` is.
     Errno::result(unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request) })?;
     Ok(())

@@ -42,7 +42,7 @@ pub enum Call {
 /// # Errors
 /// What seccomp(2) says: `EBUSY` if a filter with a listener is there already.
 pub fn catch_bind_and_listen() -> io::Result<Listener> {
-    let instructions = [
+    let instructions: [_; FILTER_LENGTH as usize] = [
         load(ARCHITECTURE_OFFSET),
         // Calls of another architecture (32-bit programs) have other numbers; they are let through.
         jump_unless_equal(NATIVE_ARCHITECTURE, 5),
@@ -55,7 +55,7 @@ pub fn catch_bind_and_listen() -> io::Result<Listener> {
         answer(libc::SECCOMP_RET_USER_NOTIF),
     ];
     let program = libc::sock_fprog {
-        len: instructions.len() as u16,
+        len: FILTER_LENGTH,
         filter: instructions.as_ptr().cast_mut(),
     };
     let install = |flags: libc::c_ulong| {
@@ -88,7 +88,7 @@ impl Listener {
         let mut raw: libc::seccomp_notif = unsafe { std::mem::zeroed() };
         // SAFETY: the request and the structure belong together.
         Errno::result(unsafe { libc::ioctl(self.0.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_RECV, &raw mut raw) })?;
-        let call = if raw.data.nr == libc::SYS_listen as i32 {
+        let call = if libc::c_long::from(raw.data.nr) == libc::SYS_listen {
             Call::Listen
         } else {
             Call::Bind
@@ -122,7 +122,7 @@ impl Listener {
     pub fn replace(&self, to: &Notification, socket: BorrowedFd<'_>, number: RawFd, on_exec: OnExec) -> io::Result<()> {
         let request = libc::seccomp_notif_addfd {
             id: to.id,
-            flags: libc::SECCOMP_ADDFD_FLAG_SETFD as u32,
+            flags: REPLACE,
             srcfd: socket.as_raw_fd().cast_unsigned(),
             newfd: number.cast_unsigned(),
             newfd_flags: if on_exec == OnExec::Close {
@@ -143,7 +143,7 @@ impl Listener {
 
     /// Lets the kernel carry out the call as it was made. A caller that is gone does not matter.
     pub fn let_through(&self, notification: &Notification) {
-        self.send(notification.id, libc::SECCOMP_USER_NOTIF_FLAG_CONTINUE as u32);
+        self.send(notification.id, CONTINUE);
     }
 
     fn send(&self, id: u64, flags: u32) {
@@ -186,6 +186,13 @@ impl AsFd for Listener {
     }
 }
 
+/// How many instructions the filter has.
+const FILTER_LENGTH: u16 = 9;
+
+/// `SECCOMP_ADDFD_FLAG_SETFD` and `SECCOMP_USER_NOTIF_FLAG_CONTINUE`, as wide as the structures have them.
+const REPLACE: u32 = 1;
+const CONTINUE: u32 = 1;
+
 /// Places in `struct seccomp_data`.
 const NUMBER_OFFSET: u32 = 0;
 const ARCHITECTURE_OFFSET: u32 = 4;
@@ -199,38 +206,28 @@ fn number(call: libc::c_long) -> u32 {
     u32::try_from(call).unwrap_or(u32::MAX)
 }
 
-fn load(offset: u32) -> libc::sock_filter {
-    libc::sock_filter {
-        code: (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16,
-        jt: 0,
-        jf: 0,
-        k: offset,
-    }
+const fn load(offset: u32) -> libc::sock_filter {
+    instruction(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, offset)
 }
 
-fn jump_if_equal(value: u32, by: u8) -> libc::sock_filter {
-    libc::sock_filter {
-        code: (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16,
-        jt: by,
-        jf: 0,
-        k: value,
-    }
+const fn jump_if_equal(value: u32, by: u8) -> libc::sock_filter {
+    instruction(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, by, 0, value)
 }
 
-fn jump_unless_equal(value: u32, by: u8) -> libc::sock_filter {
-    libc::sock_filter {
-        code: (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16,
-        jt: 0,
-        jf: by,
-        k: value,
-    }
+const fn jump_unless_equal(value: u32, by: u8) -> libc::sock_filter {
+    instruction(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, by, value)
 }
 
-fn answer(action: u32) -> libc::sock_filter {
+const fn answer(action: u32) -> libc::sock_filter {
+    instruction(libc::BPF_RET | libc::BPF_K, 0, 0, action)
+}
+
+const fn instruction(code: u32, jt: u8, jf: u8, k: u32) -> libc::sock_filter {
+    let [low, high, ..] = code.to_le_bytes();
     libc::sock_filter {
-        code: (libc::BPF_RET | libc::BPF_K) as u16,
-        jt: 0,
-        jf: 0,
-        k: action,
+        code: u16::from_le_bytes([low, high]),
+        jt,
+        jf,
+        k,
     }
 }

@@ -50,8 +50,13 @@ pub fn copy_options(from: BorrowedFd<'_>, to: BorrowedFd<'_>) {
         {
             // SAFETY: the option is an int, as `option` has just found.
             unsafe {
-                let size = size_of::<libc::c_int>() as libc::socklen_t;
-                libc::setsockopt(to.as_raw_fd(), level, name, (&raw const value).cast(), size);
+                libc::setsockopt(
+                    to.as_raw_fd(),
+                    level,
+                    name,
+                    (&raw const value).cast(),
+                    size::<libc::c_int>(),
+                );
             }
         }
     }
@@ -84,18 +89,22 @@ pub fn set_blocking(socket: BorrowedFd<'_>, flags: OFlag) -> io::Result<()> {
 /// # Errors
 /// What bind(2) says.
 pub fn bound_ipv4(address: &[u8]) -> io::Result<OwnedFd> {
+    let length = libc::socklen_t::try_from(address.len()).map_err(io::Error::other)?;
     let socket = nix::sys::socket::socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
     setsockopt(&socket, ReuseAddr, &true)?;
     // SAFETY: the kernel copies `len` bytes and checks them; sockaddr has no alignment that it asks for.
-    let result = unsafe {
-        libc::bind(
-            socket.as_raw_fd(),
-            address.as_ptr().cast(),
-            address.len() as libc::socklen_t,
-        )
-    };
+    let result = unsafe { libc::bind(socket.as_raw_fd(), address.as_ptr().cast(), length) };
     Errno::result(result)?;
     Ok(socket)
+}
+
+/// The size of `T` as socket calls take it.
+const fn size<T>() -> libc::socklen_t {
+    let size = size_of::<T>();
+    assert!(size < 1024);
+    #[allow(clippy::cast_possible_truncation)] // It has just been shown to fit.
+    let size = size as libc::socklen_t;
+    size
 }
 
 /// listen(2) with the longest queue that the kernel allows. On a socket that listens it does no more than set the queue's length.
@@ -139,7 +148,7 @@ fn option(socket: BorrowedFd<'_>, level: i32, name: i32) -> io::Result<i32> {
 
 /// getsockopt(2) of a plain number.
 fn get<T: Number>(socket: BorrowedFd<'_>, level: i32, name: i32, value: &mut T) -> io::Result<()> {
-    let mut size = size_of::<T>() as libc::socklen_t;
+    let mut size = size::<T>();
     // SAFETY: the kernel writes at most `size` bytes, and any bytes are a valid number.
     let result = unsafe {
         libc::getsockopt(

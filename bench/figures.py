@@ -1,0 +1,66 @@
+"""Writes the figures of bench.json into README.md: python3 bench/figures.py bench.json README.md
+
+Only between the two marks, only medians that were measured, and with the day of the run: no figure is ever written by hand."""
+
+import datetime
+import json
+import os
+import re
+import sys
+
+START, END = "<!-- figures: bench/figures.py -->", "<!-- end of figures -->"
+
+COLUMNS = {
+    "Coracle, `intercept`": ("coracle-intercept", "coracle-init", "coracle"),
+    "Coracle, `inherit`": ("coracle-inherit",),
+    "bare unit": ("bare",),
+    "systemd's sandbox": ("sandbox",),
+    "crun": ("crun",),
+    "Podman Quadlet": ("podman", "quadlet"),
+}
+
+ROWS = {
+    "cold_start": "cold start, connection to first byte",
+    "warm": "requests per second, warm",
+    "resident_pss": "memory that stays beside the payload, ten running (PSS)",
+    "generator_1": "generator, 1 definition",
+    "generator_100": "generator, 100 definitions",
+    "generator_1000": "generator, 1,000 definitions",
+}
+
+
+def shown(value: float, unit: str) -> str:
+    number = f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
+    return number if unit == "requests/s" else f"{number} {unit}"
+
+
+def table(result: dict, day: str) -> str:
+    found: dict[tuple[str, str], str] = {}
+    for row in result["rows"]:
+        # "podman (conmon)" names what was weighed.
+        subject = re.sub(r" \(.*\)$", "", row["subject"])
+        if row["median"] is not None:
+            found[row["figure"], subject] = shown(row["median"], row["unit"])
+    lines = ["| figure | " + " | ".join(COLUMNS) + " |", "| --- |" + " --- |" * len(COLUMNS)]
+    for figure, words in ROWS.items():
+        cells = [next((found[figure, name] for name in names if (figure, name) in found), "–") for names in COLUMNS.values()]
+        if any(cell != "–" for cell in cells):
+            lines.append(f"| {words} | " + " | ".join(cells) + " |")
+    return f"Measured on {day}, medians.\n\n" + "\n".join(lines)
+
+
+def main() -> None:
+    source, target = sys.argv[1:3]
+    with open(source, encoding="utf-8") as file:
+        result = json.load(file)
+    day = datetime.date.fromtimestamp(os.stat(source).st_mtime).isoformat()
+    with open(target, encoding="utf-8") as file:
+        text = file.read()
+    before, rest = text.split(START)
+    _, after = rest.split(END)
+    with open(target, "w", encoding="utf-8") as file:
+        file.write(f"{before}{START}\n{table(result, day)}\n{END}{after}")
+
+
+if __name__ == "__main__":
+    main()
