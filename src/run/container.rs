@@ -32,6 +32,8 @@ pub fn enter(handover: Handover) -> ! {
         shim_is_gone,
         held,
     } = handover;
+    // Modes are as written here; the payload gets systemd's umask back.
+    let mask = umask(Mode::empty());
     let result = build(&plan).or_fail(NAMESPACE);
     // Whatever comes next speaks to systemd as its main process, so systemd must know that it is.
     if !is_handed_over(shim_is_gone) {
@@ -39,7 +41,7 @@ pub fn enter(handover: Handover) -> ! {
         exit(NAMESPACE)
     }
     let failure = match result {
-        Ok(()) => init::run(plan, sockets, notify.as_ref(), held),
+        Ok(()) => init::run(plan, sockets, notify.as_ref(), held, mask),
         Err(failure) => failure,
     };
     report(&failure, notify.as_ref());
@@ -58,14 +60,12 @@ fn report(failure: &Failure, notify: Option<&UnixDatagram>) {
 }
 
 fn build(plan: &Plan) -> Result<()> {
-    // Modes are as written here; the payload gets systemd's umask back.
-    umask(Mode::empty());
     // Nothing that is mounted from now on reaches the host, nor the other way round.
     make_all_private().context("cutting the mount namespace off")?;
     if let Some(directory) = &plan.writable_layer {
         prepare(directory)?;
     }
-    let root = rootfs::build(plan, output()?)?;
+    let root = rootfs::build(plan, [output(std::io::stdout())?, output(std::io::stderr())?])?;
     // The host's mounts are gone after this: what is needed of them is open.
     pivot(root.as_fd()).context("entering the root")?;
     nix::unistd::sethostname(&plan.hostname).with_context(|| format!("setting the host name '{}'", plan.hostname))?;
@@ -88,8 +88,8 @@ fn prepare(directory: &Path) -> Result<()> {
     create(&directory.join("work"), 0o700)
 }
 
-fn output() -> Result<Output> {
-    let mode = fstat(std::io::stdout().as_fd())?.st_mode;
+fn output(stream: impl AsFd) -> Result<Output> {
+    let mode = fstat(stream)?.st_mode;
     let is_socket = SFlag::from_bits_truncate(mode) & SFlag::S_IFMT == SFlag::S_IFSOCK;
     Ok(if is_socket { Output::Socket } else { Output::Reopenable })
 }

@@ -13,6 +13,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::SigSet;
 use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::stat::Mode;
 
 use crate::definition::{Notify, SocketKind};
 use crate::plan::Plan;
@@ -58,9 +59,15 @@ enum Stream {
 }
 
 /// Runs the payload to its end. Returns only if it could not be started.
-pub fn run(plan: Plan, sockets: Vec<OwnedFd>, notify: Option<&UnixDatagram>, held: Option<Held>) -> Failure {
+pub fn run(
+    plan: Plan,
+    sockets: Vec<OwnedFd>,
+    notify: Option<&UnixDatagram>,
+    held: Option<Held>,
+    umask: Mode,
+) -> Failure {
     let begun = Instant::now();
-    let mut init = match Init::start(&plan, &sockets, notify) {
+    let mut init = match Init::start(&plan, &sockets, notify, umask) {
         Ok(init) => init,
         Err(failure) => return failure,
     };
@@ -94,7 +101,7 @@ pub fn run(plan: Plan, sockets: Vec<OwnedFd>, notify: Option<&UnixDatagram>, hel
 }
 
 impl<'a> Init<'a> {
-    fn start(plan: &Plan, sockets: &[OwnedFd], notify: Option<&'a UnixDatagram>) -> Result<Self, Failure> {
+    fn start(plan: &Plan, sockets: &[OwnedFd], notify: Option<&'a UnixDatagram>, umask: Mode) -> Result<Self, Failure> {
         let payload = &plan.process;
         let identity = user::look_up(&payload.user, payload.group.as_deref()).or_fail(USER)?;
         let relay = (plan.notify == Notify::Yes)
@@ -107,7 +114,7 @@ impl<'a> Init<'a> {
         everything.thread_block().or_fail(NAMESPACE)?;
         let signals = SignalFd::with_flags(&everything, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK);
         let signals = signals.context("creating a signalfd").or_fail(NAMESPACE)?;
-        let payload = Payload::start(plan, sockets, &identity)?;
+        let payload = Payload::start(plan, sockets, &identity, umask)?;
         Ok(Self {
             payload,
             signals,
@@ -165,7 +172,8 @@ impl<'a> Init<'a> {
             if let Some(notify) = self.notify {
                 notify::tell_surely(notify, "READY=1\n");
             }
-            let intercept = self.intercept.as_ref();
+            // Only where readiness means it: a payload that has just been executed cannot listen yet.
+            let intercept = self.intercept.as_ref().filter(|_| self.wanted == Notify::Listening);
             intercept
                 .and_then(Intercept::unserved)
                 .iter()
@@ -284,9 +292,9 @@ impl<'a> Init<'a> {
         }
     }
 
-    /// Names the sockets that the payload never listened on, when that is why the unit never was ready.
+    /// Names the sockets that the payload never listened on, unless that was said when it became ready.
     fn explain_silence(&self) {
-        if !self.ready
+        if !(self.ready && self.wanted == Notify::Listening)
             && let Some(unserved) = self.intercept.as_ref().and_then(Intercept::unserved)
         {
             say(Priority::Warning, &unserved);

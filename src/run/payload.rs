@@ -44,14 +44,18 @@ pub struct Payload {
 }
 
 impl Payload {
-    /// Starts the payload of `plan`.
+    /// Starts the payload of `plan`, with the umask `mask`.
     ///
     /// # Errors
     /// It could not be forked, or the filter could not be installed.
-    pub fn start(plan: &Plan, sockets: &[OwnedFd], identity: &Identity) -> Result<Self, Failure> {
+    pub fn start(plan: &Plan, sockets: &[OwnedFd], identity: &Identity, mask: Mode) -> Result<Self, Failure> {
         let (report, told) = nix::unistd::pipe2(OFlag::O_CLOEXEC).or_fail(NAMESPACE)?;
         let number = told.as_raw_fd();
-        let pid = fork_sharing_descriptors(|| child(plan, sockets, identity, number)).or_fail(NAMESPACE)?;
+        let start = || {
+            umask(mask);
+            child(plan, sockets, identity, number)
+        };
+        let pid = fork_sharing_descriptors(start).or_fail(NAMESPACE)?;
         let mut report = File::from(report);
         let mut head = [0; 4];
         // The child has its own descriptor table when it has written this, and ours may be changed again.
@@ -137,7 +141,6 @@ fn prepare(
     // A session of its own, so that no terminal signal of ours reaches it and its jobs have a leader.
     setsid().context("creating a session")?;
     restore_signals()?;
-    umask(Mode::from_bits_truncate(0o022));
     // Closed now and not at the exec: by its name in /proc/self/fd, init's lock on a layer would be a way to the host for whatever path
     // of the image is looked up from here on.
     let granted = if plan.activation == Activation::Inherit {

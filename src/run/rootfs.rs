@@ -19,7 +19,7 @@ use crate::plan::mount::{Access, Kind, Mount};
 use crate::sys::mount::{Depth, Filesystem, add_attributes, attach, clone_tree, mount_overlay, open_place};
 use crate::sys::path::{Links, make_directory_in_root, make_file_in_root, open_in_root};
 
-/// Where the payload's standard output and error lead.
+/// Where the payload's standard output or error leads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Output {
     /// A file, a pipe or a terminal, which can be opened again by name.
@@ -28,11 +28,11 @@ pub enum Output {
     Socket,
 }
 
-/// Builds the root that `plan` describes, and gives its mount.
+/// Builds the root that `plan` describes, and gives its mount. `outputs` are those of standard output and error.
 ///
 /// # Errors
 /// What the kernel says of a mount, with the path it was for.
-pub fn build(plan: &Plan, output: Output) -> Result<OwnedFd> {
+pub fn build(plan: &Plan, outputs: [Output; 2]) -> Result<OwnedFd> {
     let staging = Staging::create(&plan.mount_point)?;
     let root = overlay(plan, &staging)?;
     for (number, mount) in plan.mounts.iter().enumerate() {
@@ -43,7 +43,7 @@ pub fn build(plan: &Plan, output: Output) -> Result<OwnedFd> {
     }
     staging.close()?;
     for (number, mount) in plan.mounts.iter().enumerate() {
-        mount_one(root.as_fd(), &staging, number, mount, output)
+        mount_one(root.as_fd(), &staging, number, mount, outputs)
             .with_context(|| format!("mounting '{}'", mount.target.display()))?;
     }
     for path in plan.masked_paths {
@@ -165,7 +165,13 @@ fn text(path: &Path) -> io::Result<&str> {
     })
 }
 
-fn mount_one(root: BorrowedFd<'_>, staging: &Staging, number: usize, mount: &Mount, output: Output) -> Result<()> {
+fn mount_one(
+    root: BorrowedFd<'_>,
+    staging: &Staging,
+    number: usize,
+    mount: &Mount,
+    outputs: [Output; 2],
+) -> Result<()> {
     let mut attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
     if mount.access == Access::ReadOnly {
         attributes |= MOUNT_ATTR_RDONLY;
@@ -191,7 +197,7 @@ fn mount_one(root: BorrowedFd<'_>, staging: &Staging, number: usize, mount: &Mou
                 MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC,
             )?;
             attach(devices.as_fd(), target.as_fd())?;
-            make_devices(devices.as_fd(), output)?;
+            make_devices(devices.as_fd(), outputs)?;
         }
         Kind::Bind(source) => {
             let from = open_place(source).with_context(|| format!("opening '{}'", source.display()))?;
@@ -232,7 +238,7 @@ fn new_filesystem(kind: &str, parameters: &[String], attributes: u64) -> Result<
 }
 
 /// The nodes and links of `/dev` that every container has (runtime-spec config-linux.md, "Default Devices").
-fn make_devices(devices: BorrowedFd<'_>, output: Output) -> Result<()> {
+fn make_devices(devices: BorrowedFd<'_>, outputs: [Output; 2]) -> Result<()> {
     const NODES: [(&str, u64, u64); 6] = [
         ("null", 1, 3),
         ("zero", 1, 5),
@@ -254,7 +260,8 @@ fn make_devices(devices: BorrowedFd<'_>, output: Output) -> Result<()> {
     for (name, target) in LINKS {
         symlinkat(target, devices, name)?;
     }
-    for (name, target) in [("stdout", "/proc/self/fd/1"), ("stderr", "/proc/self/fd/2")] {
+    let names = [("stdout", "/proc/self/fd/1"), ("stderr", "/proc/self/fd/2")];
+    for ((name, target), output) in names.into_iter().zip(outputs) {
         match output {
             Output::Reopenable => symlinkat(target, devices, name)?,
             Output::Socket => mknodat(devices, name, SFlag::S_IFIFO, everybody, 0)?,
