@@ -1,8 +1,8 @@
 //! What is mounted in the container, in order, and which paths of procfs and sysfs are closed.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 
 use crate::definition::{Container, Network};
 use crate::plan::specifier::Specifiers;
@@ -101,11 +101,16 @@ pub fn mounts(container: &Container, specifiers: &Specifiers<'_>, hostname: &str
         } else {
             Access::ReadWrite
         };
-        own.push(bind(
-            &expand(&volume.target)?,
-            Path::new(&expand(&volume.source)?),
-            access,
-        ));
+        let target = expand(&volume.target)?;
+        // Said of what is written when it is read; an instance's name can make it come true.
+        let path = Path::new(&target);
+        let is_free = path.components().all(|part| part != Component::ParentDir)
+            && !["/proc", "/sys"].iter().any(|top| path.starts_with(top));
+        ensure!(
+            is_free && path.parent().is_some(),
+            "nothing can be mounted on '{target}', or the container would lose its protection"
+        );
+        own.push(bind(&target, Path::new(&expand(&volume.source)?), access));
     }
     for tmpfs in &container.tmpfs {
         let target = tmpfs.target.to_string_lossy();

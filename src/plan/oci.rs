@@ -140,6 +140,8 @@ fn process(process: &Process) -> Result<OciProcess> {
         .cwd(process.working_directory.as_str())
         .user(user(process)?)
         .capabilities(sets)
+        // systemd's limits of the service hold; the library would name one of its own.
+        .rlimits(Vec::new())
         .no_new_privileges(true)
         .build()?)
 }

@@ -32,6 +32,9 @@ pub const FIRST_DESCRIPTOR: usize = 3;
 /// Where the payload finds the notify socket with `Notify=yes`: the place of systemd's container interface.
 pub const NOTIFY_SOCKET: &str = "/run/host/notify";
 
+/// Variables that name a process: none but the payload's own, which is known once there is one.
+const OF_A_PROCESS: [&str; 3] = ["LISTEN_PID", "LISTEN_PIDFDID", "WATCHDOG_PID"];
+
 /// Variables that hold for the payload as they do for the shim.
 const PASSED_ON: [&str; 2] = ["INVOCATION_ID", "JOURNAL_STREAM"];
 
@@ -83,6 +86,7 @@ pub fn process(
         let text = value(text).with_context(|| format!("reading '{name}' in 'Environment'"))?;
         set(&mut environment, name, text);
     }
+    environment.retain(|(name, _)| !OF_A_PROCESS.contains(&name.as_str()));
     if activation == Activation::Inherit && !sockets.is_empty() {
         set(&mut environment, "LISTEN_FDS", sockets.len().to_string());
         let names: Vec<&str> = sockets.iter().map(|grant| grant.name.as_str()).collect();

@@ -18,7 +18,9 @@ pub fn writable_layer(store: &Store, unit: &str) -> Result<PathBuf> {
         !unit.is_empty() && !unit.contains('/') && unit != "." && unit != "..",
         "'{unit}' is not a unit name"
     );
-    Ok(store.root().join("containers").join(unit))
+    // A colon or a backslash, as instances have them, means something in overlayfs' options; no unit name has a plus or an equals sign.
+    let name = unit.replace(':', "+").replace('\\', "=");
+    Ok(store.root().join("containers").join(name))
 }
 
 /// Removes what `unit` has left.

@@ -18,7 +18,7 @@ use crate::plan::Plan;
 use crate::run::failure::{Failure, NAMESPACE, OrFail as _, Priority, say};
 use crate::run::rootfs::{self, Output};
 use crate::run::start::Handover;
-use crate::run::{cleanup, init};
+use crate::run::{cleanup, init, notify};
 use crate::sys::link::bring_loopback_up;
 use crate::sys::mount::{make_all_private, pivot};
 use crate::sys::process::exit;
@@ -32,11 +32,16 @@ pub fn enter(handover: Handover) -> ! {
         shim_is_gone,
         held,
     } = handover;
+    // Modes are as written here; the payload gets systemd's umask back.
+    let mask = umask(Mode::empty());
     let result = build(&plan).or_fail(NAMESPACE);
     // Whatever comes next speaks to systemd as its main process, so systemd must know that it is.
-    wait_for_the_end_of(shim_is_gone);
+    if !is_handed_over(shim_is_gone) {
+        // The shim was killed: this container is nobody's.
+        exit(NAMESPACE)
+    }
     let failure = match result {
-        Ok(()) => init::run(plan, sockets, notify.as_ref(), held),
+        Ok(()) => init::run(plan, sockets, notify.as_ref(), held, mask),
         Err(failure) => failure,
     };
     report(&failure, notify.as_ref());
@@ -50,18 +55,17 @@ fn report(failure: &Failure, notify: Option<&UnixDatagram>) {
     if let Some(notify) = notify {
         let line: String = message.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
         let _ = notify.send(format!("STATUS={line}").as_bytes());
+        notify::settle(notify);
     }
 }
 
 fn build(plan: &Plan) -> Result<()> {
-    // Modes are as written here; the payload gets systemd's umask back.
-    umask(Mode::empty());
     // Nothing that is mounted from now on reaches the host, nor the other way round.
     make_all_private().context("cutting the mount namespace off")?;
     if let Some(directory) = &plan.writable_layer {
         prepare(directory)?;
     }
-    let root = rootfs::build(plan, output()?)?;
+    let root = rootfs::build(plan, [output(std::io::stdout())?, output(std::io::stderr())?])?;
     // The host's mounts are gone after this: what is needed of them is open.
     pivot(root.as_fd()).context("entering the root")?;
     nix::unistd::sethostname(&plan.hostname).with_context(|| format!("setting the host name '{}'", plan.hostname))?;
@@ -84,13 +88,12 @@ fn prepare(directory: &Path) -> Result<()> {
     create(&directory.join("work"), 0o700)
 }
 
-fn output() -> Result<Output> {
-    let mode = fstat(std::io::stdout().as_fd())?.st_mode;
+fn output(stream: impl AsFd) -> Result<Output> {
+    let mode = fstat(stream)?.st_mode;
     let is_socket = SFlag::from_bits_truncate(mode) & SFlag::S_IFMT == SFlag::S_IFSOCK;
     Ok(if is_socket { Output::Socket } else { Output::Reopenable })
 }
 
-fn wait_for_the_end_of(pipe: OwnedFd) {
-    // Nobody writes to it; it reads as ended when the shim closes it or dies.
-    let _ = std::fs::File::from(pipe).read(&mut [0]);
+fn is_handed_over(pipe: OwnedFd) -> bool {
+    std::fs::File::from(pipe).read_exact(&mut [0]).is_ok()
 }

@@ -13,26 +13,28 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::SigSet;
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::Pid;
+use nix::sys::stat::Mode;
 
 use crate::definition::{Notify, SocketKind};
 use crate::plan::Plan;
 use crate::run::failure::{Failure, NAMESPACE, OrFail as _, Priority, USER, say};
 use crate::run::intercept::Intercept;
 use crate::run::log::Pipe;
-use crate::run::notify::Relay;
+use crate::run::notify::{self, Relay};
 use crate::run::payload::Payload;
 use crate::run::user;
 use crate::store::Held;
 use crate::sys::capability::{self, Mask};
 use crate::sys::death::die_of;
-use crate::sys::process::{exit, forbid_inspection, trim_memory};
+use crate::sys::process::{self, Outcome, exit, forbid_inspection, trim_memory};
 use crate::sys::socket::listen;
 
 /// systemd's fuse for a socket unit is 20 starts in 2 s (`TriggerLimitIntervalSec=`). A payload that exits 0 at once with a client
 /// waiting would be started again at once, so such a run is made to last this long.
 const SHORTEST_CLEAN_RUN: Duration = Duration::from_millis(250);
+
+/// How long after its start systemd may not have heard of a container yet.
+const UNSETTLED: Duration = Duration::from_secs(5);
 
 struct Init<'a> {
     payload: Payload,
@@ -56,17 +58,16 @@ enum Stream {
     Error,
 }
 
-/// How the payload ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Outcome {
-    Exited(i32),
-    Killed(i32),
-}
-
 /// Runs the payload to its end. Returns only if it could not be started.
-pub fn run(plan: Plan, sockets: Vec<OwnedFd>, notify: Option<&UnixDatagram>, held: Option<Held>) -> Failure {
+pub fn run(
+    plan: Plan,
+    sockets: Vec<OwnedFd>,
+    notify: Option<&UnixDatagram>,
+    held: Option<Held>,
+    umask: Mode,
+) -> Failure {
     let begun = Instant::now();
-    let mut init = match Init::start(&plan, &sockets, notify) {
+    let mut init = match Init::start(&plan, &sockets, notify, umask) {
         Ok(init) => init,
         Err(failure) => return failure,
     };
@@ -85,6 +86,9 @@ pub fn run(plan: Plan, sockets: Vec<OwnedFd>, notify: Option<&UnixDatagram>, hel
             // A payload that shut its listening socket down must not take the port with it.
             sockets.iter().for_each(|socket| drop(listen(socket.as_fd())));
             drop(held);
+            if let Some(notify) = notify.filter(|_| begun.elapsed() < UNSETTLED) {
+                notify::settle(notify);
+            }
             match outcome {
                 Outcome::Exited(status) => exit(status),
                 Outcome::Killed(signal) => die_of(signal),
@@ -97,9 +101,9 @@ pub fn run(plan: Plan, sockets: Vec<OwnedFd>, notify: Option<&UnixDatagram>, hel
 }
 
 impl<'a> Init<'a> {
-    fn start(plan: &Plan, sockets: &[OwnedFd], notify: Option<&'a UnixDatagram>) -> Result<Self, Failure> {
-        let process = &plan.process;
-        let identity = user::look_up(&process.user, process.group.as_deref()).or_fail(USER)?;
+    fn start(plan: &Plan, sockets: &[OwnedFd], notify: Option<&'a UnixDatagram>, umask: Mode) -> Result<Self, Failure> {
+        let payload = &plan.process;
+        let identity = user::look_up(&payload.user, payload.group.as_deref()).or_fail(USER)?;
         let relay = (plan.notify == Notify::Yes)
             .then(Relay::create)
             .transpose()
@@ -110,7 +114,7 @@ impl<'a> Init<'a> {
         everything.thread_block().or_fail(NAMESPACE)?;
         let signals = SignalFd::with_flags(&everything, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK);
         let signals = signals.context("creating a signalfd").or_fail(NAMESPACE)?;
-        let payload = Payload::start(plan, sockets, &identity)?;
+        let payload = Payload::start(plan, sockets, &identity, umask)?;
         Ok(Self {
             payload,
             signals,
@@ -165,8 +169,11 @@ impl<'a> Init<'a> {
         }
         if !self.ready && self.is_ready() {
             self.ready = true;
-            self.tell("READY=1\n");
-            let intercept = self.intercept.as_ref();
+            if let Some(notify) = self.notify {
+                notify::tell_surely(notify, "READY=1\n");
+            }
+            // Only where readiness means it: a payload that has just been executed cannot listen yet.
+            let intercept = self.intercept.as_ref().filter(|_| self.wanted == Notify::Listening);
             intercept
                 .and_then(Intercept::unserved)
                 .iter()
@@ -242,19 +249,13 @@ impl<'a> Init<'a> {
 
     fn forward(&self, number: i32) {
         if self.outcome.is_none() {
-            crate::sys::process::send_signal(self.payload.pid, number);
+            process::send_signal(self.payload.pid, number);
         }
     }
 
     /// Takes in everything that has ended; orphans of the payload are our children too.
     fn reap(&mut self) {
-        loop {
-            let (pid, outcome) = match waitpid(None::<Pid>, Some(WaitPidFlag::WNOHANG)) {
-                Ok(WaitStatus::Exited(pid, status)) => (pid, Outcome::Exited(status)),
-                Ok(WaitStatus::Signaled(pid, signal, _)) => (pid, Outcome::Killed(signal as i32)),
-                Ok(WaitStatus::StillAlive) | Err(_) => return,
-                Ok(_) => continue,
-            };
+        while let Some((pid, outcome)) = process::reap() {
             if pid == self.payload.pid {
                 self.outcome = Some(outcome);
             }
@@ -262,9 +263,16 @@ impl<'a> Init<'a> {
     }
 
     fn relay_notifications(&mut self) {
-        while let Some(relayed) = self.relay.as_ref().and_then(Relay::receive) {
+        // A bound, as for the logs.
+        for _ in 0..16 {
+            let Some(relayed) = self.relay.as_ref().and_then(Relay::receive) else {
+                return;
+            };
+            match self.notify.filter(|_| relayed.ready) {
+                Some(notify) => notify::tell_surely(notify, &relayed.lines),
+                None => self.tell(&relayed.lines),
+            }
             self.ready |= relayed.ready;
-            self.tell(&relayed.lines);
         }
     }
 
@@ -284,9 +292,9 @@ impl<'a> Init<'a> {
         }
     }
 
-    /// Names the sockets that the payload never listened on, when that is why the unit never was ready.
+    /// Names the sockets that the payload never listened on, unless that was said when it became ready.
     fn explain_silence(&self) {
-        if !self.ready
+        if !(self.ready && self.wanted == Notify::Listening)
             && let Some(unserved) = self.intercept.as_ref().and_then(Intercept::unserved)
         {
             say(Priority::Warning, &unserved);

@@ -64,6 +64,9 @@ struct Replaced {
     listens: bool,
 }
 
+/// How many of them are remembered.
+const REPLACED_MAX: usize = 64;
+
 /// The descriptor that a call is about.
 struct Subject {
     process: Pid,
@@ -196,7 +199,7 @@ impl Intercept {
             (&wanted, ours.family, ours.grant.listen.kind)
         {
             match family {
-                Family::Ipv4 => self.replaced.push(Replaced {
+                Family::Ipv4 => self.note_replaced(Replaced {
                     process: subject.process,
                     number: subject.number,
                     address: address.to_vec(),
@@ -286,6 +289,16 @@ impl Intercept {
         }
     }
 
+    /// Remembers a socket that may have to be put back. A program that binds again and again must not make us grow.
+    fn note_replaced(&mut self, new: Replaced) {
+        let is_other = |old: &Replaced| (old.process, old.number) != (new.process, new.number);
+        self.replaced.retain(is_other);
+        if self.replaced.len() == REPLACED_MAX {
+            self.replaced.remove(0);
+        }
+        self.replaced.push(new);
+    }
+
     /// Remembers a port that no socket is declared for, and says once how it would be.
     fn note_undeclared(&mut self, wanted: &Wanted) {
         if let Wanted::Port(_, port) = *wanted
@@ -355,7 +368,9 @@ fn inode(socket: BorrowedFd<'_>) -> Option<u64> {
 
 /// The process that a thread belongs to (`/proc/TID/status`, proc_pid_status(5)).
 fn process_of(thread: Pid) -> Option<Pid> {
-    let status = fs::read_to_string(format!("/proc/{thread}/status")).ok()?;
+    // The name in it may be cut off in the middle of a character.
+    let status = fs::read(format!("/proc/{thread}/status")).ok()?;
+    let status = String::from_utf8_lossy(&status);
     let process = status.lines().find_map(|line| line.strip_prefix("Tgid:"))?;
     Some(Pid::from_raw(process.trim().parse().ok()?))
 }

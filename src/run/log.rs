@@ -36,11 +36,14 @@ impl Pipe {
         let open = OpenOptions::new()
             .read(true)
             .write(true)
-            .custom_flags(libc::O_NONBLOCK | libc::O_NOFOLLOW)
+            .custom_flags(libc::O_NONBLOCK | libc::O_NOFOLLOW | libc::O_NOCTTY)
             .open(path);
         let fifo = match open {
             Ok(fifo) => fifo,
-            Err(error) if error.raw_os_error() == Some(libc::ELOOP) => return Ok(None),
+            // A link to descriptor 1, which is read by whoever is at its other end; or another /dev, which the administrator chose.
+            Err(error) if matches!(error.raw_os_error(), Some(libc::ENXIO | libc::ELOOP | libc::ENOENT)) => {
+                return Ok(None);
+            }
             Err(error) => return Err(error),
         };
         let is_fifo = SFlag::from_bits_truncate(fstat(&fifo)?.st_mode) & SFlag::S_IFMT == SFlag::S_IFIFO;

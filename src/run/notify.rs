@@ -3,17 +3,21 @@
 //! A payload whose root is the host's could name any process of the host as its main process, and `systemctl stop` would kill that one. So
 //! the payload never reaches systemd's socket: it gets one of its own, and init passes on what concerns nobody but the payload.
 
-use std::fs;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd};
 use std::os::linux::net::SocketAddrExt as _;
-use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, poll};
+use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
+use nix::unistd::{UnlinkatFlags, unlinkat};
 
 use crate::plan::process::NOTIFY_SOCKET;
+use crate::sys::mount::open_place;
+use crate::sys::path::{Links, make_directory_in_root};
 
 /// Connects to the socket in `$NOTIFY_SOCKET`, if there is one.
 ///
@@ -31,6 +35,37 @@ pub fn connect(environment: &[(String, String)]) -> io::Result<Option<UnixDatagr
     socket.set_nonblocking(true)?;
     Ok(Some(socket))
 }
+
+/// Tells systemd `lines`, which it must not miss: waits while its queue is full.
+pub fn tell_surely(systemd: &UnixDatagram, lines: &str) {
+    for _ in 0..8 {
+        match systemd.send(lines.as_bytes()) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                let _ = poll(&mut [PollFd::new(systemd.as_fd(), PollFlags::POLLOUT)], PATIENCE);
+            }
+            _ => return,
+        }
+    }
+}
+
+/// Waits until systemd has read all that was sent to it before, so that it knows its main process before that one ends
+/// (`BARRIER=1`, sd_notify_barrier(3)).
+pub fn settle(systemd: &UnixDatagram) {
+    let Ok((ours, theirs)) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC) else {
+        return;
+    };
+    let descriptors = [theirs.as_raw_fd()];
+    let rights = [ControlMessage::ScmRights(&descriptors)];
+    let text = [io::IoSlice::new(b"BARRIER=1")];
+    if sendmsg::<()>(systemd.as_raw_fd(), &text, &rights, MsgFlags::MSG_NOSIGNAL, None).is_ok() {
+        drop(theirs);
+        // It reads as closed when systemd has closed its copy.
+        let _ = poll(&mut [PollFd::new(ours.as_fd(), PollFlags::POLLIN)], PATIENCE);
+    }
+}
+
+/// How long one answer of systemd is waited for, in milliseconds.
+const PATIENCE: u16 = 1000;
 
 /// The payload's notify socket, inside the container.
 #[derive(Debug)]
@@ -51,10 +86,25 @@ impl Relay {
     /// # Errors
     /// The directory or the socket cannot be made.
     pub fn create() -> Result<Self> {
-        let directory = Path::new(NOTIFY_SOCKET).parent().unwrap_or(Path::new("/"));
-        fs::create_dir_all(directory).with_context(|| format!("creating '{}'", directory.display()))?;
-        let socket = UnixDatagram::bind(NOTIFY_SOCKET).with_context(|| format!("binding '{NOTIFY_SOCKET}'"))?;
-        fs::set_permissions(NOTIFY_SOCKET, fs::Permissions::from_mode(0o666))?;
+        let path = Path::new(NOTIFY_SOCKET);
+        let (parent, name) = path
+            .parent()
+            .zip(path.file_name())
+            .context("a socket has a directory")?;
+        // By descriptor, and not through links of procfs: the path is the image's, which could make it lead to what init has open.
+        let root = open_place(Path::new("/"))?;
+        let directory = make_directory_in_root(root.as_fd(), parent, Links::Inside)
+            .with_context(|| format!("creating '{}'", parent.display()))?;
+        // A volume keeps the socket of an earlier run.
+        match unlinkat(&directory, name, UnlinkatFlags::NoRemoveDir) {
+            Ok(()) | Err(Errno::ENOENT) => {}
+            Err(errno) => return Err(errno).with_context(|| format!("removing an old '{NOTIFY_SOCKET}'")),
+        }
+        let place = Path::new("/proc/self/fd")
+            .join(directory.as_raw_fd().to_string())
+            .join(name);
+        // init's umask is empty, so that every user may write to it.
+        let socket = UnixDatagram::bind(place).with_context(|| format!("binding '{NOTIFY_SOCKET}'"))?;
         socket.set_nonblocking(true)?;
         Ok(Self(socket))
     }

@@ -6,11 +6,12 @@
 
 use std::cell::Cell;
 use std::convert::Infallible;
-use std::ffi::CString;
-use std::fs::File;
+use std::ffi::{CString, OsStr};
+use std::fs::{File, OpenOptions};
 use std::io::Read as _;
 use std::os::fd::{AsFd as _, AsRawFd as _, IntoRawFd as _, OwnedFd, RawFd};
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -27,7 +28,7 @@ use crate::run::failure::{EXEC, Failure, NAMESPACE, OrFail as _};
 use crate::run::user::Identity;
 use crate::sys::capability;
 use crate::sys::process::{
-    adopt, close_on_exec_from, default_signal, execve, fork_sharing_descriptors, grant, set_no_new_privs,
+    adopt, close_all_but, default_signal, execve, fork_sharing_descriptors, grant, set_no_new_privs,
     unshare_descriptors,
 };
 use crate::sys::seccomp::{Listener, catch_bind_and_listen};
@@ -43,14 +44,18 @@ pub struct Payload {
 }
 
 impl Payload {
-    /// Starts the payload of `plan`.
+    /// Starts the payload of `plan`, with the umask `mask`.
     ///
     /// # Errors
     /// It could not be forked, or the filter could not be installed.
-    pub fn start(plan: &Plan, sockets: &[OwnedFd], identity: &Identity) -> Result<Self, Failure> {
+    pub fn start(plan: &Plan, sockets: &[OwnedFd], identity: &Identity, mask: Mode) -> Result<Self, Failure> {
         let (report, told) = nix::unistd::pipe2(OFlag::O_CLOEXEC).or_fail(NAMESPACE)?;
         let number = told.as_raw_fd();
-        let pid = fork_sharing_descriptors(|| child(plan, sockets, identity, number)).or_fail(NAMESPACE)?;
+        let start = || {
+            umask(mask);
+            child(plan, sockets, identity, number)
+        };
+        let pid = fork_sharing_descriptors(start).or_fail(NAMESPACE)?;
         let mut report = File::from(report);
         let mut head = [0; 4];
         // The child has its own descriptor table when it has written this, and ours may be changed again.
@@ -91,14 +96,18 @@ impl std::os::fd::AsFd for Payload {
 const NO_LISTENER: RawFd = -1;
 
 fn child(plan: &Plan, sockets: &[OwnedFd], identity: &Identity, report: RawFd) -> i32 {
-    let told = Cell::new(false);
+    let told = Cell::new(None);
     let failure = match prepare(plan, sockets, identity, report, &told) {
         Ok(never) => match never {},
         Err(error) => error,
     };
-    let head: &[u8] = if told.get() { &[] } else { &NO_LISTENER.to_ne_bytes() };
+    let head: &[u8] = if told.get().is_some() {
+        &[]
+    } else {
+        &NO_LISTENER.to_ne_bytes()
+    };
     let message = [head, format!("{failure:#}").as_bytes()].concat();
-    if let Ok(report) = adopt(report) {
+    if let Ok(report) = adopt(told.get().unwrap_or(report)) {
         let _ = nix::unistd::write(&report, &message);
         // It may still be init's descriptor too.
         let _ = report.into_raw_fd();
@@ -111,7 +120,7 @@ fn prepare(
     sockets: &[OwnedFd],
     identity: &Identity,
     report: RawFd,
-    told: &Cell<bool>,
+    told: &Cell<Option<RawFd>>,
 ) -> Result<Infallible> {
     // First of all the filter, while there still is the right to install it without no_new_privs, and init can take its listener.
     let catches = plan.activation == Activation::Intercept && !sockets.is_empty();
@@ -125,30 +134,35 @@ fn prepare(
     // The pipe moves out of the numbers that the sockets are going to have.
     let first_free = i32::try_from(FIRST_DESCRIPTOR + sockets.len())?;
     let report = above(report, first_free)?;
-    told.set(
-        nix::unistd::write(&report, &number.to_ne_bytes()).context("telling init the listener")?
-            == size_of_val(&number),
-    );
+    nix::unistd::write(&report, &number.to_ne_bytes()).context("telling init the listener")?;
+    let report = report.into_raw_fd();
+    told.set(Some(report));
 
     // A session of its own, so that no terminal signal of ours reaches it and its jobs have a leader.
     setsid().context("creating a session")?;
     restore_signals()?;
-    umask(Mode::from_bits_truncate(0o022));
-    if plan.activation == Activation::Inherit {
+    // Closed now and not at the exec: by its name in /proc/self/fd, init's lock on a layer would be a way to the host for whatever path
+    // of the image is looked up from here on.
+    let granted = if plan.activation == Activation::Inherit {
         place(sockets, first_free)?;
-        close_on_exec_from(first_free)?;
+        first_free
     } else {
-        close_on_exec_from(3)?;
-    }
+        3
+    };
+    close_all_but(report, granted)?;
 
     // Rights go in this order: the bounding set needs CAP_SETPCAP, groups CAP_SETGID, the user is last since it takes the others.
     capability::bound(plan.process.capabilities).context("dropping capabilities")?;
     setgroups(&identity.groups).context("setting the supplementary groups")?;
     setresgid(identity.gid, identity.gid, identity.gid).context("setting the group")?;
     setresuid(identity.uid, identity.uid, identity.uid).context("setting the user")?;
-    if identity.uid.is_root() {
-        capability::set(plan.process.capabilities).context("setting the capabilities")?;
-    }
+    // Another user has none left, but an inheritable set would outlive the change.
+    let capabilities = if identity.uid.is_root() {
+        plan.process.capabilities
+    } else {
+        0
+    };
+    capability::set(capabilities).context("setting the capabilities")?;
     // The directory after the user: what the user may not enter is not entered. A directory from outside the root would show here.
     let directory = plan.process.working_directory.as_str();
     chdir(directory).with_context(|| format!("entering the working directory '{directory}'"))?;
@@ -160,7 +174,7 @@ fn prepare(
     execute(plan, identity)
 }
 
-/// A copy of `descriptor` above the granted ones. The old number stays: `child` reports a failure through it.
+/// A copy of `descriptor` above the granted ones. The old number stays: `child` reports a failure of this through it.
 fn above(descriptor: RawFd, minimum: RawFd) -> Result<OwnedFd> {
     let descriptor = adopt(descriptor)?;
     let copy = fcntl(&descriptor, FcntlArg::F_DUPFD_CLOEXEC(minimum));
@@ -255,23 +269,54 @@ fn candidates(program: &str, path: &str) -> Vec<PathBuf> {
 fn refuse_ourselves(candidate: &Path) -> Result<()> {
     let identity = |path: &Path| std::fs::metadata(path).ok().map(|m| (m.dev(), m.ino()));
     let ours = identity(Path::new("/proc/self/exe"));
-    ensure!(
-        ours.is_none() || identity(candidate) != ours,
-        "executing '{}': it leads out of the image, to the program that starts containers",
-        candidate.display()
-    );
+    let mut program = candidate.to_owned();
+    // A script is executed by its interpreter, which may be a script too; the kernel gives up at the fifth.
+    for _ in 0..6 {
+        ensure!(
+            ours.is_none() || identity(&program) != ours,
+            "executing '{}': it leads out of the image, to the program that starts containers",
+            candidate.display()
+        );
+        match interpreter(&head(&program)) {
+            Some(next) => program = next,
+            None => break,
+        }
+    }
     Ok(())
+}
+
+/// The program that a script names in its first line (execve(2), "Interpreter scripts").
+fn interpreter(head: &[u8]) -> Option<PathBuf> {
+    let line = head.strip_prefix(b"#!")?.split(|&byte| byte == b'\n').next()?;
+    let mut words = line
+        .split(|byte| matches!(byte, b' ' | b'\t' | 0))
+        .filter(|word| !word.is_empty());
+    Some(PathBuf::from(OsStr::from_bytes(words.next()?)))
+}
+
+/// The first bytes of a regular file, nothing of anything else: a FIFO must not be waited for.
+fn head(path: &Path) -> Vec<u8> {
+    let open = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
+        .open(path);
+    let mut head = Vec::with_capacity(256);
+    if let Ok(file) = open
+        && file.metadata().is_ok_and(|metadata| metadata.is_file())
+    {
+        let _ = file.take(256).read_to_end(&mut head);
+    }
+    head
 }
 
 /// What an error of execve(2) means for this file.
 fn explain(candidate: &Path, errno: Errno) -> String {
-    let mut head = [0; 20];
-    let read = File::open(candidate)
-        .and_then(|mut file| file.read(&mut head))
-        .unwrap_or(0);
-    match (errno, head.get(..read).unwrap_or_default()) {
+    let head = head(candidate);
+    match (errno, head.as_slice()) {
         (Errno::ENOEXEC, [0x7f, b'E', b'L', b'F', ..]) => {
-            let machine = u16::from_le_bytes([head[18], head[19]]);
+            let machine = head
+                .get(18..20)
+                .map_or(0, |machine| u16::from_le_bytes([machine[0], machine[1]]));
             format!(
                 "it is a program for another machine (ELF machine {machine}), not for {}",
                 std::env::consts::ARCH
@@ -279,6 +324,7 @@ fn explain(candidate: &Path, errno: Errno) -> String {
         }
         (Errno::ENOEXEC, _) => "it is neither a program nor a script that begins with '#!'".to_owned(),
         (Errno::EACCES, _) if candidate.is_dir() => "it is a directory".to_owned(),
+        (Errno::EACCES, _) if !candidate.is_file() => "it is not a regular file".to_owned(),
         (Errno::EACCES, _) => {
             "it may not be executed (permission denied): see its mode and the payload's 'User'".to_owned()
         }
@@ -290,8 +336,18 @@ fn explain(candidate: &Path, errno: Errno) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::candidates;
+    use super::{candidates, interpreter};
     use std::path::PathBuf;
+
+    #[test]
+    fn scripts_name_their_interpreter() {
+        let of = |head: &[u8]| interpreter(head);
+        assert_eq!(of(b"#!/bin/sh -e\nx"), Some(PathBuf::from("/bin/sh")));
+        assert_eq!(of(b"#! \t/proc/self/exe"), Some(PathBuf::from("/proc/self/exe")));
+        for head in [&b""[..], b"#!", b"#!\n/bin/sh", b"\x7fELF", b"/bin/sh"] {
+            assert_eq!(of(head), None, "{head:?}");
+        }
+    }
 
     #[test]
     fn only_absolute_directories_of_path_count() {

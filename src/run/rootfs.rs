@@ -19,7 +19,7 @@ use crate::run::staging::{SKELETON, Staging};
 use crate::sys::mount::{Depth, Filesystem, add_attributes, attach, clone_tree, mount_overlay, open_place};
 use crate::sys::path::{Links, make_directory_in_root, make_file_in_root, open_in_root};
 
-/// Where the payload's standard output and error lead.
+/// Where the payload's standard output or error leads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Output {
     /// A file, a pipe or a terminal, which can be opened again by name.
@@ -28,16 +28,16 @@ pub enum Output {
     Socket,
 }
 
-/// Builds the root that `plan` describes, and gives its mount.
+/// Builds the root that `plan` describes, and gives its mount. `outputs` are those of standard output and error.
 ///
 /// # Errors
 /// What the kernel says of a mount, with the path it was for.
-pub fn build(plan: &Plan, output: Output) -> Result<OwnedFd> {
+pub fn build(plan: &Plan, outputs: [Output; 2]) -> Result<OwnedFd> {
     let staging = Staging::create(plan)?;
     let root = overlay(plan, &staging)?;
     staging.close()?;
     for mount in &plan.mounts {
-        mount_one(root.as_fd(), mount, output).with_context(|| format!("mounting '{}'", mount.target.display()))?;
+        mount_one(root.as_fd(), mount, outputs).with_context(|| format!("mounting '{}'", mount.target.display()))?;
     }
     for path in plan.masked_paths {
         mask(root.as_fd(), &staging, Path::new(path)).with_context(|| format!("masking '{path}'"))?;
@@ -89,7 +89,8 @@ fn overlay_by_descriptor(layers: &[&Path], upper: &Path, work: &Path) -> io::Res
     filesystem.set("workdir", text(work)?)?;
     // The layer vanishes at the stop, so nothing of it ever needs to be synced (volatile, Linux 5.10).
     filesystem.flag("volatile")?;
-    filesystem.mount(0)
+    // A device node in an image is the host's device. Programs gain no rights by what they are anyway (no_new_privs).
+    filesystem.mount(MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV)
 }
 
 fn overlay_by_option_string(layers: &[&Path], place: &Path, upper: &Path, work: &Path) -> Result<OwnedFd> {
@@ -119,7 +120,7 @@ fn text(path: &Path) -> io::Result<&str> {
     })
 }
 
-fn mount_one(root: BorrowedFd<'_>, mount: &Mount, output: Output) -> Result<()> {
+fn mount_one(root: BorrowedFd<'_>, mount: &Mount, outputs: [Output; 2]) -> Result<()> {
     let mut attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
     if mount.access == Access::ReadOnly {
         attributes |= MOUNT_ATTR_RDONLY;
@@ -146,7 +147,7 @@ fn mount_one(root: BorrowedFd<'_>, mount: &Mount, output: Output) -> Result<()> 
             let parameters = ["mode=0755".to_owned(), "size=64k".to_owned()];
             let devices = new_filesystem("tmpfs", &parameters, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC)?;
             attach(devices.as_fd(), target.as_fd())?;
-            make_devices(devices.as_fd(), output)?;
+            make_devices(devices.as_fd(), outputs)?;
         }
         Kind::Bind(source) => {
             let from = open_place(source).with_context(|| format!("opening '{}'", source.display()))?;
@@ -179,7 +180,7 @@ fn new_filesystem(kind: &str, parameters: &[String], attributes: u64) -> Result<
 }
 
 /// The nodes and links of `/dev` that every container has (runtime-spec config-linux.md, "Default Devices").
-fn make_devices(devices: BorrowedFd<'_>, output: Output) -> Result<()> {
+fn make_devices(devices: BorrowedFd<'_>, outputs: [Output; 2]) -> Result<()> {
     const NODES: [(&str, u64, u64); 6] = [
         ("null", 1, 3),
         ("zero", 1, 5),
@@ -201,7 +202,8 @@ fn make_devices(devices: BorrowedFd<'_>, output: Output) -> Result<()> {
     for (name, target) in LINKS {
         symlinkat(target, devices, name)?;
     }
-    for (name, target) in [("stdout", "/proc/self/fd/1"), ("stderr", "/proc/self/fd/2")] {
+    let names = [("stdout", "/proc/self/fd/1"), ("stderr", "/proc/self/fd/2")];
+    for ((name, target), output) in names.into_iter().zip(outputs) {
         match output {
             Output::Reopenable => symlinkat(target, devices, name)?,
             Output::Socket => mknodat(devices, name, SFlag::S_IFIFO, everybody, 0)?,

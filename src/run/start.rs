@@ -3,6 +3,7 @@
 //! It runs as systemd's `ExecStart=` and is on the way between a client and its answer: no threads, no D-Bus, no locks, a handful of
 //! small files. What stays behind is a child of systemd, made with `CLONE_PARENT`, and known to it by `MAINPID=` (sd_notify(3)).
 
+use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -13,6 +14,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use nix::fcntl::OFlag;
+use nix::sys::signal::SigSet;
 use sd_notify::NotifyState;
 
 use crate::activation;
@@ -24,7 +26,7 @@ use crate::run::container;
 use crate::run::failure::{CONFIG, Failure, NAMESPACE, OrFail as _, Priority, say};
 use crate::run::notify;
 use crate::store::{Held, Image, Store};
-use crate::sys::process::clone_sibling;
+use crate::sys::process::{clone_sibling, is_pending, send_signal};
 
 /// What the first process of the container takes over from the shim.
 #[derive(Debug)]
@@ -35,7 +37,7 @@ pub struct Handover {
     pub sockets: Vec<OwnedFd>,
     /// systemd's notify socket, connected, since its path is out of sight inside.
     pub notify: Option<UnixDatagram>,
-    /// Reads as closed once the shim has told systemd who is the main process now.
+    /// A byte comes when the shim has told systemd who is the main process now; an end without it, when the shim was killed.
     pub shim_is_gone: OwnedFd,
     /// Keeps the image's layers from being removed.
     pub held: Option<Held>,
@@ -46,7 +48,9 @@ pub struct Handover {
 /// # Errors
 /// Everything up to the hand-over. Later errors are init's, which reports them and exits in the same way.
 pub fn start(resolved: &Path, unit: &str) -> Result<(), Failure> {
-    let environment: Vec<(String, String)> = std::env::vars().collect();
+    let environment: Vec<(String, String)> = std::env::vars_os()
+        .map(|(name, value)| (lossy(name), lossy(value)))
+        .collect();
     let definition = read(resolved).or_fail(CONFIG)?;
     let passed = activation::take(&environment).or_fail(CONFIG)?;
     let sockets = activation::in_order(&definition.sockets, passed).or_fail(CONFIG)?;
@@ -82,6 +86,8 @@ pub fn start(resolved: &Path, unit: &str) -> Result<(), Failure> {
         .or_fail(NAMESPACE)?;
     let (shim_is_gone, told) = nix::unistd::pipe2(OFlag::O_CLOEXEC).or_fail(NAMESPACE)?;
     let namespaces = namespaces(plan.network);
+    // An init has no default action for SIGTERM, so a stop that comes before init reads signals must stay pending.
+    SigSet::all().thread_block().or_fail(NAMESPACE)?;
     match clone_sibling(namespaces)
         .context("creating the namespaces (clone3)")
         .or_fail(NAMESPACE)?
@@ -102,7 +108,11 @@ pub fn start(resolved: &Path, unit: &str) -> Result<(), Failure> {
             sd_notify::notify(&main)
                 .context("telling systemd the main process")
                 .or_fail(NAMESPACE)?;
-            drop(told);
+            let _ = nix::unistd::write(&told, b"!");
+            // A stop that was still meant for us is meant for the main process now.
+            if is_pending(libc::SIGTERM) {
+                send_signal(pid, libc::SIGTERM);
+            }
             Ok(())
         }
     }
@@ -113,6 +123,10 @@ pub fn report(failure: &Failure) {
     let message = failure.to_string();
     say(Priority::Error, &message);
     let _ = sd_notify::notify(&[NotifyState::Status(message.lines().next().unwrap_or_default())]);
+}
+
+fn lossy(text: OsString) -> String {
+    text.to_string_lossy().into_owned()
 }
 
 fn namespaces(network: Network) -> libc::c_int {

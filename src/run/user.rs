@@ -2,12 +2,17 @@
 //!
 //! The files are the image's: they are read after the root has been entered, bounded in size, and only if they are regular files.
 
-use std::fs::OpenOptions;
+use std::fs::File;
 use std::io::Read as _;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::fd::AsFd as _;
+use std::path::Path;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use nix::fcntl::OFlag;
 use nix::unistd::{Gid, Uid};
+
+use crate::sys::mount::open_place;
+use crate::sys::path::{Links, open_in_root};
 
 /// Who the payload is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,13 +39,11 @@ pub fn look_up(user: &str, group: Option<&str>) -> Result<Identity> {
 const LIMIT: u64 = 4 << 20;
 
 fn read(path: &str) -> Result<String> {
-    // Not blocking: the image might have put a FIFO there.
-    let file = match OpenOptions::new()
-        .read(true)
-        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
-        .open(path)
-    {
-        Ok(file) => file,
+    // Not blocking: the image might have put a FIFO there. Nor through links of procfs, which would lead to what init has open.
+    let root = open_place(Path::new("/"))?;
+    let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+    let file = match open_in_root(root.as_fd(), Path::new(path), flags, Links::Inside) {
+        Ok(file) => File::from(file),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(String::new()),
         Err(error) => return Err(error).with_context(|| format!("opening '{path}' of the image")),
     };

@@ -141,12 +141,13 @@ pub fn pivot(root: BorrowedFd<'_>) -> io::Result<()> {
     Ok(nix::unistd::chdir("/")?)
 }
 
-/// The legacy mount(2) of an overlay, for kernels whose new API cannot take layers one by one (before Linux 6.5).
+/// The legacy mount(2) of an overlay, for kernels whose new API cannot take layers one by one (before Linux 6.5). It is nosuid and
+/// nodev.
 ///
 /// # Errors
 /// What mount(2) says.
 pub fn mount_overlay(target: &Path, options: &str) -> io::Result<()> {
-    let flags = nix::mount::MsFlags::empty();
+    let flags = nix::mount::MsFlags::MS_NOSUID | nix::mount::MsFlags::MS_NODEV;
     Ok(nix::mount::mount(
         Some("overlay"),
         target,

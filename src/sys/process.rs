@@ -73,21 +73,22 @@ pub fn exit(status: i32) -> ! {
     unsafe { libc::_exit(status) }
 }
 
-/// Marks every descriptor from `first` on close-on-exec.
+/// Closes every descriptor from `first` on but `kept`, which becomes close-on-exec.
 ///
 /// # Errors
 /// What close_range(2) says.
-pub fn close_on_exec_from(first: RawFd) -> io::Result<()> {
-    // SAFETY: the call changes flags of descriptors, no memory; owned descriptors stay open and owned.
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_close_range,
-            first,
-            libc::c_uint::MAX,
-            libc::CLOSE_RANGE_CLOEXEC as libc::c_int,
-        )
+pub fn close_all_but(kept: RawFd, first: RawFd) -> io::Result<()> {
+    let close = |from: RawFd, to: RawFd| {
+        if from > to {
+            return Ok(0);
+        }
+        // SAFETY: this runs in a process that is about to exec and drops none of the owned descriptors that it was forked with.
+        Errno::result(unsafe { libc::syscall(libc::SYS_close_range, from, to, 0) })
     };
-    Errno::result(result)?;
+    // SAFETY: F_SETFD changes one flag of an open descriptor.
+    Errno::result(unsafe { libc::fcntl(kept, libc::F_SETFD, libc::FD_CLOEXEC) })?;
+    close(first, kept - 1)?;
+    close(kept + 1, RawFd::MAX)?;
     Ok(())
 }
 
@@ -137,6 +138,41 @@ pub fn set_no_new_privs() -> io::Result<()> {
 pub fn send_signal(pid: Pid, number: i32) {
     // SAFETY: plain integers.
     unsafe { libc::kill(pid.as_raw(), number) };
+}
+
+/// Whether signal `number` is blocked and waits.
+#[must_use]
+pub fn is_pending(number: i32) -> bool {
+    // SAFETY: all bytes zero is a valid set, and the calls read and write no more than that.
+    unsafe {
+        let mut pending: libc::sigset_t = std::mem::zeroed();
+        libc::sigpending(&raw mut pending) == 0 && libc::sigismember(&raw const pending, number) == 1
+    }
+}
+
+/// How a process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// With this status.
+    Exited(i32),
+    /// By this signal, be it a real-time one, for which nix has no value.
+    Killed(i32),
+}
+
+/// Takes in a child that has ended, if there is one.
+pub fn reap() -> Option<(Pid, Outcome)> {
+    let mut status = 0;
+    // SAFETY: the kernel writes an int.
+    let pid = unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG) };
+    if pid <= 0 {
+        return None;
+    }
+    let outcome = if libc::WIFSIGNALED(status) {
+        Outcome::Killed(libc::WTERMSIG(status))
+    } else {
+        Outcome::Exited(libc::WEXITSTATUS(status))
+    };
+    Some((Pid::from_raw(pid), outcome))
 }
 
 /// Gives `signal` its default action.
