@@ -245,3 +245,12 @@ pub enum ContainerAddress {
     /// A Unix socket: an absolute path, or `@NAME` for an abstract one.
     Unix(String),
 }
+
+impl std::fmt::Display for ContainerAddress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Port(port) => write!(f, "{port}"),
+            Self::Unix(path) => f.write_str(path),
+        }
+    }
+}
