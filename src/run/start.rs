@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use nix::fcntl::OFlag;
 use nix::sys::signal::SigSet;
 use sd_notify::NotifyState;
@@ -52,6 +52,7 @@ pub fn start(resolved: &Path, unit: &str) -> Result<(), Failure> {
         .map(|(name, value)| (lossy(name), lossy(value)))
         .collect();
     let definition = read(resolved).or_fail(CONFIG)?;
+    may_start().or_fail(CONFIG)?;
     let passed = activation::take(&environment).or_fail(CONFIG)?;
     let sockets = activation::in_order(&definition.sockets, passed).or_fail(CONFIG)?;
 
@@ -116,6 +117,15 @@ pub fn start(resolved: &Path, unit: &str) -> Result<(), Failure> {
             Ok(())
         }
     }
+}
+
+/// Without root it takes user namespaces, which this release does not make.
+fn may_start() -> Result<()> {
+    ensure!(
+        nix::unistd::geteuid().is_root(),
+        "a user's own manager cannot start containers in this release: define it in '/etc/coracle', for the system's manager"
+    );
+    Ok(())
 }
 
 /// Prints a failure as the shim and init do: for the journal, and as the unit's status text.
