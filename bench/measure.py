@@ -7,11 +7,13 @@ import json
 import os
 import re
 import shutil
+import socket
 import statistics
 import subprocess
 import sys
 import time
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 
 import subjects
@@ -91,6 +93,54 @@ def cold_start(rows: Rows, runs: int) -> None:
             if round_ > 0:  # The first round reads everything from disk.
                 rows.add("cold_start", subject.name, "ms", took / 1000)
             stop(subject)
+
+
+def whole_start(rows: Rows, runs: int) -> None:
+    """The commands by themselves, without systemd: start a payload that exits 3 at once (init holds a 0 back), and leave nothing behind.
+
+    The shim hands its container to its own parent, so what is waited for is every child.
+    """
+    said(f"whole commands, {runs} rounds")
+    write("/etc/coracle/trivial.toml", '[Container]\nImage = "localhost/payload"\nExec = ["exit", "3"]\n')
+    run("systemctl", "daemon-reload")
+    bundle = subjects.bundle("trivial", "exit", "3")
+    notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    notify.bind("/run/bench-notify")
+    environment = {"PATH": os.environ["PATH"], "NOTIFY_SOCKET": "/run/bench-notify"}
+    shim, unit = "/usr/libexec/coracle/coracle-shim", "trivial.service"
+    commands = {
+        "bare": [[subjects.PAYLOAD, "exit", "3"]],
+        "coracle": [[shim, "/run/systemd/generator/trivial.json", unit], [shim, "--cleanup", unit]],
+        "crun": [["/usr/bin/crun", "run", f"--bundle={bundle}", "trivial"]],
+    }
+    notify.setblocking(False)
+    for round_ in range(runs + 1):
+        for subject, steps in commands.items():
+            start = time.perf_counter()
+            statuses = []
+            for command in steps:
+                os.posix_spawn(command[0], command, environment)
+                statuses += children()
+            took = (time.perf_counter() - start) * 1000
+            if [os.waitstatus_to_exitcode(status) for status in statuses if status] != [3]:
+                raise RuntimeError(f"{subject}: wait statuses {statuses}")
+            if round_ > 0:
+                rows.add("whole_start", subject, "ms", took)
+        try:
+            while notify.recv(4096):
+                pass
+        except BlockingIOError:
+            pass
+    os.unlink("/etc/coracle/trivial.toml")
+
+
+def children() -> Iterator[int]:
+    """The statuses of all children, as they end."""
+    while True:
+        try:
+            yield os.wait()[1]
+        except ChildProcessError:
+            return
 
 
 def warm(rows: Rows, rounds: int, seconds: int) -> None:
@@ -216,6 +266,7 @@ def ratios(rows: Rows) -> dict[str, float | None]:
         "cold_start_vs_podman": divided("cold_start", "coracle-intercept", "podman"),
         "cold_start_vs_sandbox": divided("cold_start", "coracle-intercept", "sandbox"),
         "cold_start_vs_crun": divided("cold_start", "coracle-intercept", "crun"),
+        "whole_start_vs_crun": divided("whole_start", "coracle", "crun"),
         "warm_rps_vs_bare": paired("warm", "coracle-intercept", "bare"),
         "warm_rps_inherit_vs_bare": paired("warm", "coracle-inherit", "bare"),
         "resident_pss_kib": rows.median("resident_pss", "coracle-init"),
@@ -230,7 +281,8 @@ def main() -> None:
     said("setting up the subjects")
     subjects.set_up()
     cold_start(rows, runs)
-    warm(rows, 5, 2)
+    whole_start(rows, runs)
+    warm(rows, 7, 2)
     resident(rows, 10)
     generators(rows, runs)
     result = {"rows": rows.rows(), "ratios": ratios(rows)}

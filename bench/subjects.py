@@ -98,18 +98,23 @@ def coracle(name: str, port: int, activation: str) -> None:
     )
 
 
+def bundle(name: str, *arguments: str) -> str:
+    """An OCI bundle of the payload, as `crun spec` makes it."""
+    directory = f"/opt/bench/bundle-{name}"
+    os.makedirs(directory, exist_ok=True)
+    subprocess.run(["crun", "spec"], cwd=directory, check=True)
+    config = json.loads(Path(f"{directory}/config.json").read_text())
+    config["process"].update(terminal=False, args=["/payload", *arguments], cwd="/")
+    config["root"] = {"path": ROOT, "readonly": True}
+    write(f"{directory}/config.json", json.dumps(config))
+    return directory
+
+
 def crun(name: str, port: int) -> None:
     """crun takes LISTEN_FDS itself and passes the sockets on from descriptor 3."""
-    bundle = f"/opt/bench/bundle-{name}"
-    os.makedirs(bundle, exist_ok=True)
-    if not os.path.exists(f"{bundle}/config.json"):
-        subprocess.run(["crun", "spec"], cwd=bundle, check=True)
-    config = json.loads(Path(f"{bundle}/config.json").read_text())
-    config["process"].update(terminal=False, args=["/payload", "serve-fd", "3"], cwd="/")
-    config["root"] = {"path": ROOT, "readonly": True}
-    write(f"{bundle}/config.json", json.dumps(config))
+    directory = bundle(name, "serve-fd", "3")
     socket_unit(name, port)
-    service_unit(name, f"crun run --bundle={bundle} {name}", f"ExecStopPost=-crun delete --force {name}\n")
+    service_unit(name, f"crun run --bundle={directory} {name}", f"ExecStopPost=-crun delete --force {name}\n")
 
 
 def podman(name: str, port: int) -> None:

@@ -14,5 +14,6 @@ pub mod notify;
 pub mod payload;
 pub mod rootfs;
 pub mod sockaddr;
+pub mod staging;
 pub mod start;
 pub mod user;

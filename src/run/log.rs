@@ -31,7 +31,8 @@ impl Pipe {
     /// # Errors
     /// What open(2) says.
     pub fn open(path: &Path) -> io::Result<Option<Self>> {
-        // For writing too, so that it never reads as ended between two writers.
+        // For writing too, so that it never reads as ended between two writers. A link leads to our own output, which may well be a
+        // FIFO, but one that somebody else reads.
         let open = OpenOptions::new()
             .read(true)
             .write(true)
@@ -82,5 +83,28 @@ impl Pipe {
 impl AsFd for Pipe {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fifo.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Pipe;
+    use nix::sys::stat::Mode;
+    use nix::unistd::{mkfifo, symlinkat};
+
+    #[test]
+    fn only_the_fifo_itself_is_read() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (fifo, link, file) = (
+            directory.path().join("fifo"),
+            directory.path().join("link"),
+            directory.path().join("file"),
+        );
+        mkfifo(&fifo, Mode::from_bits_truncate(0o600)).expect("a FIFO");
+        symlinkat(&fifo, nix::fcntl::AT_FDCWD, &link).expect("a link");
+        std::fs::write(&file, "").expect("a file");
+        assert!(Pipe::open(&fifo).expect("opening").is_some());
+        assert!(Pipe::open(&link).expect("opening").is_none());
+        assert!(Pipe::open(&file).expect("opening").is_none());
     }
 }

@@ -3,19 +3,19 @@
 //! It happens in the container's own mount namespace, where nothing that is mounted is seen by the host. Every target lies in a tree that the
 //! image controls: it is opened below the root without leaving it, and mounted on by descriptor.
 
-use std::fs;
-use std::io::{self, Write as _};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use libc::{MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY};
-use nix::fcntl::{OFlag, openat};
-use nix::sys::stat::{Mode, SFlag, fstat, makedev, mkdirat, mknodat};
+use nix::fcntl::OFlag;
+use nix::sys::stat::{Mode, SFlag, fstat, makedev, mknodat};
 use nix::unistd::symlinkat;
 
 use crate::plan::Plan;
 use crate::plan::mount::{Access, Kind, Mount};
+use crate::run::staging::{SKELETON, Staging};
 use crate::sys::mount::{Depth, Filesystem, add_attributes, attach, clone_tree, mount_overlay, open_place};
 use crate::sys::path::{Links, make_directory_in_root, make_file_in_root, open_in_root};
 
@@ -33,18 +33,11 @@ pub enum Output {
 /// # Errors
 /// What the kernel says of a mount, with the path it was for.
 pub fn build(plan: &Plan, outputs: [Output; 2]) -> Result<OwnedFd> {
-    let staging = Staging::create(&plan.mount_point)?;
+    let staging = Staging::create(plan)?;
     let root = overlay(plan, &staging)?;
-    for (number, mount) in plan.mounts.iter().enumerate() {
-        match &mount.kind {
-            Kind::File(content) => staging.write(&format!("file{number}"), content)?,
-            Kind::New { .. } | Kind::Devices | Kind::Bind(_) | Kind::BindIfPresent(_) => {}
-        }
-    }
     staging.close()?;
-    for (number, mount) in plan.mounts.iter().enumerate() {
-        mount_one(root.as_fd(), &staging, number, mount, outputs)
-            .with_context(|| format!("mounting '{}'", mount.target.display()))?;
+    for mount in &plan.mounts {
+        mount_one(root.as_fd(), mount, outputs).with_context(|| format!("mounting '{}'", mount.target.display()))?;
     }
     for path in plan.masked_paths {
         mask(root.as_fd(), &staging, Path::new(path)).with_context(|| format!("masking '{path}'"))?;
@@ -61,69 +54,32 @@ pub fn build(plan: &Plan, outputs: [Output; 2]) -> Result<OwnedFd> {
     Ok(root)
 }
 
-/// A small tmpfs, which nobody can see once the root has been entered, with what the mounts are taken from.
-struct Staging {
-    mount: OwnedFd,
-    path: PathBuf,
-}
-
-impl Staging {
-    fn create(place: &Path) -> Result<Self> {
-        let place_fd = open_place(place).with_context(|| format!("opening '{}'", place.display()))?;
-        let mount = tmpfs(
-            &["mode=0700".to_owned()],
-            MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC,
-        )?;
-        attach(mount.as_fd(), place_fd.as_fd()).context("mounting a tmpfs to work in")?;
-        let staging = Self {
-            mount,
-            path: place.to_owned(),
-        };
-        mkdirat(&staging.mount, "empty", Mode::from_bits_truncate(0o555))?;
-        staging.write("nothing", "")?;
-        Ok(staging)
-    }
-
-    fn write(&self, name: &str, content: &str) -> Result<()> {
-        let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_WRONLY | OFlag::O_CLOEXEC;
-        let file = openat(&self.mount, name, flags, Mode::from_bits_truncate(0o644))?;
-        Ok(fs::File::from(file).write_all(content.as_bytes())?)
-    }
-
-    /// From now on nothing in it changes, and every mount that is taken from it is read-only.
-    fn close(&self) -> Result<()> {
-        Ok(add_attributes(self.mount.as_fd(), MOUNT_ATTR_RDONLY, Depth::Mount)?)
-    }
-
-    fn clone(&self, name: &str) -> io::Result<OwnedFd> {
-        clone_tree(openat(&self.mount, name, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())?.as_fd())
-    }
-}
-
 /// The layers with the writable one over them, mounted over the staging area.
 fn overlay(plan: &Plan, staging: &Staging) -> Result<OwnedFd> {
-    let writable = plan.writable_layer.as_ref().unwrap_or(&staging.path);
-    if plan.writable_layer.is_none() {
-        for name in ["upper", "work"] {
-            mkdirat(&staging.mount, name, Mode::from_bits_truncate(0o755))?;
-        }
-    }
+    let writable = plan.writable_layer.as_deref().unwrap_or(staging.path());
     let upper = writable.join("upper");
     let work = writable.join("work");
-    match overlay_by_descriptor(&plan.layers, &upper, &work) {
+    let skeleton = staging.path().join(SKELETON);
+    let layers: Vec<&Path> = plan
+        .layers
+        .iter()
+        .map(PathBuf::as_path)
+        .chain([skeleton.as_path()])
+        .collect();
+    match overlay_by_descriptor(&layers, &upper, &work) {
         Ok(mount) => {
-            attach(mount.as_fd(), open_place(&staging.path)?.as_fd()).context("mounting the root")?;
+            attach(mount.as_fd(), open_place(staging.path())?.as_fd()).context("mounting the root")?;
             Ok(mount)
         }
         // Before Linux 6.5 the new API does not take layers one by one.
         Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
-            overlay_by_option_string(plan, staging, &upper, &work)
+            overlay_by_option_string(&layers, staging.path(), &upper, &work)
         }
         Err(error) => Err(error).with_context(|| format!("mounting an overlay over '{}'", plan.layers[0].display())),
     }
 }
 
-fn overlay_by_descriptor(layers: &[PathBuf], upper: &Path, work: &Path) -> io::Result<OwnedFd> {
+fn overlay_by_descriptor(layers: &[&Path], upper: &Path, work: &Path) -> io::Result<OwnedFd> {
     let filesystem = Filesystem::open("overlay")?;
     filesystem.set("source", "coracle")?;
     for layer in layers.iter().rev() {
@@ -137,21 +93,20 @@ fn overlay_by_descriptor(layers: &[PathBuf], upper: &Path, work: &Path) -> io::R
     filesystem.mount(MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV)
 }
 
-fn overlay_by_option_string(plan: &Plan, staging: &Staging, upper: &Path, work: &Path) -> Result<OwnedFd> {
+fn overlay_by_option_string(layers: &[&Path], place: &Path, upper: &Path, work: &Path) -> Result<OwnedFd> {
     let mut options = format!("upperdir={},workdir={},volatile,lowerdir=", text(upper)?, text(work)?);
-    for (number, layer) in plan.layers.iter().rev().enumerate() {
+    for (number, layer) in layers.iter().rev().enumerate() {
         options.push_str(if number == 0 { "" } else { ":" });
         options.push_str(text(layer)?);
     }
     if options.len() >= 4096 {
         bail!(
             "the image has {} layers, more than a kernel before Linux 6.5 can stack here",
-            plan.layers.len()
+            layers.len() - 1
         );
     }
-    mount_overlay(&staging.path, &options)
-        .with_context(|| format!("mounting an overlay over '{}'", plan.layers[0].display()))?;
-    Ok(open_place(&staging.path)?)
+    mount_overlay(place, &options).with_context(|| format!("mounting an overlay over '{}'", layers[0].display()))?;
+    Ok(open_place(place)?)
 }
 
 /// A path as an overlay option, in which commas, colons and backslashes would mean something.
@@ -165,13 +120,7 @@ fn text(path: &Path) -> io::Result<&str> {
     })
 }
 
-fn mount_one(
-    root: BorrowedFd<'_>,
-    staging: &Staging,
-    number: usize,
-    mount: &Mount,
-    outputs: [Output; 2],
-) -> Result<()> {
+fn mount_one(root: BorrowedFd<'_>, mount: &Mount, outputs: [Output; 2]) -> Result<()> {
     let mut attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
     if mount.access == Access::ReadOnly {
         attributes |= MOUNT_ATTR_RDONLY;
@@ -181,21 +130,22 @@ fn mount_one(
     }
     match &mount.kind {
         Kind::New { filesystem, parameters } => {
-            // An image whose /proc is a link would have us mount it elsewhere, and find another one in its place.
-            let target = make_directory_in_root(root, &mount.target, Links::Refuse).context(LINKED)?;
-            let new = if *filesystem == "tmpfs" {
-                tmpfs(parameters, attributes)?
+            // /proc and its kind lie where the skeleton has them; on a tmpfs the administrator may name a path with links.
+            let links = if *filesystem == "tmpfs" {
+                Links::Inside
             } else {
-                new_filesystem(filesystem, parameters, attributes)?
+                Links::Refuse
             };
-            attach(new.as_fd(), target.as_fd())?;
+            let target = make_directory_in_root(root, &mount.target, links)?;
+            attach(
+                new_filesystem(filesystem, parameters, attributes)?.as_fd(),
+                target.as_fd(),
+            )?;
         }
         Kind::Devices => {
-            let target = make_directory_in_root(root, &mount.target, Links::Refuse).context(LINKED)?;
-            let devices = tmpfs(
-                &["mode=0755".to_owned(), "size=64k".to_owned()],
-                MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC,
-            )?;
+            let target = make_directory_in_root(root, &mount.target, Links::Refuse)?;
+            let parameters = ["mode=0755".to_owned(), "size=64k".to_owned()];
+            let devices = new_filesystem("tmpfs", &parameters, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC)?;
             attach(devices.as_fd(), target.as_fd())?;
             make_devices(devices.as_fd(), outputs)?;
         }
@@ -216,18 +166,10 @@ fn mount_one(
             };
             attach(copy.as_fd(), target.as_fd())?;
         }
-        Kind::File(_) => {
-            let target = make_file_in_root(root, &mount.target)?;
-            attach(staging.clone(&format!("file{number}"))?.as_fd(), target.as_fd())?;
-        }
+        // It is in the skeleton.
+        Kind::File(_) => {}
     }
     Ok(())
-}
-
-const LINKED: &str = "it must be a directory in the image, and no part of it a link";
-
-fn tmpfs(parameters: &[String], attributes: u64) -> Result<OwnedFd> {
-    new_filesystem("tmpfs", parameters, attributes)
 }
 
 fn new_filesystem(kind: &str, parameters: &[String], attributes: u64) -> Result<OwnedFd> {
@@ -280,7 +222,11 @@ fn mask(root: BorrowedFd<'_>, staging: &Staging, path: &Path) -> Result<()> {
     let Some((target, is_directory)) = existing(root, path)? else {
         return Ok(());
     };
-    let empty = staging.clone(if is_directory { "empty" } else { "nothing" })?;
+    let empty = if is_directory {
+        staging.empty_directory()
+    } else {
+        staging.empty_file()
+    }?;
     Ok(attach(empty.as_fd(), target.as_fd())?)
 }
 

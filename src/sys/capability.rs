@@ -61,13 +61,12 @@ pub fn bound(mask: Mask) -> io::Result<()> {
             0,
             0,
         ))?;
-        for capability in 0..64 {
-            // A capability that this kernel does not know cannot be read and need not be dropped.
-            if libc::prctl(libc::PR_CAPBSET_READ, capability, 0, 0, 0) < 0 {
-                break;
-            }
-            if mask & (1 << capability) == 0 {
-                Errno::result(libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0))?;
+        for capability in (0..64).filter(|capability| mask & (1 << capability) == 0) {
+            match Errno::result(libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0)) {
+                Ok(_) => {}
+                // Past the last one that this kernel knows.
+                Err(Errno::EINVAL) => break,
+                Err(errno) => return Err(errno.into()),
             }
         }
     }
