@@ -4,19 +4,17 @@
 //! small files. What stays behind is a child of systemd, made with `CLONE_PARENT`, and known to it by `MAINPID=` (sd_notify(3)).
 
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use nix::fcntl::{OFlag, openat};
+use nix::fcntl::OFlag;
 use nix::sys::signal::SigSet;
-use nix::sys::stat::Mode;
-use rustix::fs::FlockOperation;
 use sd_notify::NotifyState;
 
 use crate::activation;
@@ -28,7 +26,6 @@ use crate::run::container;
 use crate::run::failure::{CONFIG, Failure, NAMESPACE, OrFail as _, Priority, say};
 use crate::run::notify;
 use crate::store::{Held, Image, Store};
-use crate::sys::mount::{Depth, add_attributes, clone_tree, open_place};
 use crate::sys::process::{clone_sibling, is_pending, send_signal};
 
 /// What the first process of the container takes over from the shim.
@@ -62,7 +59,7 @@ pub fn start(resolved: &Path, unit: &str) -> Result<(), Failure> {
     let (image, layers) = source(&definition, &store).or_fail(CONFIG)?;
     let held = image
         .as_ref()
-        .map(|image| confine(store.hold(image)?, image, &store))
+        .map(|image| store.confine(store.hold(image)?, image))
         .transpose()
         .or_fail(CONFIG)?;
     let config = image.as_ref().and_then(|image| image.config.config().as_ref());
@@ -126,28 +123,6 @@ pub fn report(failure: &Failure) {
     let message = failure.to_string();
     say(Priority::Error, &message);
     let _ = sd_notify::notify(&[NotifyState::Status(message.lines().next().unwrap_or_default())]);
-}
-
-/// The same locks by descriptors that lead nowhere else. init keeps them for as long as the container runs, and a payload with
-/// `CAP_SYS_PTRACE` can look into init: what it finds can be read only, and has no way up to the rest of the host.
-fn confine(held: Held, image: &Image, store: &Store) -> Result<Held> {
-    let path = store.layers_path();
-    let place = open_place(&path).with_context(|| format!("opening '{}'", path.display()))?;
-    let layers = clone_tree(place.as_fd()).context("cloning the mount of the layers")?;
-    let attributes =
-        libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NODEV | libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NOEXEC;
-    add_attributes(layers.as_fd(), attributes, Depth::Tree).context("making the layers read-only")?;
-    let lock = |name: &String| -> Result<File> {
-        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        let context = || format!("locking layer '{name}'");
-        let layer = File::from(openat(&layers, name.as_str(), flags, Mode::empty()).with_context(context)?);
-        rustix::fs::flock(&layer, FlockOperation::NonBlockingLockShared).with_context(context)?;
-        Ok(layer)
-    };
-    let confined = image.layers.iter().map(lock).collect::<Result<_>>()?;
-    // Only now, so that there is no moment without a lock.
-    drop(held);
-    Ok(Held { layers: confined })
 }
 
 fn lossy(text: OsString) -> String {
