@@ -13,6 +13,7 @@ pub mod places;
 pub mod report;
 pub mod resolve;
 pub mod setting;
+pub mod share;
 pub mod toml;
 
 use std::path::PathBuf;
@@ -243,4 +244,13 @@ pub enum ContainerAddress {
     Port(u16),
     /// A Unix socket: an absolute path, or `@NAME` for an abstract one.
     Unix(String),
+}
+
+impl std::fmt::Display for ContainerAddress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Port(port) => write!(f, "{port}"),
+            Self::Unix(path) => f.write_str(path),
+        }
+    }
 }

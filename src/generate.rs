@@ -15,7 +15,6 @@ pub mod keys;
 pub mod report;
 pub mod run;
 pub mod service;
-pub mod share;
 pub mod socket;
 #[cfg(test)]
 mod tests;
@@ -29,8 +28,8 @@ use std::path::PathBuf;
 
 use crate::definition::diagnostic::{Diagnostic, Severity};
 use crate::definition::places::{Loaded, Scope};
+use crate::definition::share::share;
 use crate::generate::draft::Draft;
-use crate::generate::share::share;
 
 /// What the generator must know of the system that will run the units.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use crate::definition::diagnostic::{Diagnostic, Severity};
 use crate::definition::places::read::{Content, Listed, Problem};
 use crate::definition::places::scan::{Found, Scan};
+use crate::definition::share::share;
 use crate::definition::{Definition, name, toml};
 
 /// The directories with definitions, strongest first.
@@ -124,11 +125,13 @@ pub fn load(places: &Places) -> Vec<Loaded> {
 #[must_use]
 pub fn load_all(places: &Places) -> Contents {
     let scan = Scan::of(places);
-    let mut definitions: Vec<_> = scan
-        .definitions
-        .iter()
-        .filter_map(|(name, found)| load_found(places, &scan, name, found))
-        .collect();
+    let found: Vec<_> = scan.definitions.iter().collect();
+    let mut definitions: Vec<_> = share(&found, |found| {
+        let loaded = found
+            .iter()
+            .filter_map(|(name, found)| load_found(places, &scan, name, found));
+        loaded.collect()
+    });
     definitions.sort_by(|a, b| a.definition.name.cmp(&b.definition.name));
     let mut strays = scan.strays;
     strays.sort_by(|a, b| (&a.file, &a.message).cmp(&(&b.file, &b.message)));

@@ -48,8 +48,13 @@ struct Init<'a> {
     executed: bool,
     ready: bool,
     stopping: bool,
+    /// When to say what the program's choice of address families may lead to.
+    advice_due: Option<Instant>,
     outcome: Option<Outcome>,
 }
+
+/// A program that binds IPv4 and listens may bind IPv6 next; after this time it has.
+const FAMILIES_KNOWN: Duration = Duration::from_secs(1);
 
 /// Which of our own streams a [`Pipe`] leads to.
 #[derive(Debug, Clone, Copy)]
@@ -71,6 +76,7 @@ pub fn run(
         Ok(init) => init,
         Err(failure) => return failure,
     };
+    let woken_by_sockets = !sockets.is_empty();
     let sockets = init.arrange(plan, sockets);
     loop {
         if let Some(outcome) = init.outcome {
@@ -82,7 +88,9 @@ pub fn run(
                 return failure;
             }
             init.explain_silence();
-            init.outlast(outcome, begun);
+            if woken_by_sockets {
+                init.outlast(outcome, begun);
+            }
             // A payload that shut its listening socket down must not take the port with it.
             sockets.iter().for_each(|socket| drop(listen(socket.as_fd())));
             drop(held);
@@ -127,6 +135,7 @@ impl<'a> Init<'a> {
             executed: false,
             ready: false,
             stopping: false,
+            advice_due: None,
             outcome: None,
         })
     }
@@ -144,6 +153,8 @@ impl<'a> Init<'a> {
         // The payload may be root, and must not find in us what it lacks. What is left serves to signal it and to read its addresses.
         let _ = capability::set(KEPT);
         let _ = forbid_inspection();
+        // What it is from now on, for ps(1) and systemctl(1).
+        let _ = nix::sys::prctl::set_name(c"coracle-init");
         drop(plan);
         trim_memory();
         kept
@@ -178,11 +189,12 @@ impl<'a> Init<'a> {
                 .and_then(Intercept::unserved)
                 .iter()
                 .for_each(|line| say(Priority::Warning, line));
-            intercept
-                .map(Intercept::advice)
-                .iter()
-                .flatten()
-                .for_each(|line| say(Priority::Notice, line));
+            self.advice_due = intercept.map(|_| Instant::now() + FAMILIES_KNOWN);
+        }
+        if self.advice_due.is_some_and(|due| Instant::now() >= due) {
+            self.advice_due = None;
+            let advice = self.intercept.iter().flat_map(Intercept::advice);
+            advice.for_each(|line| say(Priority::Notice, &line));
         }
         Ok(())
     }
@@ -220,7 +232,7 @@ impl<'a> Init<'a> {
             });
             sources.push((Source::Log, pipe.as_fd()));
         }
-        match poll(&mut polled, PollTimeout::NONE) {
+        match poll(&mut polled, self.timeout()) {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(errno) => return Err(errno),
         }
@@ -231,6 +243,13 @@ impl<'a> Init<'a> {
             .filter(happened)
             .map(|((source, _), _)| *source)
             .collect())
+    }
+
+    fn timeout(&self) -> PollTimeout {
+        let rest = self.advice_due.map(|due| due.saturating_duration_since(Instant::now()));
+        // One more, since poll(2) counts in whole milliseconds and would wake too early.
+        let rest = rest.and_then(|rest| PollTimeout::try_from(rest + Duration::from_millis(1)).ok());
+        rest.unwrap_or(PollTimeout::NONE)
     }
 
     fn take_signals(&mut self) {

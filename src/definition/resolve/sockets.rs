@@ -224,6 +224,15 @@ impl SocketDraft {
                     }
                 },
             };
+            if lies_in_the_file_system(&listen.address) != matches!(container, ContainerAddress::Unix(_)) {
+                let message = format!(
+                    "'{}' and '{container}' are of different families: the program gets the socket as systemd made it",
+                    listen.address
+                );
+                let suggestion = Some("write two ports or two paths".to_owned());
+                to.report.say(Severity::Error, listen.span, message, suggestion);
+                continue;
+            }
             pairs.push((
                 Listen {
                     kind: listen.kind,
@@ -284,6 +293,11 @@ impl SocketDraft {
         let suggestion = Some("write ListenStream in it, or PublishPort in [Container]".to_owned());
         to.report.say(Severity::Error, span, message, suggestion);
     }
+}
+
+/// Whether it is the address of a Unix socket: a path, perhaps behind a specifier, or an abstract name.
+fn lies_in_the_file_system(address: &str) -> bool {
+    address.starts_with('@') || address.contains('/')
 }
 
 fn say(to: &mut Resolver<'_, '_>, key: &str, span: Span, mistake: Mistake) {
