@@ -30,18 +30,20 @@ pub mod tree;
 pub mod unpack;
 
 use std::fs::File;
+use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use oci_spec::image::ImageConfiguration;
-use rustix::fs::FlockOperation;
+use rustix::fs::{FlockOperation, Mode, OFlags, openat};
 
 use crate::image::digest::Digest;
 use crate::image::platform;
 use crate::image::reference::Reference;
 use crate::store::blob::Manifest;
 use crate::store::index::lookup;
+use crate::sys::mount::{Depth, add_attributes, clone_tree, open_place};
 
 /// A store on disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -176,6 +178,31 @@ impl Store {
         Ok(Held {
             layers: image.layers.iter().map(hold).collect::<Result<_>>()?,
         })
+    }
+
+    /// The same locks by descriptors that lead nowhere else. init keeps them for as long as the container runs, and a payload with
+    /// `CAP_SYS_PTRACE` can look into init: what it finds can be read only, and has no way up to the rest of the host.
+    ///
+    /// # Errors
+    /// The layers cannot be mounted a second time (`EPERM` without `CAP_SYS_ADMIN`) or locked.
+    pub fn confine(&self, held: Held, image: &Image) -> Result<Held> {
+        let path = self.layers_path();
+        let place = open_place(&path).with_context(|| format!("opening '{}'", path.display()))?;
+        let layers = clone_tree(place.as_fd()).context("cloning the mount of the layers")?;
+        let attributes =
+            libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NODEV | libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NOEXEC;
+        add_attributes(layers.as_fd(), attributes, Depth::Tree).context("making the layers read-only")?;
+        let lock = |name: &String| -> Result<File> {
+            let context = || format!("locking layer '{name}'");
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            let layer = openat(&layers, name.as_str(), flags, Mode::empty()).with_context(context)?;
+            rustix::fs::flock(&layer, FlockOperation::NonBlockingLockShared).with_context(context)?;
+            Ok(File::from(layer))
+        };
+        let confined = image.layers.iter().map(lock).collect::<Result<_>>()?;
+        // Only now, so that there is no moment without a lock.
+        drop(held);
+        Ok(Held { layers: confined })
     }
 }
 

@@ -43,6 +43,8 @@ pub enum Kind {
     Devices,
     /// A file or directory of the host, with what is mounted below it.
     Bind(PathBuf),
+    /// The same, if the host has it.
+    BindIfPresent(PathBuf),
     /// A small file made for this container.
     File(String),
 }
@@ -87,11 +89,11 @@ pub fn mounts(container: &Container, specifiers: &Specifiers<'_>, hostname: &str
     }
     mounts.push(file("/etc/hosts", hosts(hostname)));
     if container.network == Network::Host {
-        mounts.push(bind(
-            "/etc/resolv.conf",
-            Path::new("/etc/resolv.conf"),
-            Access::ReadOnly,
-        ));
+        let resolv = Path::new("/etc/resolv.conf");
+        mounts.push(Mount {
+            kind: Kind::BindIfPresent(resolv.to_owned()),
+            ..bind("/etc/resolv.conf", resolv, Access::ReadOnly)
+        });
     }
     let mut own = Vec::new();
     for volume in &container.volumes {

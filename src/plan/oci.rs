@@ -89,7 +89,7 @@ fn mount(mount: &Mount) -> Result<Option<OciMount>> {
     let (typ, source, mut options) = match &mount.kind {
         Kind::New { filesystem, parameters } => (*filesystem, Path::new(filesystem), parameters.clone()),
         Kind::Devices => ("tmpfs", Path::new("tmpfs"), vec!["mode=0755".to_owned()]),
-        Kind::Bind(source) => ("bind", source.as_path(), vec!["rbind".to_owned()]),
+        Kind::Bind(source) | Kind::BindIfPresent(source) => ("bind", source.as_path(), vec!["rbind".to_owned()]),
         Kind::File(_) => return Ok(None),
     };
     options.push("nosuid".to_owned());

@@ -149,8 +149,13 @@ fn mount_one(root: BorrowedFd<'_>, mount: &Mount, outputs: [Output; 2]) -> Resul
             attach(devices.as_fd(), target.as_fd())?;
             make_devices(devices.as_fd(), outputs)?;
         }
-        Kind::Bind(source) => {
-            let from = open_place(source).with_context(|| format!("opening '{}'", source.display()))?;
+        Kind::Bind(source) | Kind::BindIfPresent(source) => {
+            let from = match open_place(source) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound && mount.kind != Kind::Bind(source.clone()) => {
+                    return Ok(());
+                }
+                from => from.with_context(|| format!("opening '{}'", source.display()))?,
+            };
             let is_directory = SFlag::from_bits_truncate(fstat(&from)?.st_mode) & SFlag::S_IFMT == SFlag::S_IFDIR;
             let copy = clone_tree(from.as_fd())?;
             add_attributes(copy.as_fd(), attributes, Depth::Tree)?;

@@ -55,7 +55,7 @@ impl Staging {
                     staging.directories(mount.target.parent().unwrap_or(Path::new("/")))?;
                     staging.file(&below(&mount.target), content)?;
                 }
-                Kind::New { .. } | Kind::Devices | Kind::Bind(_) => {}
+                Kind::New { .. } | Kind::Devices | Kind::Bind(_) | Kind::BindIfPresent(_) => {}
             }
         }
         if plan.writable_layer.is_none() {

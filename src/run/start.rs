@@ -60,7 +60,7 @@ pub fn start(resolved: &Path, unit: &str) -> Result<(), Failure> {
     let (image, layers) = source(&definition, &store).or_fail(CONFIG)?;
     let held = image
         .as_ref()
-        .map(|image| store.hold(image))
+        .map(|image| store.confine(store.hold(image)?, image))
         .transpose()
         .or_fail(CONFIG)?;
     let config = image.as_ref().and_then(|image| image.config.config().as_ref());
