@@ -8,6 +8,7 @@
 //! first and IPv6 second: the first bind gets the dual-stack socket, because it may be the only one. When the second comes, it gets that socket, and the
 //! first is undone: its own descriptor is put back, bound as the program had asked, in the container's empty network.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 
@@ -33,6 +34,8 @@ pub struct Intercept {
     /// The container's network namespace; `None` on kernels that do not tell.
     namespace: Option<u64>,
     undeclared: Vec<u16>,
+    /// Unix sockets of the payload that are to be replaced when it listens, by inode, with the socket that takes their place.
+    bound_unix: BTreeMap<u64, usize>,
 }
 
 /// One of systemd's sockets.
@@ -102,6 +105,7 @@ impl Intercept {
             replaced: Vec::new(),
             namespace,
             undeclared: Vec::new(),
+            bound_unix: BTreeMap::new(),
         }
     }
 
@@ -186,13 +190,15 @@ impl Intercept {
         };
         let chosen = self.choose(&wanted, kind, family)?;
         let ours = self.sockets.get_mut(chosen)?;
-        if let Some(copy) = &subject.copy {
-            socket::copy_options(copy.as_fd(), ours.socket.as_fd());
+        if family == Family::Unix && ours.grant.listen.kind == SocketKind::Stream {
+            // The bind is carried out, since programs set owner and mode of what it leaves; the socket is replaced when they listen.
+            if self.bound_unix.len() == REPLACED_MAX {
+                self.bound_unix.clear();
+            }
+            self.bound_unix.insert(subject.inode, chosen);
+            return None;
         }
-        socket::set_blocking(ours.socket.as_fd(), subject.flags).ok()?;
-        self.listener
-            .replace(call, ours.socket.as_fd(), subject.number, on_exec(subject.flags))
-            .ok()?;
+        hand_over(&self.listener, call, &subject, ours)?;
         // A datagram socket serves from here on.
         ours.served |= ours.grant.listen.kind == SocketKind::Datagram;
         if let (Wanted::Port(_, port), Family::DualStack, SocketKind::Stream) =
@@ -215,7 +221,14 @@ impl Intercept {
     /// The program listens. The queue is systemd's (`Backlog=`), so only a socket of its own gets the length it asks for.
     fn listen(&mut self, call: &Notification) -> Option<()> {
         let subject = self.subject(call)?;
-        let ours = self.sockets.iter_mut().find(|socket| socket.inode == subject.inode)?;
+        let ours = match self.bound_unix.get(&subject.inode) {
+            Some(&chosen) => {
+                let ours = self.sockets.get_mut(chosen)?;
+                hand_over(&self.listener, call, &subject, ours)?;
+                ours
+            }
+            None => self.sockets.iter_mut().find(|socket| socket.inode == subject.inode)?,
+        };
         ours.served = true;
         let replaced = |r: &&mut Replaced| (r.process, r.number) == (subject.process, subject.number);
         self.replaced
@@ -341,6 +354,17 @@ impl Activated {
             ContainerAddress::Unix(path) => format!("'{path}' for '{}'", self.grant.listen.address),
         }
     }
+}
+
+/// Puts `ours` in place of the caller's socket, as the program had set up its own.
+fn hand_over(listener: &Listener, call: &Notification, subject: &Subject, ours: &Activated) -> Option<()> {
+    if let Some(copy) = &subject.copy {
+        socket::copy_options(copy.as_fd(), ours.socket.as_fd());
+    }
+    socket::set_blocking(ours.socket.as_fd(), subject.flags).ok()?;
+    listener
+        .replace(call, ours.socket.as_fd(), subject.number, on_exec(subject.flags))
+        .ok()
 }
 
 fn family(socket: BorrowedFd<'_>) -> Option<Family> {

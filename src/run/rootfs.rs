@@ -3,8 +3,10 @@
 //! It happens in the container's own mount namespace, where nothing that is mounted is seen by the host. Every target lies in a tree that the
 //! image controls: it is opened below the root without leaving it, and mounted on by descriptor.
 
+use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
@@ -36,8 +38,10 @@ pub fn build(plan: &Plan, outputs: [Output; 2]) -> Result<OwnedFd> {
     let staging = Staging::create(plan)?;
     let root = overlay(plan, &staging)?;
     staging.close()?;
-    for mount in &plan.mounts {
-        mount_one(root.as_fd(), mount, outputs).with_context(|| format!("mounting '{}'", mount.target.display()))?;
+    for (number, mount) in plan.mounts.iter().enumerate() {
+        let made_file = || staging.made_file(number);
+        mount_one(root.as_fd(), mount, made_file, outputs)
+            .with_context(|| format!("mounting '{}'", mount.target.display()))?;
     }
     for path in plan.masked_paths {
         mask(root.as_fd(), &staging, Path::new(path)).with_context(|| format!("masking '{path}'"))?;
@@ -59,6 +63,9 @@ fn overlay(plan: &Plan, staging: &Staging) -> Result<OwnedFd> {
     let writable = plan.writable_layer.as_deref().unwrap_or(staging.path());
     let upper = writable.join("upper");
     let work = writable.join("work");
+    if let Some(image) = plan.layers.last() {
+        look_alike(image, &upper).with_context(|| format!("looking at '{}'", image.display()))?;
+    }
     let skeleton = staging.path().join(SKELETON);
     let layers: Vec<&Path> = plan
         .layers
@@ -77,6 +84,13 @@ fn overlay(plan: &Plan, staging: &Staging) -> Result<OwnedFd> {
         }
         Err(error) => Err(error).with_context(|| format!("mounting an overlay over '{}'", plan.layers[0].display())),
     }
+}
+
+/// The root has the owner and mode of its uppermost directory, which is ours: they are to be the image's.
+fn look_alike(image: &Path, upper: &Path) -> io::Result<()> {
+    let metadata = fs::metadata(image)?;
+    std::os::unix::fs::chown(upper, Some(metadata.uid()), Some(metadata.gid()))?;
+    fs::set_permissions(upper, metadata.permissions())
 }
 
 fn overlay_by_descriptor(layers: &[&Path], upper: &Path, work: &Path) -> io::Result<OwnedFd> {
@@ -120,7 +134,12 @@ fn text(path: &Path) -> io::Result<&str> {
     })
 }
 
-fn mount_one(root: BorrowedFd<'_>, mount: &Mount, outputs: [Output; 2]) -> Result<()> {
+fn mount_one(
+    root: BorrowedFd<'_>,
+    mount: &Mount,
+    made_file: impl Fn() -> io::Result<OwnedFd>,
+    outputs: [Output; 2],
+) -> Result<()> {
     let mut attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
     if mount.access == Access::ReadOnly {
         attributes |= MOUNT_ATTR_RDONLY;
@@ -166,8 +185,10 @@ fn mount_one(root: BorrowedFd<'_>, mount: &Mount, outputs: [Output; 2]) -> Resul
             };
             attach(copy.as_fd(), target.as_fd())?;
         }
-        // It is in the skeleton.
-        Kind::File(_) => {}
+        Kind::File(_) => {
+            let target = make_file_in_root(root, &mount.target)?;
+            attach(made_file()?.as_fd(), target.as_fd())?;
+        }
     }
     Ok(())
 }

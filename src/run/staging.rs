@@ -3,14 +3,14 @@
 //! It is mounted over a directory that nothing else here needs, and the root over it, so once the root has been entered only the
 //! mounts that were taken from it are left of it.
 //!
-//! Its `skeleton` is the uppermost read-only layer of the root: the directories for `/proc` and its kind, and the files that are made for
-//! this container. So they need not be made in the writable layer, which lies on disk; and an image in which `/proc` is a link, or no directory,
-//! cannot have anything mounted elsewhere: the skeleton's lies over it.
+//! Its `skeleton` is the uppermost read-only layer of the root, with the directories for `/proc` and its kind. So they need not be made in
+//! the writable layer, which lies on disk; and an image in which `/proc` is a link, or no directory, cannot have anything mounted
+//! elsewhere: the skeleton's lies over it.
 
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use libc::{MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY};
@@ -44,17 +44,16 @@ impl Staging {
         attach(mount.as_fd(), place.as_fd()).context("mounting a tmpfs to work in")?;
         let staging = Self { mount, path };
         staging.directory("empty", 0o555)?;
-        staging.file(Path::new("nothing"), "")?;
+        staging.file("nothing", "")?;
         staging.directory(SKELETON, 0o755)?;
-        for mount in &plan.mounts {
-            // What lies deeper lies on another of these mounts.
-            let is_at_the_top = mount.target.components().count() == 2;
+        for (number, mount) in plan.mounts.iter().enumerate() {
             match &mount.kind {
-                Kind::New { .. } | Kind::Devices if is_at_the_top => staging.directories(&mount.target)?,
-                Kind::File(content) => {
-                    staging.directories(mount.target.parent().unwrap_or(Path::new("/")))?;
-                    staging.file(&below(&mount.target), content)?;
+                // What lies deeper lies on another of these mounts.
+                Kind::New { .. } | Kind::Devices if mount.target.components().count() == 2 => {
+                    let name = mount.target.strip_prefix("/").unwrap_or(&mount.target);
+                    staging.directory(&Path::new(SKELETON).join(name), 0o755)?;
                 }
+                Kind::File(content) => staging.file(&file_name(number), content)?,
                 Kind::New { .. } | Kind::Devices | Kind::Bind(_) | Kind::BindIfPresent(_) => {}
             }
         }
@@ -96,18 +95,16 @@ impl Staging {
         self.take("nothing")
     }
 
-    fn take(&self, name: &str) -> io::Result<OwnedFd> {
-        clone_tree(openat(&self.mount, name, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())?.as_fd())
+    /// A mount of the file that the plan's mount `number` consists of.
+    ///
+    /// # Errors
+    /// What open_tree(2) says.
+    pub fn made_file(&self, number: usize) -> io::Result<OwnedFd> {
+        self.take(&file_name(number))
     }
 
-    /// Every directory on the way to `target` in the skeleton.
-    fn directories(&self, target: &Path) -> Result<()> {
-        let mut path = PathBuf::from(SKELETON);
-        for name in target.components().filter(|part| matches!(part, Component::Normal(_))) {
-            path.push(name);
-            self.directory(&path, 0o755)?;
-        }
-        Ok(())
+    fn take(&self, name: &str) -> io::Result<OwnedFd> {
+        clone_tree(openat(&self.mount, name, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())?.as_fd())
     }
 
     fn directory<P: nix::NixPath + ?Sized>(&self, path: &P, mode: libc::mode_t) -> Result<()> {
@@ -117,14 +114,13 @@ impl Staging {
         }
     }
 
-    fn file(&self, path: &Path, content: &str) -> Result<()> {
+    fn file(&self, name: &str, content: &str) -> Result<()> {
         let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_WRONLY | OFlag::O_CLOEXEC;
-        let file = openat(&self.mount, path, flags, Mode::from_bits_truncate(0o644))?;
+        let file = openat(&self.mount, name, flags, Mode::from_bits_truncate(0o644))?;
         Ok(File::from(file).write_all(content.as_bytes())?)
     }
 }
 
-/// The path of `target` in the skeleton.
-fn below(target: &Path) -> PathBuf {
-    Path::new(SKELETON).join(target.strip_prefix("/").unwrap_or(target))
+fn file_name(number: usize) -> String {
+    format!("file{number}")
 }
