@@ -193,3 +193,16 @@ fn file(target: &str, content: String) -> Mount {
         executable: false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{MASKED_PATHS, READ_ONLY_PATHS};
+
+    /// They are looked up from these two, so that one elsewhere would stay open.
+    #[test]
+    fn what_is_closed_lies_in_procfs_and_sysfs() {
+        for path in MASKED_PATHS.iter().chain(&READ_ONLY_PATHS) {
+            assert!(path.starts_with("/proc/") || path.starts_with("/sys/"), "{path}");
+        }
+    }
+}

@@ -48,13 +48,13 @@ struct Init<'a> {
     executed: bool,
     ready: bool,
     stopping: bool,
-    /// When to say what the program's choice of address families may lead to.
-    advice_due: Option<Instant>,
+    /// When the start is over: the memory it took goes back, and what the program's choice of families may lead to is said.
+    settled_at: Option<Instant>,
     outcome: Option<Outcome>,
 }
 
-/// A program that binds IPv4 and listens may bind IPv6 next; after this time it has.
-const FAMILIES_KNOWN: Duration = Duration::from_secs(1);
+/// After this time a program that binds IPv4 and listens has bound IPv6 too, if it does that at all.
+const SETTLING: Duration = Duration::from_secs(1);
 
 /// Which of our own streams a [`Pipe`] leads to.
 #[derive(Debug, Clone, Copy)]
@@ -77,7 +77,8 @@ pub fn run(
         Err(failure) => return failure,
     };
     let woken_by_sockets = !sockets.is_empty();
-    let sockets = init.arrange(plan, sockets);
+    let sockets = init.arrange(&plan, sockets);
+    drop(plan);
     loop {
         if let Some(outcome) = init.outcome {
             // What was written last is still in the pipes.
@@ -135,13 +136,13 @@ impl<'a> Init<'a> {
             executed: false,
             ready: false,
             stopping: false,
-            advice_due: None,
+            settled_at: None,
             outcome: None,
         })
     }
 
-    /// Gives away what init does not need: rights, memory, sockets that others serve. Returns the stream sockets it keeps.
-    fn arrange(&mut self, plan: Plan, sockets: Vec<OwnedFd>) -> Vec<OwnedFd> {
+    /// Gives away what init does not need: rights, and the sockets that it answers with. Returns the stream sockets it keeps.
+    fn arrange(&mut self, plan: &Plan, sockets: Vec<OwnedFd>) -> Vec<OwnedFd> {
         let kept = sockets
             .iter()
             .zip(&plan.sockets)
@@ -155,8 +156,6 @@ impl<'a> Init<'a> {
         let _ = forbid_inspection();
         // What it is from now on, for ps(1) and systemctl(1).
         let _ = nix::sys::prctl::set_name(c"coracle-init");
-        drop(plan);
-        trim_memory();
         kept
     }
 
@@ -168,6 +167,7 @@ impl<'a> Init<'a> {
                 Source::Report => {
                     self.payload.executed()?;
                     self.executed = true;
+                    self.settled_at = Some(Instant::now() + SETTLING);
                 }
                 Source::Call => {
                     if let Some(intercept) = &mut self.intercept {
@@ -189,14 +189,25 @@ impl<'a> Init<'a> {
                 .and_then(Intercept::unserved)
                 .iter()
                 .for_each(|line| say(Priority::Warning, line));
-            self.advice_due = intercept.map(|_| Instant::now() + FAMILIES_KNOWN);
+            self.settled_at = Some(Instant::now() + SETTLING);
         }
-        if self.advice_due.is_some_and(|due| Instant::now() >= due) {
-            self.advice_due = None;
-            let advice = self.intercept.iter().flat_map(Intercept::advice);
-            advice.for_each(|line| say(Priority::Notice, &line));
+        if self.settled_at.is_some_and(|settled| Instant::now() >= settled) {
+            self.settled_at = None;
+            self.settle();
         }
         Ok(())
+    }
+
+    /// What can wait until no client waits for us any more.
+    fn settle(&self) {
+        let intercept = self
+            .intercept
+            .iter()
+            .filter(|_| self.ready && self.wanted == Notify::Listening);
+        intercept
+            .flat_map(Intercept::advice)
+            .for_each(|line| say(Priority::Notice, &line));
+        trim_memory();
     }
 
     fn is_ready(&self) -> bool {
@@ -246,7 +257,9 @@ impl<'a> Init<'a> {
     }
 
     fn timeout(&self) -> PollTimeout {
-        let rest = self.advice_due.map(|due| due.saturating_duration_since(Instant::now()));
+        let rest = self
+            .settled_at
+            .map(|settled| settled.saturating_duration_since(Instant::now()));
         // One more, since poll(2) counts in whole milliseconds and would wake too early.
         let rest = rest.and_then(|rest| PollTimeout::try_from(rest + Duration::from_millis(1)).ok());
         rest.unwrap_or(PollTimeout::NONE)

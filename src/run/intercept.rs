@@ -242,12 +242,14 @@ impl Intercept {
     /// The descriptor that `call` is about, looked at while the caller certainly waits.
     fn subject(&self, call: &Notification) -> Option<Subject> {
         let number = RawFd::try_from(call.arguments[0]).ok()?;
-        let process = process_of(call.thread)?;
+        // Most calls come from the first thread of a process, which is the process by its number.
+        let (process, pidfd) = match pidfd_open(call.thread) {
+            Ok(pidfd) => (call.thread, Ok(pidfd)),
+            Err(_) => process_of(call.thread).map(|process| (process, pidfd_open(process)))?,
+        };
         let inode = socket_of(process, number)?;
         let flags = flags_of(process, number)?;
-        let copy = pidfd_open(process)
-            .and_then(|pidfd| descriptor_of(pidfd.as_fd(), number))
-            .ok();
+        let copy = pidfd.and_then(|pidfd| descriptor_of(pidfd.as_fd(), number)).ok();
         self.listener.is_waiting(call).then_some(Subject {
             process,
             number,

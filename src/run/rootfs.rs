@@ -43,12 +43,7 @@ pub fn build(plan: &Plan, outputs: [Output; 2]) -> Result<OwnedFd> {
         mount_one(root.as_fd(), mount, made_file, outputs)
             .with_context(|| format!("mounting '{}'", mount.target.display()))?;
     }
-    for path in plan.masked_paths {
-        mask(root.as_fd(), &staging, Path::new(path)).with_context(|| format!("masking '{path}'"))?;
-    }
-    for path in plan.read_only_paths {
-        make_read_only(root.as_fd(), Path::new(path)).with_context(|| format!("making '{path}' read-only"))?;
-    }
+    close_paths(plan, root.as_fd(), &staging)?;
     let directory = Path::new(&plan.process.working_directory);
     make_directory_in_root(root.as_fd(), directory, Links::Inside)
         .with_context(|| format!("opening the working directory '{}'", directory.display()))?;
@@ -89,6 +84,9 @@ fn overlay(plan: &Plan, staging: &Staging) -> Result<OwnedFd> {
 /// The root has the owner and mode of its uppermost directory, which is ours: they are to be the image's.
 fn look_alike(image: &Path, upper: &Path) -> io::Result<()> {
     let metadata = fs::metadata(image)?;
+    if (metadata.uid(), metadata.gid(), metadata.mode() & 0o7777) == (0, 0, 0o755) {
+        return Ok(());
+    }
     std::os::unix::fs::chown(upper, Some(metadata.uid()), Some(metadata.gid()))?;
     fs::set_permissions(upper, metadata.permissions())
 }
@@ -233,6 +231,25 @@ fn make_devices(devices: BorrowedFd<'_>, outputs: [Output; 2]) -> Result<()> {
         match output {
             Output::Reopenable => symlinkat(target, devices, name)?,
             Output::Socket => mknodat(devices, name, SFlag::S_IFIFO, everybody, 0)?,
+        }
+    }
+    Ok(())
+}
+
+/// Hides what is to be hidden and makes read-only what is to be read only, where it exists.
+///
+/// Each path is looked up from its first directory, which is a file system of its own: a look-up through the overlay costs as much as the mount.
+fn close_paths(plan: &Plan, root: BorrowedFd<'_>, staging: &Staging) -> Result<()> {
+    for top in ["/proc", "/sys"] {
+        let directory = open_in_root(root, Path::new(top), OFlag::O_PATH | OFlag::O_DIRECTORY, Links::Refuse)
+            .with_context(|| format!("opening '{top}'"))?;
+        let below = |path: &'static str| path.strip_prefix(top)?.strip_prefix('/');
+        for path in plan.masked_paths.iter().copied().filter_map(below) {
+            mask(directory.as_fd(), staging, Path::new(path)).with_context(|| format!("masking '{top}/{path}'"))?;
+        }
+        for path in plan.read_only_paths.iter().copied().filter_map(below) {
+            make_read_only(directory.as_fd(), Path::new(path))
+                .with_context(|| format!("making '{top}/{path}' read-only"))?;
         }
     }
     Ok(())

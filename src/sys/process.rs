@@ -185,16 +185,13 @@ pub fn default_signal(signal: nix::sys::signal::Signal) -> io::Result<()> {
     Ok(())
 }
 
-/// A pidfd of the process that thread `tid` belongs to, if `tid` is the leader, else of the thread itself (Linux 6.9).
+/// A pidfd of the process `pid`.
 ///
 /// # Errors
-/// What pidfd_open(2) says; `EINVAL` for a thread on older kernels.
-pub fn pidfd_open(tid: Pid) -> io::Result<OwnedFd> {
-    let open = |flags: libc::c_uint| {
-        // SAFETY: plain integers; a non-negative result is a new descriptor that nobody else owns.
-        Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_open, tid.as_raw(), flags) })
-    };
-    let fd = open(0).or_else(|_| open(libc::PIDFD_THREAD))?;
+/// What pidfd_open(2) says: `EINVAL` or `ENOENT` for a thread that is not the first of its process.
+pub fn pidfd_open(pid: Pid) -> io::Result<OwnedFd> {
+    // SAFETY: plain integers; a non-negative result is a new descriptor that nobody else owns.
+    let fd = Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_open, pid.as_raw(), 0) })?;
     // SAFETY: see above.
     Ok(unsafe { OwnedFd::from_raw_fd(i32::try_from(fd).map_err(io::Error::other)?) })
 }
