@@ -7,7 +7,6 @@ import json
 import os
 import re
 import shutil
-import socket
 import statistics
 import subprocess
 import sys
@@ -104,16 +103,13 @@ def whole_start(rows: Rows, runs: int) -> None:
     write("/etc/coracle/trivial.toml", '[Container]\nImage = "localhost/payload"\nExec = ["exit", "3"]\n')
     run("systemctl", "daemon-reload")
     bundle = subjects.bundle("trivial", "exit", "3")
-    notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-    notify.bind("/run/bench-notify")
-    environment = {"PATH": os.environ["PATH"], "NOTIFY_SOCKET": "/run/bench-notify"}
+    environment = {"PATH": os.environ["PATH"]}
     shim, unit = "/usr/libexec/coracle/coracle-shim", "trivial.service"
     commands = {
         "bare": [[subjects.PAYLOAD, "exit", "3"]],
         "coracle": [[shim, "/run/systemd/generator/trivial.json", unit], [shim, "--cleanup", unit]],
         "crun": [["/usr/bin/crun", "run", f"--bundle={bundle}", "trivial"]],
     }
-    notify.setblocking(False)
     for round_ in range(runs + 1):
         for subject, steps in commands.items():
             start = time.perf_counter()
@@ -126,11 +122,6 @@ def whole_start(rows: Rows, runs: int) -> None:
                 raise RuntimeError(f"{subject}: wait statuses {statuses}")
             if round_ > 0:
                 rows.add("whole_start", subject, "ms", took)
-        try:
-            while notify.recv(4096):
-                pass
-        except BlockingIOError:
-            pass
     os.unlink("/etc/coracle/trivial.toml")
 
 
