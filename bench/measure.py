@@ -273,7 +273,7 @@ def main() -> None:
     subjects.set_up()
     cold_start(rows, runs)
     whole_start(rows, runs)
-    warm(rows, 7, 2)
+    warm(rows, 15, 1)
     resident(rows, 10)
     generators(rows, runs)
     result = {"rows": rows.rows(), "ratios": ratios(rows)}
