@@ -46,6 +46,8 @@ struct Activated {
     family: Family,
     inode: u64,
     served: bool,
+    /// A dual-stack socket that an IPv6 bind has: the clients of both families are that one's.
+    taken_by_ipv6: bool,
 }
 
 /// Which clients a socket has, or a program asks for.
@@ -92,6 +94,7 @@ impl Intercept {
                 family,
                 inode,
                 served: false,
+                taken_by_ipv6: false,
             })
         };
         let sockets = sockets.into_iter().zip(grants).filter_map(activated).collect();
@@ -212,7 +215,10 @@ impl Intercept {
                     port: *port,
                     listens: false,
                 }),
-                _ => self.undo(call, subject.process, *port),
+                _ => {
+                    ours.taken_by_ipv6 = true;
+                    self.undo(call, subject.process, *port);
+                }
             }
         }
         Some(())
@@ -262,17 +268,18 @@ impl Intercept {
     /// The socket for what a program asks: an exact one first, then one that has its clients among others.
     fn choose(&self, wanted: &Wanted, kind: Option<SocketKind>, family: Family) -> Option<usize> {
         let order: &[Family] = match family {
-            // The IPv4 half of a dual-stack socket that an IPv6 bind has taken stays with that one.
             Family::Ipv4 => &[Family::Ipv4, Family::DualStack],
             Family::Ipv6Only => &[Family::Ipv6Only, Family::DualStack],
             Family::DualStack => &[Family::DualStack, Family::Ipv6Only],
             Family::Unix => &[Family::Unix],
         };
+        let asked = family;
         order.iter().find_map(|family| {
             let fits = |socket: &Activated| {
                 kind.is_none_or(|kind| socket.grant.listen.kind == kind)
                     && socket.family == *family
                     && socket.matches(wanted)
+                    && !(asked == Family::Ipv4 && socket.taken_by_ipv6)
             };
             self.sockets.iter().position(fits)
         })
