@@ -45,6 +45,8 @@ pub fn files(stem: &str, drafts: &[&Draft<'_>], context: &Context) -> [(PathBuf,
     ];
     let service = [
         ("Type", "oneshot".to_owned()),
+        // The shim's status text stands in `systemctl status` at once, when its lines are still on their way to the journal.
+        ("NotifyAccess", "main".to_owned()),
         ("ExecStart", service::exec_start(stem, context)),
         ("SyslogIdentifier", service::syslog_identifier(stem)),
         ("Restart", "no".to_owned()),
