@@ -1,6 +1,7 @@
 #!/bin/bash
 # What the scripts of tests/system have at hand. Runs inside the machine: reads /opt/test/script in a shell where any
 # failing command ends the test, then checks that Coracle has left nothing behind; on failure shows the journal.
+# A pipe fails with any of its commands, so none of them may stop reading early: no grep -q behind a pipe.
 set -Eeuo pipefail
 
 fail() { echo "FAILED: $*" >&2; exit 1; }
@@ -44,7 +45,7 @@ has() {
 }
 
 # logged UNIT WORD: waits for a word in a unit's journal.
-logged() { wait_for 5 eval "journalctl -b -o cat -u '$1' | grep -qF -- '$2'" || fail "'$2' is not in the journal of $1"; }
+logged() { wait_for 5 eval "journalctl -b -o cat -u '$1' | grep -F -- '$2'" || fail "'$2' is not in the journal of $1"; }
 
 # milliseconds COMMAND...: how long it takes.
 milliseconds() {
