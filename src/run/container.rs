@@ -15,12 +15,13 @@ use nix::sys::stat::{Mode, SFlag, fstat, umask};
 
 use crate::definition::Network;
 use crate::plan::Plan;
-use crate::run::failure::{Failure, NAMESPACE, OrFail as _, Priority, say};
+use crate::run::failure::{Failure, NAMESPACE, OrFail as _, Priority, one_line, say};
 use crate::run::rootfs::{self, Output};
 use crate::run::start::Handover;
 use crate::run::{cleanup, init, notify};
 use crate::sys::link::bring_loopback_up;
 use crate::sys::mount::{make_all_private, pivot};
+use crate::sys::path::file_type;
 use crate::sys::process::exit;
 
 /// Builds the container and runs it to its end.
@@ -53,8 +54,7 @@ fn report(failure: &Failure, notify: Option<&UnixDatagram>) {
     let message = failure.to_string();
     say(Priority::Error, &message);
     if let Some(notify) = notify {
-        let line: String = message.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-        let _ = notify.send(format!("STATUS={line}").as_bytes());
+        let _ = notify.send(format!("STATUS={}", one_line(&message)).as_bytes());
         notify::settle(notify);
     }
 }
@@ -89,8 +89,7 @@ fn prepare(directory: &Path) -> Result<()> {
 }
 
 fn output(stream: impl AsFd) -> Result<Output> {
-    let mode = fstat(stream)?.st_mode;
-    let is_socket = SFlag::from_bits_truncate(mode) & SFlag::S_IFMT == SFlag::S_IFSOCK;
+    let is_socket = file_type(&fstat(stream)?) == SFlag::S_IFSOCK;
     Ok(if is_socket { Output::Socket } else { Output::Reopenable })
 }
 

@@ -64,8 +64,14 @@ pub fn say(priority: Priority, message: &str) {
             Priority::Notice => "<5>",
         });
     }
-    line.extend(message.chars().map(|c| if c.is_control() { ' ' } else { c }));
+    line.push_str(&one_line(message));
     line.push('\n');
     // Nothing can be done about a journal that does not listen.
     let _ = std::io::stderr().write_all(line.as_bytes());
+}
+
+/// `message` without line ends and other control characters, whatever definitions and images have put into it.
+#[must_use]
+pub fn one_line(message: &str) -> String {
+    message.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

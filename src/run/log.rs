@@ -12,6 +12,7 @@ use std::path::Path;
 
 use nix::sys::stat::{SFlag, fstat};
 
+use crate::sys::path::file_type;
 use crate::sys::socket::send_now;
 
 /// One of the two.
@@ -46,7 +47,7 @@ impl Pipe {
             }
             Err(error) => return Err(error),
         };
-        let is_fifo = SFlag::from_bits_truncate(fstat(&fifo)?.st_mode) & SFlag::S_IFMT == SFlag::S_IFIFO;
+        let is_fifo = file_type(&fstat(&fifo)?) == SFlag::S_IFIFO;
         Ok(is_fifo.then_some(Self {
             fifo,
             pending: Vec::new(),

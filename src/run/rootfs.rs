@@ -19,7 +19,7 @@ use crate::plan::Plan;
 use crate::plan::mount::{Access, Kind, Mount};
 use crate::run::staging::{SKELETON, Staging};
 use crate::sys::mount::{Depth, Filesystem, add_attributes, attach, clone_tree, mount_overlay, open_place};
-use crate::sys::path::{Links, make_directory_in_root, make_file_in_root, open_in_root};
+use crate::sys::path::{Links, file_type, make_directory_in_root, make_file_in_root, open_in_root};
 
 /// Where the payload's standard output or error leads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -173,7 +173,7 @@ fn mount_one(
                 }
                 from => from.with_context(|| format!("opening '{}'", source.display()))?,
             };
-            let is_directory = SFlag::from_bits_truncate(fstat(&from)?.st_mode) & SFlag::S_IFMT == SFlag::S_IFDIR;
+            let is_directory = file_type(&fstat(&from)?) == SFlag::S_IFDIR;
             let copy = clone_tree(from.as_fd())?;
             add_attributes(copy.as_fd(), attributes, Depth::Tree)?;
             let target = if is_directory {
@@ -280,7 +280,7 @@ fn make_read_only(root: BorrowedFd<'_>, path: &Path) -> Result<()> {
 fn existing(root: BorrowedFd<'_>, path: &Path) -> Result<Option<(OwnedFd, bool)>> {
     match open_in_root(root, path, OFlag::O_PATH, Links::Refuse) {
         Ok(target) => {
-            let is_directory = SFlag::from_bits_truncate(fstat(&target)?.st_mode) & SFlag::S_IFMT == SFlag::S_IFDIR;
+            let is_directory = file_type(&fstat(&target)?) == SFlag::S_IFDIR;
             Ok(Some((target, is_directory)))
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),

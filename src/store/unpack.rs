@@ -23,7 +23,8 @@ use nix::sys::time::TimeSpec;
 use nix::unistd::{Gid, Uid, fchown, fchownat, linkat, symlinkat};
 
 use crate::store::tarball::{Entry, Kind, Tarball, Time};
-use crate::store::unpack::root::{Root, file_type, is_whiteout, make_directory, stat};
+use crate::store::unpack::root::{Root, is_whiteout, make_directory, stat};
+use crate::sys::path::file_type;
 
 /// No layer has more entries: some ten times the largest known.
 const MAX_ENTRIES: u64 = 10_000_000;
@@ -233,27 +234,14 @@ impl Layer<'_> {
 
     fn describe_directory(&self, entry: &Entry, parent: BorrowedFd<'_>, name: &[u8]) -> Result<()> {
         self.set_owner(entry, parent, name)?;
-        fchmodat(
-            parent,
-            name,
-            Mode::from_bits_truncate(entry.mode),
-            FchmodatFlags::FollowSymlink,
-        )
-        .context("setting the mode")?;
+        set_mode(entry, parent, name)?;
         self.set_xattrs(entry, parent, name)
     }
 
     fn describe(&self, entry: &Entry, parent: BorrowedFd<'_>, name: &[u8]) -> Result<()> {
         self.set_owner(entry, parent, name)?;
         if !matches!(entry.kind, Kind::Symlink(_)) {
-            // Not a link, since it was just made, in a tree that nobody else knows of.
-            fchmodat(
-                parent,
-                name,
-                Mode::from_bits_truncate(entry.mode),
-                FchmodatFlags::FollowSymlink,
-            )
-            .context("setting the mode")?;
+            set_mode(entry, parent, name)?;
         }
         self.set_xattrs(entry, parent, name)?;
         set_time(parent, name, entry.mtime)
@@ -302,6 +290,12 @@ fn components(path: &[u8]) -> Result<Vec<&[u8]>> {
         );
     }
     Ok(components)
+}
+
+/// Sets the mode of what was just made, in a tree that nobody else knows of: the name is no link.
+fn set_mode(entry: &Entry, parent: BorrowedFd<'_>, name: &[u8]) -> Result<()> {
+    let mode = Mode::from_bits_truncate(entry.mode);
+    fchmodat(parent, name, mode, FchmodatFlags::FollowSymlink).context("setting the mode")
 }
 
 fn timespec((seconds, nanoseconds): Time) -> TimeSpec {

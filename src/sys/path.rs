@@ -8,7 +8,7 @@ use std::path::{Component, Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2, readlinkat};
-use nix::sys::stat::{Mode, SFlag, mkdirat, mknodat};
+use nix::sys::stat::{FileStat, Mode, SFlag, mkdirat, mknodat};
 
 /// What becomes of symbolic links on the way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,6 +106,12 @@ fn make_file(root: BorrowedFd<'_>, path: &Path, links_left: u32) -> io::Result<O
         },
         Err(errno) => Err(errno.into()),
     }
+}
+
+/// The type of a file (`S_IF…`).
+#[must_use]
+pub fn file_type(found: &FileStat) -> SFlag {
+    SFlag::from_bits_truncate(found.st_mode & SFlag::S_IFMT.bits())
 }
 
 /// The path as the kernel takes it.

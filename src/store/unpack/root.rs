@@ -19,6 +19,7 @@ use nix::unistd::{Gid, Uid, UnlinkatFlags, fchownat, unlinkat};
 
 use crate::store::tarball::Time;
 use crate::store::tree;
+use crate::sys::path::file_type;
 
 /// Which attributes mark an opaque directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -249,11 +250,6 @@ pub fn stat(parent: BorrowedFd<'_>, name: &[u8]) -> Result<Option<FileStat>> {
         Err(Errno::ENOENT) => Ok(None),
         Err(errno) => Err(errno).context("looking at an earlier entry"),
     }
-}
-
-/// The type of a file.
-pub fn file_type(found: &FileStat) -> SFlag {
-    SFlag::from_bits_truncate(found.st_mode & SFlag::S_IFMT.bits())
 }
 
 /// Whether overlayfs takes this for a deletion.
