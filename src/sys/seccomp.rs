@@ -73,9 +73,11 @@ pub fn catch_bind_and_listen() -> io::Result<Listener> {
     let fd = install(libc::SECCOMP_FILTER_FLAG_NEW_LISTENER | libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV)
         .or_else(|_| install(libc::SECCOMP_FILTER_FLAG_NEW_LISTENER))?;
     // SAFETY: see above. The kernel makes it close-on-exec.
-    Ok(Listener(unsafe {
-        OwnedFd::from_raw_fd(i32::try_from(fd).map_err(io::Error::other)?)
-    }))
+    let listener = unsafe { OwnedFd::from_raw_fd(i32::try_from(fd).map_err(io::Error::other)?) };
+    // The caller stops and we go on, or the reverse, so the one may wake the other on its own processor (Linux 6.6).
+    // SAFETY: the request takes its argument by value.
+    unsafe { libc::ioctl(listener.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_SET_FLAGS, SYNC_WAKE_UP) };
+    Ok(Listener(listener))
 }
 
 impl Listener {
@@ -188,6 +190,9 @@ impl AsFd for Listener {
 
 /// How many instructions the filter has.
 const FILTER_LENGTH: u16 = 9;
+
+/// `SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP`.
+const SYNC_WAKE_UP: libc::c_ulong = 1;
 
 /// `SECCOMP_ADDFD_FLAG_SETFD` and `SECCOMP_USER_NOTIF_FLAG_CONTINUE`, as wide as the structures have them.
 const REPLACE: u32 = 1;
