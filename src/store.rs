@@ -30,7 +30,7 @@ pub mod tree;
 pub mod unpack;
 
 use std::fs::File;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -69,7 +69,9 @@ pub struct Image {
 pub struct Held {
     /// One descriptor a layer, in the order of [`Image::layers`]. Closing them is what unlocks: an explicit unlock would
     /// end the lock of the container's copies too.
-    pub layers: Vec<File>,
+    pub locks: Vec<File>,
+    /// What they were opened in. To let go of a mount takes the kernel longer than to make one, so that is left for later.
+    pub layers: OwnedFd,
 }
 
 impl Store {
@@ -124,8 +126,10 @@ impl Store {
     }
 
     fn runnable(&self, manifest_digest: &Digest) -> Result<(ImageConfiguration, Vec<String>)> {
-        let manifest = Manifest::parse(&self.read_blob(manifest_digest)?)?;
-        let config = parse_config(&self.read_blob(&manifest.config.digest)?)?;
+        let bytes = self.read_blob_unverified(manifest_digest)?;
+        let manifest = Manifest::parse(&bytes).with_context(|| self.corrupt(manifest_digest))?;
+        let bytes = self.read_blob_unverified(&manifest.config.digest)?;
+        let config = parse_config(&bytes).with_context(|| self.corrupt(&manifest.config.digest))?;
         require_this_platform(&config)?;
         let layers = diff_ids(&config)?;
         Ok((config, self.stack(&layers)?))
@@ -160,10 +164,32 @@ impl Store {
 
     /// Locks the layers of an image against removal. A container keeps the descriptors open for its life.
     pub fn hold(&self, image: &Image) -> Result<Held> {
+        let path = self.layers_path();
+        let layers = open_place(&path).with_context(|| format!("opening '{}'", path.display()))?;
+        self.hold_in(layers, image)
+    }
+
+    /// The same locks by descriptors that lead nowhere else. init keeps them for as long as the container runs, and a payload with
+    /// `CAP_SYS_PTRACE` can look into init: what it finds can be read only, and has no way up to the rest of the host.
+    ///
+    /// # Errors
+    /// The layers cannot be mounted a second time (`EPERM` without `CAP_SYS_ADMIN`) or locked.
+    pub fn hold_confined(&self, image: &Image) -> Result<Held> {
+        let path = self.layers_path();
+        let place = open_place(&path).with_context(|| format!("opening '{}'", path.display()))?;
+        let layers = clone_tree(place.as_fd()).context("cloning the mount of the layers")?;
+        let attributes =
+            libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NODEV | libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NOEXEC;
+        add_attributes(layers.as_fd(), attributes, Depth::Tree).context("making the layers read-only")?;
+        self.hold_in(layers, image)
+    }
+
+    fn hold_in(&self, layers: OwnedFd, image: &Image) -> Result<Held> {
         let hold = |name: &String| -> Result<File> {
             let path = self.layer_path(name);
             let context = || format!("locking layer '{}'", path.display());
-            let lock = File::open(&path).with_context(context)?;
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            let lock = File::from(openat(&layers, name.as_str(), flags, Mode::empty()).with_context(context)?);
             rustix::fs::flock(&lock, FlockOperation::NonBlockingLockShared).with_context(context)?;
             // Between opening and locking it can have been removed: then the name is gone, or another's.
             let held = lock.metadata().with_context(context)?;
@@ -175,34 +201,8 @@ impl Store {
             );
             Ok(lock)
         };
-        Ok(Held {
-            layers: image.layers.iter().map(hold).collect::<Result<_>>()?,
-        })
-    }
-
-    /// The same locks by descriptors that lead nowhere else. init keeps them for as long as the container runs, and a payload with
-    /// `CAP_SYS_PTRACE` can look into init: what it finds can be read only, and has no way up to the rest of the host.
-    ///
-    /// # Errors
-    /// The layers cannot be mounted a second time (`EPERM` without `CAP_SYS_ADMIN`) or locked.
-    pub fn confine(&self, held: Held, image: &Image) -> Result<Held> {
-        let path = self.layers_path();
-        let place = open_place(&path).with_context(|| format!("opening '{}'", path.display()))?;
-        let layers = clone_tree(place.as_fd()).context("cloning the mount of the layers")?;
-        let attributes =
-            libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NODEV | libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NOEXEC;
-        add_attributes(layers.as_fd(), attributes, Depth::Tree).context("making the layers read-only")?;
-        let lock = |name: &String| -> Result<File> {
-            let context = || format!("locking layer '{name}'");
-            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-            let layer = openat(&layers, name.as_str(), flags, Mode::empty()).with_context(context)?;
-            rustix::fs::flock(&layer, FlockOperation::NonBlockingLockShared).with_context(context)?;
-            Ok(File::from(layer))
-        };
-        let confined = image.layers.iter().map(lock).collect::<Result<_>>()?;
-        // Only now, so that there is no moment without a lock.
-        drop(held);
-        Ok(Held { layers: confined })
+        let locks = image.layers.iter().map(hold).collect::<Result<_>>()?;
+        Ok(Held { locks, layers })
     }
 }
 

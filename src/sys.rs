@@ -5,8 +5,9 @@
 
 pub mod capability;
 pub mod death;
-pub mod link;
+pub mod entry;
 pub mod mount;
+pub mod network;
 pub mod path;
 pub mod process;
 pub mod seccomp;

@@ -2,8 +2,9 @@
 //!
 //! It parses two arguments by hand: it is on the start path, and nobody types it.
 
+#![no_main]
+
 use std::path::Path;
-use std::process::ExitCode;
 
 use coracle::run::cleanup::clean_up;
 use coracle::run::start::{report, start};
@@ -14,7 +15,9 @@ const USAGE: &str = "usage: coracle-shim RESOLVED.json UNIT
 Starts the container of a resolved definition, as systemd's ExecStart= in a unit that coracle-generator wrote; or
 removes the writable layer of a container that has stopped. See coracle(1).";
 
-fn main() -> ExitCode {
+coracle::entry!(run);
+
+fn run() -> i32 {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let result = match arguments[..] {
@@ -22,14 +25,14 @@ fn main() -> ExitCode {
         [resolved, unit] if !resolved.starts_with('-') => start(Path::new(resolved), unit),
         _ => {
             eprintln!("{USAGE}");
-            return ExitCode::from(2);
+            return 2;
         }
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => 0,
         Err(failure) => {
             report(&failure);
-            ExitCode::from(u8::try_from(failure.status).unwrap_or(1))
+            failure.status
         }
     }
 }

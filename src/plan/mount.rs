@@ -20,6 +20,20 @@ pub struct Mount {
     pub executable: bool,
 }
 
+impl Mount {
+    /// Whether what it shows is the network namespace of whoever mounts it (sysfs(5)).
+    #[must_use]
+    pub fn shows_the_network(&self) -> bool {
+        matches!(
+            self.kind,
+            Kind::New {
+                filesystem: "sysfs",
+                ..
+            }
+        )
+    }
+}
+
 /// Whether a mount can be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
@@ -139,14 +153,6 @@ fn system_mounts() -> Vec<Mount> {
     let mut mounts = vec![
         new("/proc", "proc", &[]),
         Mount {
-            access: Access::ReadOnly,
-            ..new("/sys", "sysfs", &[])
-        },
-        Mount {
-            access: Access::ReadOnly,
-            ..new("/sys/fs/cgroup", "cgroup2", &[])
-        },
-        Mount {
             target: "/dev".into(),
             kind: Kind::Devices,
             access: Access::ReadWrite,
@@ -155,6 +161,15 @@ fn system_mounts() -> Vec<Mount> {
         new("/dev/pts", "devpts", &["ptmxmode=0666", "mode=0620", "gid=5"]),
         new("/dev/mqueue", "mqueue", &[]),
         new("/dev/shm", "tmpfs", &["mode=1777", "size=64m"]),
+        // Last, since the network namespace that they belong to is made meanwhile.
+        Mount {
+            access: Access::ReadOnly,
+            ..new("/sys", "sysfs", &[])
+        },
+        Mount {
+            access: Access::ReadOnly,
+            ..new("/sys/fs/cgroup", "cgroup2", &[])
+        },
     ];
     mounts.iter_mut().for_each(|mount| mount.executable = false);
     mounts

@@ -4,7 +4,6 @@
 //! has nothing to do with the payload's connections; those the payload accepts on the kernel's own sockets.
 
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -20,7 +19,7 @@ use crate::plan::Plan;
 use crate::run::failure::{Failure, NAMESPACE, OrFail as _, Priority, USER, say};
 use crate::run::intercept::Intercept;
 use crate::run::log::Pipe;
-use crate::run::notify::{self, Relay};
+use crate::run::notify::{Relay, Systemd};
 use crate::run::payload::Payload;
 use crate::run::user;
 use crate::store::Held;
@@ -42,10 +41,9 @@ struct Init<'a> {
     intercept: Option<Intercept>,
     relay: Option<Relay>,
     logs: Vec<(Pipe, Stream)>,
-    notify: Option<&'a UnixDatagram>,
+    systemd: &'a Systemd,
     stop_signal: i32,
     wanted: Notify,
-    executed: bool,
     ready: bool,
     stopping: bool,
     /// When the start is over: the memory it took goes back, and what the program's choice of families may lead to is said.
@@ -64,15 +62,9 @@ enum Stream {
 }
 
 /// Runs the payload to its end. Returns only if it could not be started.
-pub fn run(
-    plan: Plan,
-    sockets: Vec<OwnedFd>,
-    notify: Option<&UnixDatagram>,
-    held: Option<Held>,
-    umask: Mode,
-) -> Failure {
+pub fn run(plan: Plan, sockets: Vec<OwnedFd>, systemd: &Systemd, held: Option<Held>, umask: Mode) -> Failure {
     let begun = Instant::now();
-    let mut init = match Init::start(&plan, &sockets, notify, umask) {
+    let mut init = match Init::start(&plan, &sockets, systemd, umask) {
         Ok(init) => init,
         Err(failure) => return failure,
     };
@@ -83,11 +75,6 @@ pub fn run(
         if let Some(outcome) = init.outcome {
             // What was written last is still in the pipes.
             init.pump_logs();
-            if !init.executed
-                && let Err(failure) = init.payload.executed()
-            {
-                return failure;
-            }
             init.explain_silence();
             if woken_by_sockets {
                 init.outlast(outcome, begun);
@@ -95,8 +82,8 @@ pub fn run(
             // A payload that shut its listening socket down must not take the port with it.
             sockets.iter().for_each(|socket| drop(listen(socket.as_fd())));
             drop(held);
-            if let Some(notify) = notify.filter(|_| begun.elapsed() < UNSETTLED) {
-                notify::settle(notify);
+            if begun.elapsed() < UNSETTLED {
+                systemd.settle();
             }
             match outcome {
                 Outcome::Exited(status) => exit(status),
@@ -110,7 +97,7 @@ pub fn run(
 }
 
 impl<'a> Init<'a> {
-    fn start(plan: &Plan, sockets: &[OwnedFd], notify: Option<&'a UnixDatagram>, umask: Mode) -> Result<Self, Failure> {
+    fn start(plan: &Plan, sockets: &[OwnedFd], systemd: &'a Systemd, umask: Mode) -> Result<Self, Failure> {
         let payload = &plan.process;
         let identity = user::look_up(&payload.user, payload.group.as_deref()).or_fail(USER)?;
         let relay = (plan.notify == Notify::Yes)
@@ -130,13 +117,12 @@ impl<'a> Init<'a> {
             intercept: None,
             relay,
             logs,
-            notify,
+            systemd,
             stop_signal: plan.stop_signal,
             wanted: plan.notify,
-            executed: false,
             ready: false,
             stopping: false,
-            settled_at: None,
+            settled_at: Some(Instant::now() + SETTLING),
             outcome: None,
         })
     }
@@ -159,16 +145,16 @@ impl<'a> Init<'a> {
         kept
     }
 
-    /// Waits for something to happen, and does what follows from it.
+    /// Does what is due, waits for something to happen, and does what follows from it.
     fn step(&mut self) -> Result<(), Failure> {
+        self.tell_readiness();
+        if self.settled_at.is_some_and(|settled| Instant::now() >= settled) {
+            self.settled_at = None;
+            self.settle();
+        }
         for source in self.wait().context("waiting").or_fail(NAMESPACE)? {
             match source {
                 Source::Signal => self.take_signals(),
-                Source::Report => {
-                    self.payload.executed()?;
-                    self.executed = true;
-                    self.settled_at = Some(Instant::now() + SETTLING);
-                }
                 Source::Call => {
                     if let Some(intercept) = &mut self.intercept {
                         intercept.answer();
@@ -178,24 +164,22 @@ impl<'a> Init<'a> {
                 Source::Log => self.pump_logs(),
             }
         }
-        if !self.ready && self.is_ready() {
-            self.ready = true;
-            if let Some(notify) = self.notify {
-                notify::tell_surely(notify, "READY=1\n");
-            }
-            // Only where readiness means it: a payload that has just been executed cannot listen yet.
-            let intercept = self.intercept.as_ref().filter(|_| self.wanted == Notify::Listening);
-            intercept
-                .and_then(Intercept::unserved)
-                .iter()
-                .for_each(|line| say(Priority::Warning, line));
-            self.settled_at = Some(Instant::now() + SETTLING);
-        }
-        if self.settled_at.is_some_and(|settled| Instant::now() >= settled) {
-            self.settled_at = None;
-            self.settle();
-        }
         Ok(())
+    }
+
+    fn tell_readiness(&mut self) {
+        if self.ready || !self.is_ready() {
+            return;
+        }
+        self.ready = true;
+        self.systemd.tell_surely("READY=1\n");
+        // Only where readiness means it: a payload that has just been executed cannot listen yet.
+        let intercept = self.intercept.as_ref().filter(|_| self.wanted == Notify::Listening);
+        intercept
+            .and_then(Intercept::unserved)
+            .iter()
+            .for_each(|line| say(Priority::Warning, line));
+        self.settled_at = Some(Instant::now() + SETTLING);
     }
 
     /// What can wait until no client waits for us any more.
@@ -212,8 +196,8 @@ impl<'a> Init<'a> {
 
     fn is_ready(&self) -> bool {
         match self.wanted {
-            Notify::Started => self.executed,
-            Notify::Listening => self.executed && self.intercept.as_ref().is_none_or(Intercept::is_served),
+            Notify::Started => true,
+            Notify::Listening => self.intercept.as_ref().is_none_or(Intercept::is_served),
             // The payload says so itself, and is believed when it does.
             Notify::Yes => false,
         }
@@ -221,9 +205,6 @@ impl<'a> Init<'a> {
 
     fn wait(&self) -> nix::Result<Vec<Source>> {
         let mut sources = vec![(Source::Signal, self.signals.as_fd())];
-        if !self.executed {
-            sources.push((Source::Report, self.payload.as_fd()));
-        }
         sources.extend(self.intercept.iter().map(|intercept| (Source::Call, intercept.as_fd())));
         sources.extend(self.relay.iter().map(|relay| (Source::Relay, relay.as_fd())));
         let (output, error) = (std::io::stdout(), std::io::stderr());
@@ -300,9 +281,10 @@ impl<'a> Init<'a> {
             let Some(relayed) = self.relay.as_ref().and_then(Relay::receive) else {
                 return;
             };
-            match self.notify.filter(|_| relayed.ready) {
-                Some(notify) => notify::tell_surely(notify, &relayed.lines),
-                None => self.tell(&relayed.lines),
+            match relayed.lines.as_str() {
+                "" => {}
+                lines if relayed.ready => self.systemd.tell_surely(lines),
+                lines => self.systemd.tell(lines),
             }
             self.ready |= relayed.ready;
         }
@@ -314,13 +296,6 @@ impl<'a> Init<'a> {
                 Stream::Output => pipe.pump(std::io::stdout().as_fd()),
                 Stream::Error => pipe.pump(std::io::stderr().as_fd()),
             }
-        }
-    }
-
-    fn tell(&self, lines: &str) {
-        if let Some(notify) = self.notify.filter(|_| !lines.is_empty()) {
-            // systemd reads its socket all the time; a message that does not fit is no reason to stop.
-            let _ = notify.send(lines.as_bytes());
         }
     }
 
@@ -350,7 +325,6 @@ impl<'a> Init<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Source {
     Signal,
-    Report,
     Call,
     Relay,
     Log,

@@ -16,8 +16,11 @@ use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
 use crate::plan::process::NOTIFY_SOCKET;
+use crate::run::failure::NAMESPACE;
+use crate::run::handover::Taker;
 use crate::sys::mount::open_place;
 use crate::sys::path::{Links, make_directory_in_root};
+use crate::sys::process::exit;
 
 /// Connects to the socket in `$NOTIFY_SOCKET`, if there is one.
 ///
@@ -36,31 +39,73 @@ pub fn connect(environment: &[(String, String)]) -> io::Result<Option<UnixDatagr
     Ok(Some(socket))
 }
 
-/// Tells systemd `lines`, which it must not miss: waits while its queue is full.
-pub fn tell_surely(systemd: &UnixDatagram, lines: &str) {
+/// Sends systemd `lines`, which it must not miss: waits while its queue is full.
+pub fn send_surely(socket: &UnixDatagram, lines: &str) {
     for _ in 0..8 {
-        match systemd.send(lines.as_bytes()) {
+        match socket.send(lines.as_bytes()) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                let _ = poll(&mut [PollFd::new(systemd.as_fd(), PollFlags::POLLOUT)], PATIENCE);
+                let _ = poll(&mut [PollFd::new(socket.as_fd(), PollFlags::POLLOUT)], PATIENCE);
             }
             _ => return,
         }
     }
 }
 
-/// Waits until systemd has read all that was sent to it before, so that it knows its main process before that one ends
-/// (`BARRIER=1`, sd_notify_barrier(3)).
-pub fn settle(systemd: &UnixDatagram) {
-    let Ok((ours, theirs)) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC) else {
-        return;
-    };
-    let descriptors = [theirs.as_raw_fd()];
-    let rights = [ControlMessage::ScmRights(&descriptors)];
-    let text = [io::IoSlice::new(b"BARRIER=1")];
-    if sendmsg::<()>(systemd.as_raw_fd(), &text, &rights, MsgFlags::MSG_NOSIGNAL, None).is_ok() {
-        drop(theirs);
-        // It reads as closed when systemd has closed its copy.
-        let _ = poll(&mut [PollFd::new(ours.as_fd(), PollFlags::POLLIN)], PATIENCE);
+/// systemd, as the container speaks to it. It listens to nobody but the main process, so the first word waits until this is it; and if the
+/// shim was killed before it has said so, the container is nobody's, and ends.
+#[derive(Debug)]
+pub struct Systemd {
+    socket: Option<UnixDatagram>,
+    shim: Taker,
+}
+
+impl Systemd {
+    /// systemd behind its connected notify socket, if there is one, and the shim that introduces this process.
+    #[must_use]
+    pub fn new(socket: Option<UnixDatagram>, shim: Taker) -> Self {
+        Self { socket, shim }
+    }
+
+    /// Makes this the main process.
+    pub fn introduce(&self) {
+        if !self.shim.become_main() {
+            exit(NAMESPACE)
+        }
+    }
+
+    /// Tells `lines`. One that is lost is no reason to stop.
+    pub fn tell(&self, lines: &str) {
+        self.introduce();
+        if let Some(socket) = &self.socket {
+            // systemd reads its socket all the time.
+            let _ = socket.send(lines.as_bytes());
+        }
+    }
+
+    /// Tells `lines`, which must not be lost.
+    pub fn tell_surely(&self, lines: &str) {
+        self.introduce();
+        if let Some(socket) = &self.socket {
+            send_surely(socket, lines);
+        }
+    }
+
+    /// Waits until systemd has read all that was sent to it before, so that it knows its main process before that one ends
+    /// (`BARRIER=1`, sd_notify_barrier(3)).
+    pub fn settle(&self) {
+        self.introduce();
+        let (Some(socket), Ok((ours, theirs))) = (&self.socket, nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC))
+        else {
+            return;
+        };
+        let descriptors = [theirs.as_raw_fd()];
+        let rights = [ControlMessage::ScmRights(&descriptors)];
+        let text = [io::IoSlice::new(b"BARRIER=1")];
+        if sendmsg::<()>(socket.as_raw_fd(), &text, &rights, MsgFlags::MSG_NOSIGNAL, None).is_ok() {
+            drop(theirs);
+            // It reads as closed when systemd has closed its copy.
+            let _ = poll(&mut [PollFd::new(ours.as_fd(), PollFlags::POLLIN)], PATIENCE);
+        }
     }
 }
 

@@ -1,8 +1,8 @@
-//! The payload's last steps before it is itself: a forked child of init, which ends in exec.
+//! The payload's last steps before it is itself: a child of init in the same memory, which ends in exec.
 //!
 //! The order matters, and each step says why it stands where it does. The child tells init over a pipe: first the number of the
 //! seccomp listener, which init takes out of the descriptor table they share until then, and after that nothing if the exec succeeded, or the
-//! reason why it failed.
+//! reason why it failed. init stands still meanwhile, as after vfork(2).
 
 use std::cell::Cell;
 use std::convert::Infallible;
@@ -28,26 +28,24 @@ use crate::run::failure::{EXEC, Failure, NAMESPACE, OrFail as _};
 use crate::run::user::Identity;
 use crate::sys::capability;
 use crate::sys::process::{
-    adopt, close_all_but, default_signal, execve, fork_sharing_descriptors, grant, set_no_new_privs,
-    unshare_descriptors,
+    adopt, close_all_but, default_signal, execve, grant, set_no_new_privs, spawn_in_shared_memory, unshare_descriptors,
 };
 use crate::sys::seccomp::{Listener, catch_bind_and_listen};
 
-/// A payload that has been forked, and may not have been executed yet.
+/// A payload that has been executed.
 #[derive(Debug)]
 pub struct Payload {
     /// Its process.
     pub pid: Pid,
     /// Where its bind(2) and listen(2) are answered.
     pub listener: Option<Listener>,
-    report: File,
 }
 
 impl Payload {
     /// Starts the payload of `plan`, with the umask `mask`.
     ///
     /// # Errors
-    /// It could not be forked, or the filter could not be installed.
+    /// It could not be started, the filter not be installed, or the program not be executed.
     pub fn start(plan: &Plan, sockets: &[OwnedFd], identity: &Identity, mask: Mode) -> Result<Self, Failure> {
         let (report, told) = nix::unistd::pipe2(OFlag::O_CLOEXEC).or_fail(NAMESPACE)?;
         let number = told.as_raw_fd();
@@ -55,41 +53,26 @@ impl Payload {
             umask(mask);
             child(plan, sockets, identity, number)
         };
-        let pid = fork_sharing_descriptors(start).or_fail(NAMESPACE)?;
+        let pid = spawn_in_shared_memory(start).or_fail(NAMESPACE)?;
+        // It has a descriptor table of its own by now, or is gone, and ours may be changed again.
+        drop(told);
         let mut report = File::from(report);
         let mut head = [0; 4];
-        // The child has its own descriptor table when it has written this, and ours may be changed again.
-        let listener = match report.read_exact(&mut head).map(|()| RawFd::from_ne_bytes(head)) {
-            Ok(NO_LISTENER) => None,
-            Ok(number) => Some(adopt(number).map(Listener::from).or_fail(NAMESPACE)?),
-            Err(error) => {
-                return Err(error)
-                    .context("starting the payload: it died at once")
-                    .or_fail(NAMESPACE);
-            }
+        report
+            .read_exact(&mut head)
+            .context("starting the payload: it died at once")
+            .or_fail(NAMESPACE)?;
+        let listener = match RawFd::from_ne_bytes(head) {
+            NO_LISTENER => None,
+            number => Some(adopt(number).map(Listener::from).or_fail(NAMESPACE)?),
         };
-        drop(told);
-        Ok(Self { pid, listener, report })
-    }
-
-    /// Waits until the payload has been executed.
-    ///
-    /// # Errors
-    /// Why it has not.
-    pub fn executed(&mut self) -> Result<(), Failure> {
-        let mut message = String::new();
-        self.report.read_to_string(&mut message).or_fail(EXEC)?;
-        if message.is_empty() {
-            Ok(())
+        let mut reason = String::new();
+        report.read_to_string(&mut reason).or_fail(EXEC)?;
+        if reason.is_empty() {
+            Ok(Self { pid, listener })
         } else {
-            Err(anyhow::Error::msg(message)).or_fail(EXEC)
+            Err(anyhow::Error::msg(reason)).or_fail(EXEC)
         }
-    }
-}
-
-impl std::os::fd::AsFd for Payload {
-    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
-        self.report.as_fd()
     }
 }
 

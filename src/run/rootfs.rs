@@ -17,8 +17,10 @@ use nix::unistd::symlinkat;
 
 use crate::plan::Plan;
 use crate::plan::mount::{Access, Kind, Mount};
-use crate::run::staging::{SKELETON, Staging};
+use crate::run::handover::Taker;
+use crate::run::staging::{GROUND, SKELETON, Staging};
 use crate::sys::mount::{Depth, Filesystem, add_attributes, attach, clone_tree, mount_overlay, open_place};
+use crate::sys::network;
 use crate::sys::path::{Links, file_type, make_directory_in_root, make_file_in_root, open_in_root};
 
 /// Where the payload's standard output or error leads.
@@ -30,18 +32,29 @@ pub enum Output {
     Socket,
 }
 
-/// Builds the root that `plan` describes, and gives its mount. `outputs` are those of standard output and error.
+/// Builds the root that `plan` describes, and gives its mount. `outputs` are those of standard output and error. What `shim` has to give
+/// is waited for where it is needed, and this process is in the container's own network namespace when it has been.
 ///
 /// # Errors
-/// What the kernel says of a mount, with the path it was for.
-pub fn build(plan: &Plan, outputs: [Output; 2]) -> Result<OwnedFd> {
+/// What the kernel says of a mount, with the path it was for; or the shim is gone.
+pub fn build(plan: &Plan, outputs: [Output; 2], shim: &Taker) -> Result<OwnedFd> {
     let staging = Staging::create(plan)?;
+    if plan.writable_layer.is_some() {
+        shim.await_layer()?;
+    }
     let root = overlay(plan, &staging)?;
     staging.close()?;
+    let network = plan.mounts.iter().position(Mount::shows_the_network);
     for (number, mount) in plan.mounts.iter().enumerate() {
+        if Some(number) == network {
+            enter_network(shim)?;
+        }
         let made_file = || staging.made_file(number);
         mount_one(root.as_fd(), mount, made_file, outputs)
             .with_context(|| format!("mounting '{}'", mount.target.display()))?;
+    }
+    if network.is_none() {
+        enter_network(shim)?;
     }
     close_paths(plan, root.as_fd(), &staging)?;
     let directory = Path::new(&plan.process.working_directory);
@@ -53,6 +66,13 @@ pub fn build(plan: &Plan, outputs: [Output; 2]) -> Result<OwnedFd> {
     Ok(root)
 }
 
+fn enter_network(shim: &Taker) -> Result<()> {
+    match shim.await_network()? {
+        Some(namespace) => network::join(namespace).context("entering the network namespace"),
+        None => Ok(()),
+    }
+}
+
 /// The layers with the writable one over them, mounted over the staging area.
 fn overlay(plan: &Plan, staging: &Staging) -> Result<OwnedFd> {
     let writable = plan.writable_layer.as_deref().unwrap_or(staging.path());
@@ -61,14 +81,13 @@ fn overlay(plan: &Plan, staging: &Staging) -> Result<OwnedFd> {
     if let Some(image) = plan.layers.last() {
         look_alike(image, &upper).with_context(|| format!("looking at '{}'", image.display()))?;
     }
-    let skeleton = staging.path().join(SKELETON);
-    let layers: Vec<&Path> = plan
-        .layers
-        .iter()
-        .map(PathBuf::as_path)
+    let (ground, skeleton) = (staging.path().join(GROUND), staging.path().join(SKELETON));
+    let layers: Vec<&Path> = [ground.as_path()]
+        .into_iter()
+        .chain(plan.layers.iter().map(PathBuf::as_path))
         .chain([skeleton.as_path()])
         .collect();
-    match overlay_by_descriptor(&layers, &upper, &work) {
+    let mounted = match overlay_by_descriptor(&layers, &upper, &work) {
         Ok(mount) => {
             attach(mount.as_fd(), open_place(staging.path())?.as_fd()).context("mounting the root")?;
             Ok(mount)
@@ -77,8 +96,9 @@ fn overlay(plan: &Plan, staging: &Staging) -> Result<OwnedFd> {
         Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
             overlay_by_option_string(&layers, staging.path(), &upper, &work)
         }
-        Err(error) => Err(error).with_context(|| format!("mounting an overlay over '{}'", plan.layers[0].display())),
-    }
+        Err(error) => Err(error.into()),
+    };
+    mounted.with_context(|| format!("mounting an overlay over '{}'", plan.layers[0].display()))
 }
 
 /// The root has the owner and mode of its uppermost directory, which is ours: they are to be the image's.
@@ -114,10 +134,10 @@ fn overlay_by_option_string(layers: &[&Path], place: &Path, upper: &Path, work: 
     if options.len() >= 4096 {
         bail!(
             "the image has {} layers, more than a kernel before Linux 6.5 can stack here",
-            layers.len() - 1
+            layers.len() - 2
         );
     }
-    mount_overlay(place, &options).with_context(|| format!("mounting an overlay over '{}'", layers[0].display()))?;
+    mount_overlay(place, &options)?;
     Ok(open_place(place)?)
 }
 

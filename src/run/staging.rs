@@ -6,6 +6,9 @@
 //! Its `skeleton` is the uppermost read-only layer of the root, with the directories for `/proc` and its kind. So they need not be made in
 //! the writable layer, which lies on disk; and an image in which `/proc` is a link, or no directory, cannot have anything mounted
 //! elsewhere: the skeleton's lies over it.
+//!
+//! Its `ground` is the lowest layer, with an empty file for each one that is made for the container, as `/etc/hosts`. Where the image has
+//! no such file, it is mounted on this one; the image's own directories and files lie over it and stay as they are.
 
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -29,8 +32,11 @@ pub struct Staging {
     path: PathBuf,
 }
 
-/// The layer's name.
+/// The uppermost read-only layer's name.
 pub const SKELETON: &str = "skeleton";
+
+/// The lowest layer's name.
+pub const GROUND: &str = "ground";
 
 impl Staging {
     /// Mounts it, with everything in it that `plan` needs.
@@ -46,6 +52,7 @@ impl Staging {
         staging.directory("empty", 0o555)?;
         staging.file("nothing", "")?;
         staging.directory(SKELETON, 0o755)?;
+        staging.directory(GROUND, 0o755)?;
         for (number, mount) in plan.mounts.iter().enumerate() {
             match &mount.kind {
                 // What lies deeper lies on another of these mounts.
@@ -53,7 +60,10 @@ impl Staging {
                     let name = mount.target.strip_prefix("/").unwrap_or(&mount.target);
                     staging.directory(&Path::new(SKELETON).join(name), 0o755)?;
                 }
-                Kind::File(content) => staging.file(&file_name(number), content)?,
+                Kind::File(content) => {
+                    staging.file(file_name(number).as_str(), content)?;
+                    staging.ground(&mount.target)?;
+                }
                 Kind::New { .. } | Kind::Devices | Kind::Bind(_) | Kind::BindIfPresent(_) => {}
             }
         }
@@ -114,7 +124,17 @@ impl Staging {
         }
     }
 
-    fn file(&self, name: &str, content: &str) -> Result<()> {
+    /// An empty file at `target` in the lowest layer.
+    fn ground(&self, target: &Path) -> Result<()> {
+        let mut path = PathBuf::from(GROUND);
+        for name in target.parent().into_iter().flat_map(Path::components).skip(1) {
+            path.push(name);
+            self.directory(&path, 0o755)?;
+        }
+        self.file(&Path::new(GROUND).join(target.strip_prefix("/")?), "")
+    }
+
+    fn file<P: nix::NixPath + ?Sized>(&self, name: &P, content: &str) -> Result<()> {
         let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_WRONLY | OFlag::O_CLOEXEC;
         let file = openat(&self.mount, name, flags, Mode::from_bits_truncate(0o644))?;
         Ok(File::from(file).write_all(content.as_bytes())?)

@@ -4,49 +4,38 @@
 //! small files. What stays behind is a child of systemd, made with `CLONE_PARENT`, and known to it by `MAINPID=` (sd_notify(3)).
 
 use std::ffi::OsString;
-use std::fs;
+use std::fs::{self, DirBuilder};
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::os::unix::net::UnixDatagram;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use nix::fcntl::OFlag;
 use nix::sys::signal::SigSet;
+use nix::unistd::Pid;
 use sd_notify::NotifyState;
 
 use crate::activation;
-use crate::definition::{Definition, Network, Resolved, Root};
-use crate::image::reference::Reference;
-use crate::plan::{self, Plan, Source, Surroundings};
-use crate::run::cleanup::writable_layer;
-use crate::run::container;
+use crate::definition::{Definition, Network, Resolved};
+use crate::run::cleanup::{remove_writable_layer, writable_layer};
+use crate::run::container::{self, Beginning};
 use crate::run::failure::{CONFIG, Failure, NAMESPACE, OrFail as _, Priority, say};
+use crate::run::handover::{self, Giver};
 use crate::run::notify;
-use crate::store::{Held, Image, Store};
+use crate::store::Store;
+use crate::sys::network;
 use crate::sys::process::{clone_sibling, is_pending, send_signal};
 
-/// What the first process of the container takes over from the shim.
-#[derive(Debug)]
-pub struct Handover {
-    /// What to do.
-    pub plan: Plan,
-    /// The sockets, in the order of the plan.
-    pub sockets: Vec<OwnedFd>,
-    /// systemd's notify socket, connected, since its path is out of sight inside.
-    pub notify: Option<UnixDatagram>,
-    /// A byte comes when the shim has told systemd who is the main process now; an end without it, when the shim was killed.
-    pub shim_is_gone: OwnedFd,
-    /// Keeps the image's layers from being removed.
-    pub held: Option<Held>,
-}
+/// The namespaces that every container has. The network comes later and from the shim.
+const NAMESPACES: libc::c_int =
+    libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWUTS | libc::CLONE_NEWIPC | libc::CLONE_NEWCGROUP;
 
 /// Starts the container whose resolved definition is `resolved` as the service `unit`. Returns in the shim only.
 ///
 /// # Errors
-/// Everything up to the hand-over. Later errors are init's, which reports them and exits in the same way.
+/// Everything up to the hand-over but what is the container's own to do; it reports that itself, and exits in the same way.
 pub fn start(resolved: &Path, unit: &str) -> Result<(), Failure> {
     let environment: Vec<(String, String)> = std::env::vars_os()
         .map(|(name, value)| (lossy(name), lossy(value)))
@@ -55,68 +44,69 @@ pub fn start(resolved: &Path, unit: &str) -> Result<(), Failure> {
     may_start().or_fail(CONFIG)?;
     let passed = activation::take(&environment).or_fail(CONFIG)?;
     let sockets = activation::in_order(&definition.sockets, passed).or_fail(CONFIG)?;
-
     let store = Store::open(Store::system_root()).or_fail(CONFIG)?;
-    let (image, layers) = source(&definition, &store).or_fail(CONFIG)?;
-    let held = image
-        .as_ref()
-        .map(|image| store.confine(store.hold(image)?, image))
-        .transpose()
-        .or_fail(CONFIG)?;
-    let config = image.as_ref().and_then(|image| image.config.config().as_ref());
-    let mount_point = mount_point().or_fail(NAMESPACE)?;
-    let writable_layer = writable_layer(&store, unit).or_fail(CONFIG)?;
-    let surroundings = Surroundings {
-        unit,
-        writable_layer: &writable_layer,
-        mount_point: &mount_point,
-        environment: &environment,
-    };
-    let plan = plan::plan(
-        &definition,
-        Source {
-            layers: &layers,
-            config,
-        },
-        surroundings,
-    )
-    .or_fail(CONFIG)?;
-
+    let layer = writable_layer(&store, unit).or_fail(CONFIG)?;
+    let (read_only, network) = (definition.container.read_only, definition.container.network);
     let notify = notify::connect(&environment)
         .context("connecting to systemd's notify socket")
         .or_fail(NAMESPACE)?;
-    let (shim_is_gone, told) = nix::unistd::pipe2(OFlag::O_CLOEXEC).or_fail(NAMESPACE)?;
-    let namespaces = namespaces(plan.network);
+    let (giver, taker) = handover::pair().or_fail(NAMESPACE)?;
     // An init has no default action for SIGTERM, so a stop that comes before init reads signals must stay pending.
     SigSet::all().thread_block().or_fail(NAMESPACE)?;
-    match clone_sibling(namespaces)
+    match clone_sibling(NAMESPACES)
         .context("creating the namespaces (clone3)")
         .or_fail(NAMESPACE)?
     {
         None => {
-            drop(told);
-            drop((image, definition, environment));
-            container::enter(Handover {
-                plan,
+            drop(giver);
+            container::enter(Beginning {
+                definition,
+                unit: unit.to_owned(),
+                environment,
+                store,
                 sockets,
                 notify,
-                shim_is_gone,
-                held,
+                shim: taker,
             })
         }
-        Some(pid) => {
-            let main = [NotifyState::MainPid(pid.as_raw().cast_unsigned())];
-            sd_notify::notify(&main)
-                .context("telling systemd the main process")
-                .or_fail(NAMESPACE)?;
-            let _ = nix::unistd::write(&told, b"!");
-            // A stop that was still meant for us is meant for the main process now.
-            if is_pending(libc::SIGTERM) {
-                send_signal(pid, libc::SIGTERM);
-            }
-            Ok(())
+        Some(container) => {
+            // The container must read the end of it when this process is killed.
+            drop(taker);
+            // Where there is one processor, or none is free, the container goes first: its work is the longer one.
+            let _ = nix::sched::sched_yield();
+            let layer = (!read_only).then_some(layer.as_path());
+            attend(container, layer, network, notify.as_ref(), giver).or_fail(NAMESPACE)
         }
     }
+}
+
+/// The shim's part of the work, while the container does its own. When it fails, the container ends too, without a word.
+fn attend(
+    container: Pid,
+    layer: Option<&Path>,
+    network: Network,
+    notify: Option<&UnixDatagram>,
+    giver: Giver,
+) -> Result<()> {
+    if let Some(layer) = layer {
+        prepare(layer)?;
+    }
+    giver.give_layer();
+    giver.give_network(match network {
+        Network::None => Some(network::create().context("creating the network namespace")?),
+        Network::Host => None,
+    });
+    giver.await_wish();
+    if let Some(notify) = notify {
+        let main = NotifyState::MainPid(container.as_raw().cast_unsigned());
+        notify::send_surely(notify, &main.to_string());
+    }
+    giver.hand_over();
+    // A stop that was still meant for us is meant for the main process now.
+    if is_pending(libc::SIGTERM) {
+        send_signal(container, libc::SIGTERM);
+    }
+    Ok(())
 }
 
 /// Without root it takes user namespaces, which this release does not make.
@@ -139,20 +129,17 @@ fn lossy(text: OsString) -> String {
     text.to_string_lossy().into_owned()
 }
 
-fn namespaces(network: Network) -> libc::c_int {
-    let always =
-        libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWUTS | libc::CLONE_NEWIPC | libc::CLONE_NEWCGROUP;
-    match network {
-        Network::None => always | libc::CLONE_NEWNET,
-        Network::Host => always,
-    }
-}
-
-/// Where the root is built: over the shim's own directory, which is always there, which nothing inside needs, and which nobody else
-/// sees covered.
-fn mount_point() -> Result<PathBuf> {
-    let program = std::env::current_exe().context("reading '/proc/self/exe'")?;
-    Ok(program.parent().context("the shim lies in no directory")?.to_owned())
+/// An empty writable layer, whatever an earlier run has left.
+fn prepare(directory: &Path) -> Result<()> {
+    remove_writable_layer(directory)?;
+    let create = |directory: &Path, mode| {
+        let result = DirBuilder::new().recursive(true).mode(mode).create(directory);
+        result.with_context(|| format!("creating '{}'", directory.display()))
+    };
+    // Nobody but root gets to what payloads write.
+    create(directory, 0o700)?;
+    create(&directory.join("upper"), 0o755)?;
+    create(&directory.join("work"), 0o700)
 }
 
 /// Reads what the generator left. A definition with mistakes fails here with its diagnostics, one line each.
@@ -177,19 +164,4 @@ fn read_between_reloads(path: &Path) -> io::Result<String> {
         }
     }
     fs::read_to_string(path)
-}
-
-/// The directories that the root is made of, lowest first, and the image they come from.
-///
-/// # Errors
-/// The image is not in the store.
-pub fn source(definition: &Definition, store: &Store) -> Result<(Option<Image>, Vec<PathBuf>)> {
-    match &definition.container.root {
-        Root::Image(reference) => {
-            let image = store.find(&reference.parse::<Reference>()?)?;
-            let layers = image.layers.iter().map(|layer| store.layer_path(layer)).collect();
-            Ok((Some(image), layers))
-        }
-        Root::Rootfs(directory) => Ok((None, vec![directory.clone()])),
-    }
 }

@@ -1,19 +1,36 @@
-//! The loopback interface of a new network namespace, which is born down.
+//! Network namespaces (network_namespaces(7)), and their loopback interface, which is born down.
 
+use std::fs::File;
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use nix::errno::Errno;
+use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 
 /// `IFF_UP`, as wide as `struct ifreq` has it.
 const UP: libc::c_short = 1;
 
-/// Brings `lo` up (netdevice(7)); the kernel then gives it 127.0.0.1 and ::1.
+/// Moves this process into a new network namespace, whose loopback interface is up, and gives that namespace for others to [`join`].
 ///
 /// # Errors
-/// What socket(2) or ioctl(2) says.
-pub fn bring_loopback_up() -> io::Result<()> {
+/// What unshare(2) says, or what stands in the way of the interface.
+pub fn create() -> io::Result<OwnedFd> {
+    unshare(CloneFlags::CLONE_NEWNET)?;
+    bring_loopback_up()?;
+    Ok(File::open("/proc/self/ns/net")?.into())
+}
+
+/// Moves this process into the network namespace `namespace`.
+///
+/// # Errors
+/// What setns(2) says.
+pub fn join(namespace: impl AsFd) -> io::Result<()> {
+    Ok(setns(namespace, CloneFlags::CLONE_NEWNET)?)
+}
+
+/// Brings `lo` up (netdevice(7)); the kernel then gives it 127.0.0.1 and ::1.
+fn bring_loopback_up() -> io::Result<()> {
     let socket = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
     // SAFETY: all bytes zero is a valid ifreq.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };

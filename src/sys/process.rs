@@ -8,6 +8,7 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
+use nix::sched::CloneFlags;
 use nix::unistd::Pid;
 
 /// Creates the container's first process in new `namespaces` (`CLONE_NEW…` flags), as a child of this process's own parent.
@@ -18,17 +19,11 @@ use nix::unistd::Pid;
 /// # Errors
 /// What clone3(2) says, `EPERM` without `CAP_SYS_ADMIN` among them.
 pub fn clone_sibling(namespaces: libc::c_int) -> io::Result<Option<Pid>> {
-    clone_with(namespaces | libc::CLONE_PARENT, 0)
-}
-
-/// clone3(2) as fork(2) with other flags: the child goes on where the parent is, on its own copy of the memory.
-fn clone_with(flags: libc::c_int, exit_signal: libc::c_int) -> io::Result<Option<Pid>> {
-    // SAFETY: all bytes zero is a valid clone_args: no flags, no pointers.
+    // SAFETY: all bytes zero is a valid clone_args: no flags, no pointers, no exit signal.
     let mut arguments: libc::clone_args = unsafe { std::mem::zeroed() };
-    arguments.flags = flags.cast_unsigned().into();
-    arguments.exit_signal = exit_signal.cast_unsigned().into();
-    // SAFETY: the structure is valid and of the size named. No caller passes CLONE_VM or a stack, so the child has a copy of this one's;
-    // the one-thread rule of this module holds.
+    arguments.flags = (namespaces | libc::CLONE_PARENT).cast_unsigned().into();
+    // SAFETY: the structure is valid and of the size named. Without CLONE_VM and a stack this is a fork: the child goes on here, on its own
+    // copy of the memory; the one-thread rule of this module holds.
     let result = unsafe { libc::syscall(libc::SYS_clone3, &raw const arguments, size_of::<libc::clone_args>()) };
     match Errno::result(result)? {
         0 => Ok(None),
@@ -36,16 +31,23 @@ fn clone_with(flags: libc::c_int, exit_signal: libc::c_int) -> io::Result<Option
     }
 }
 
-/// Starts a child that shares this process's descriptor table until it calls [`unshare_descriptors`], and exits with what `child`
-/// returns. What the child opens before that is open here too.
+/// Starts a child as vfork(2) does, and exits it with what `child` returns: it has this process's memory, and this process waits until the
+/// child has executed another program or has ended. It shares the descriptor table too, until it calls [`unshare_descriptors`]; what
+/// it opens before that is open here.
 ///
 /// # Errors
-/// What clone3(2) says.
-pub fn fork_sharing_descriptors(child: impl FnOnce() -> i32) -> io::Result<Pid> {
-    match clone_with(libc::CLONE_FILES, libc::SIGCHLD)? {
-        Some(pid) => Ok(pid),
-        None => exit(child()),
-    }
+/// What clone(2) says.
+pub fn spawn_in_shared_memory(mut child: impl FnMut() -> i32) -> io::Result<Pid> {
+    /// Enough for a few paths and error messages; untouched pages cost nothing.
+    const STACK: usize = 512 << 10;
+    let mut stack = vec![0; STACK];
+    let flags = CloneFlags::CLONE_VM | CloneFlags::CLONE_VFORK | CloneFlags::CLONE_FILES;
+    let run = Box::new(|| exit(child()));
+    // SAFETY: the child has a stack of its own, which outlives it, since the parent is suspended until it no longer uses this memory. It
+    // never returns from `run`, so nothing that belongs to the parent is dropped. What it allocates stays allocated, by one thread
+    // at a time. It changes no memory that the parent relies on but through `child`, whose borrows the compiler has checked.
+    let pid = unsafe { nix::sched::clone(run, &mut stack, flags, Some(libc::SIGCHLD)) }?;
+    Ok(pid)
 }
 
 /// Gives this process a descriptor table of its own, a copy of the one it shared.

@@ -13,7 +13,7 @@ use crate::definition::Definition;
 use crate::generate::run::SHIM;
 use crate::plan::{self, Source, Surroundings, oci};
 use crate::run::cleanup::writable_layer;
-use crate::run::start::source;
+use crate::run::planning::source;
 use crate::store::Store;
 
 /// The plan of starting this definition as `unit`, as an OCI `config.json`.

@@ -1,0 +1,60 @@
+//! From a definition and the store to the plan of one start: all that is read before anything is done.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+
+use crate::definition::{Definition, Root};
+use crate::image::reference::Reference;
+use crate::plan::{self, Plan, Source, Surroundings};
+use crate::run::cleanup::writable_layer;
+use crate::store::{Held, Image, Store};
+
+/// The plan of starting `definition` as `unit`, and what keeps its image from being removed.
+///
+/// # Errors
+/// The image is not in the store, or definition and image do not go together.
+pub fn plan(
+    definition: &Definition,
+    unit: &str,
+    environment: &[(String, String)],
+    store: &Store,
+) -> Result<(Plan, Option<Held>)> {
+    let (image, layers) = source(definition, store)?;
+    let held = image.as_ref().map(|image| store.hold_confined(image)).transpose()?;
+    let config = image.as_ref().and_then(|image| image.config.config().as_ref());
+    let surroundings = Surroundings {
+        unit,
+        writable_layer: &writable_layer(store, unit)?,
+        mount_point: &mount_point()?,
+        environment,
+    };
+    let source = Source {
+        layers: &layers,
+        config,
+    };
+    Ok((plan::plan(definition, source, surroundings)?, held))
+}
+
+/// The directories that the root is made of, lowest first, and the image they come from.
+///
+/// # Errors
+/// The image is not in the store.
+pub fn source(definition: &Definition, store: &Store) -> Result<(Option<Image>, Vec<PathBuf>)> {
+    match &definition.container.root {
+        Root::Image(reference) => {
+            let image = store.find(&reference.parse::<Reference>()?)?;
+            let layers = image.layers.iter().map(|layer| store.layer_path(layer)).collect();
+            Ok((Some(image), layers))
+        }
+        Root::Rootfs(directory) => Ok((None, vec![directory.clone()])),
+    }
+}
+
+/// Where the root is built: over the shim's own directory, which is always there, which nothing inside needs, and which nobody else
+/// sees covered.
+fn mount_point() -> Result<PathBuf> {
+    let program = std::env::current_exe().context("reading '/proc/self/exe'")?;
+    let directory: Option<&Path> = program.parent();
+    Ok(directory.context("the shim lies in no directory")?.to_owned())
+}
