@@ -44,12 +44,18 @@ struct Init<'a> {
     systemd: &'a Systemd,
     stop_signal: i32,
     wanted: Notify,
+    /// When systemd will hear that the payload is ready.
+    ready_at: Option<Instant>,
     ready: bool,
     stopping: bool,
     /// When the start is over: the memory it took goes back, and what the program's choice of families may lead to is said.
     settled_at: Option<Instant>,
     outcome: Option<Outcome>,
 }
+
+/// How long systemd may wait to hear that the payload is ready: what it then does takes a processor for longer than the payload needs
+/// to answer its first client.
+const FIRST_ANSWER: Duration = Duration::from_millis(2);
 
 /// After this time a program that binds IPv4 and listens has bound IPv6 too, if it does that at all.
 const SETTLING: Duration = Duration::from_secs(1);
@@ -75,6 +81,9 @@ pub fn run(plan: Plan, sockets: Vec<OwnedFd>, systemd: &Systemd, held: Option<He
         if let Some(outcome) = init.outcome {
             // What was written last is still in the pipes.
             init.pump_logs();
+            if init.is_ready() {
+                init.tell_readiness();
+            }
             init.explain_silence();
             if woken_by_sockets {
                 init.outlast(outcome, begun);
@@ -120,6 +129,7 @@ impl<'a> Init<'a> {
             systemd,
             stop_signal: plan.stop_signal,
             wanted: plan.notify,
+            ready_at: None,
             ready: false,
             stopping: false,
             settled_at: Some(Instant::now() + SETTLING),
@@ -147,8 +157,11 @@ impl<'a> Init<'a> {
 
     /// Does what is due, waits for something to happen, and does what follows from it.
     fn step(&mut self) -> Result<(), Failure> {
-        self.tell_readiness();
-        if self.settled_at.is_some_and(|settled| Instant::now() >= settled) {
+        let now = Instant::now();
+        if self.is_ready() && *self.ready_at.get_or_insert(now + FIRST_ANSWER) <= now {
+            self.tell_readiness();
+        }
+        if self.settled_at.is_some_and(|settled| settled <= now) {
             self.settled_at = None;
             self.settle();
         }
@@ -168,10 +181,8 @@ impl<'a> Init<'a> {
     }
 
     fn tell_readiness(&mut self) {
-        if self.ready || !self.is_ready() {
-            return;
-        }
         self.ready = true;
+        self.ready_at = None;
         self.systemd.tell_surely("READY=1\n");
         // Only where readiness means it: a payload that has just been executed cannot listen yet.
         let intercept = self.intercept.as_ref().filter(|_| self.wanted == Notify::Listening);
@@ -194,13 +205,15 @@ impl<'a> Init<'a> {
         trim_memory();
     }
 
+    /// Whether the payload is ready, and systemd has not heard of it.
     fn is_ready(&self) -> bool {
-        match self.wanted {
+        let is_ready = match self.wanted {
             Notify::Started => true,
             Notify::Listening => self.intercept.as_ref().is_none_or(Intercept::is_served),
             // The payload says so itself, and is believed when it does.
             Notify::Yes => false,
-        }
+        };
+        is_ready && !self.ready
     }
 
     fn wait(&self) -> nix::Result<Vec<Source>> {
@@ -238,9 +251,8 @@ impl<'a> Init<'a> {
     }
 
     fn timeout(&self) -> PollTimeout {
-        let rest = self
-            .settled_at
-            .map(|settled| settled.saturating_duration_since(Instant::now()));
+        let next = self.ready_at.into_iter().chain(self.settled_at).min();
+        let rest = next.map(|next| next.saturating_duration_since(Instant::now()));
         // One more, since poll(2) counts in whole milliseconds and would wake too early.
         let rest = rest.and_then(|rest| PollTimeout::try_from(rest + Duration::from_millis(1)).ok());
         rest.unwrap_or(PollTimeout::NONE)

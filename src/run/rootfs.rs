@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 use libc::{MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY};
 use nix::fcntl::OFlag;
-use nix::sys::stat::{Mode, SFlag, fstat, makedev, mknodat};
+use nix::sys::stat::{Mode, SFlag, fstat, makedev, mkdirat, mknodat};
 use nix::unistd::symlinkat;
 
 use crate::plan::Plan;
@@ -245,6 +245,10 @@ fn make_devices(devices: BorrowedFd<'_>, outputs: [Output; 2]) -> Result<()> {
     }
     for (name, target) in LINKS {
         symlinkat(target, devices, name)?;
+    }
+    // For what the plan mounts next.
+    for name in ["pts", "mqueue", "shm"] {
+        mkdirat(devices, name, Mode::from_bits_truncate(0o755))?;
     }
     let names = [("stdout", "/proc/self/fd/1"), ("stderr", "/proc/self/fd/2")];
     for ((name, target), output) in names.into_iter().zip(outputs) {

@@ -72,8 +72,6 @@ pub fn start(resolved: &Path, unit: &str) -> Result<(), Failure> {
         Some(container) => {
             // The container must read the end of it when this process is killed.
             drop(taker);
-            // Where there is one processor, or none is free, the container goes first: its work is the longer one.
-            let _ = nix::sched::sched_yield();
             let layer = (!read_only).then_some(layer.as_path());
             attend(container, layer, network, notify.as_ref(), giver).or_fail(NAMESPACE)
         }
