@@ -16,8 +16,8 @@
 //! | program | runs | does | never |
 //! | --- | --- | --- | --- |
 //! | `coracle-generator` | at every daemon-reload, as a systemd.generator(7) | reads definitions, writes units, warns | writes outside its three directories, fails because of one bad file, needs network, D-Bus or `/var` |
-//! | `coracle-shim` | at every start, as `ExecStart=` | builds one container, hands the main PID over, exits | starts a thread, keeps running, speaks D-Bus |
-//! | init: what the container's first process becomes | as PID 1 of each container | starts the payload, forwards signals, reaps, answers `bind(2)`, tells readiness, ends as the payload ended | grows: its private memory is tens of kilobytes; touches the data path |
+//! | `coracle-shim` | at every start, as `ExecStart=` | makes the container's first process, lends it a hand, hands the main PID over, exits | starts a thread, keeps running, speaks D-Bus |
+//! | init: the container's first process | as PID 1 of each container | builds the container around itself, starts the payload, forwards signals, reaps, answers `bind(2)`, tells readiness, ends as the payload ended | grows: its private memory is tens of kilobytes; touches the data path |
 //! | `coracle` | when somebody types it | check, list, show, explain, image, man, completions | replaces systemctl or journalctl |
 //!
 //! # The way the data takes
@@ -74,6 +74,17 @@
 //!
 //! The key table in `definition` is where a key is described, once: name, section, type, meaning, since when, carried out or not.
 //! The parser, `coracle explain`, the page coracle.toml(5) and the suggestions come from it.
+//!
+//! # The start
+//!
+//! A client waits for it, so its length is counted in tenths of milliseconds, and two processes share it. The shim reads the resolved
+//! definition and at once makes the container's first process, in new namespaces and as a child of systemd (`CLONE_PARENT`). That one reads
+//! the image, makes the plan and mounts. The shim meanwhile makes what takes the kernel long and depends on nothing: the directories of
+//! the writable layer and the network namespace. Whoever comes first waits for the other over a socket pair.
+//!
+//! The payload is started as vfork(2) would: init stands still until it has been executed. systemd is told of the new main process when
+//! init first has something to say to it, readiness as a rule, and 20 ms after the start at the latest; readiness waits 2 ms for the
+//! payload's first answer. Until then the shim is the main process, and a stop that reaches it is passed on.
 //!
 //! # The socket
 //!
