@@ -47,10 +47,10 @@ pub struct Context {
 /// Everything that is to be written, and everything that is to be said.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Output {
-    /// Path below the output directory, and the file's text.
-    pub files: BTreeMap<PathBuf, String>,
+    /// Path below the output directory, and the file's text. Unit names are text, and text is compared faster than paths.
+    pub files: BTreeMap<String, String>,
     /// Path below the output directory, and what the symbolic link says.
-    pub links: BTreeMap<PathBuf, PathBuf>,
+    pub links: BTreeMap<String, String>,
     /// The parser's diagnostics and the generator's own, by definition and in the order of its file.
     pub diagnostics: Vec<Report>,
 }
@@ -83,8 +83,6 @@ pub fn generate(loaded: &[Loaded], context: &Context) -> Output {
             files.append(&mut draft.files);
         }
     }
-    // A map is made fastest of what is in its order, and comparing paths is slow.
-    files.sort_unstable_by(|(one, _), (other, _)| one.as_os_str().cmp(other.as_os_str()));
     let mut output = Output {
         files: files.into_iter().collect(),
         ..Output::default()
@@ -149,10 +147,7 @@ fn install_links(draft: &mut Draft<'_>, output: &mut Output) {
     for (path, target) in std::mem::take(&mut draft.links) {
         let taken = output.files.contains_key(&path) || output.links.get(&path).is_some_and(|other| *other != target);
         if taken {
-            let message = format!(
-                "the name '{}' in [Install] is taken by another unit, ignoring",
-                path.display()
-            );
+            let message = format!("the name '{path}' in [Install] is taken by another unit, ignoring");
             draft.say(Severity::Warning, message, None);
         } else {
             output.links.insert(path, target);

@@ -5,7 +5,6 @@
 
 pub mod plan;
 
-use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
@@ -123,21 +122,20 @@ fn units(loaded: &[Loaded], draft: &Draft<'_>, arguments: &Arguments, output: &m
     let context = arguments.scope.context();
     let generated = generate(loaded, &context);
     let own: Vec<String> = draft.names();
-    let is_own =
-        |path: &Path| own.iter().any(|name| Path::new(name) == path) && path.extension().is_some_and(|e| e != "json");
-    let files: Vec<_> = generated.files.iter().filter(|(path, _)| is_own(path)).collect();
+    let is_own = |name: &String| own.contains(name) && !name.ends_with(".json");
+    let files: Vec<_> = generated.files.iter().filter(|(name, _)| is_own(name)).collect();
     if arguments.format == Format::Json {
         let files: serde_json::Map<_, _> = files
             .into_iter()
-            .map(|(path, text)| (path.display().to_string(), text.as_str().into()))
+            .map(|(name, text)| (name.clone(), text.as_str().into()))
             .collect();
         return output.json(&files);
     }
-    for (index, (path, text)) in files.into_iter().enumerate() {
+    for (index, (name, text)) in files.into_iter().enumerate() {
         if index > 0 {
             output.line("")?;
         }
-        let heading = format!("# {}", context.output_directory.join(path).display());
+        let heading = format!("# {}", context.output_directory.join(name).display());
         output.line(&output.paint(Paint::Dim, &visible(&heading)))?;
         output.bytes(text.as_bytes())?;
     }

@@ -5,7 +5,6 @@
 //! It has no socket: nobody shall wait in the queue of a container that cannot start before its file is mended.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use crate::definition::Resolved;
 use crate::definition::diagnostic::Severity;
@@ -28,7 +27,7 @@ pub fn by_stem<'a>(drafts: &'a [Draft<'_>]) -> BTreeMap<&'a str, Vec<&'a Draft<'
 
 /// The service and its reasons.
 #[must_use]
-pub fn files(stem: &str, drafts: &[&Draft<'_>], context: &Context) -> [(PathBuf, String); 2] {
+pub fn files(stem: &str, drafts: &[&Draft<'_>], context: &Context) -> [(String, String); 2] {
     let diagnostics = || drafts.iter().flat_map(|draft| &draft.diagnostics);
     let reasons: Vec<String> = diagnostics().map(ToString::to_string).collect();
     let mistakes = diagnostics().filter(|d| d.severity == Severity::Error).count();
@@ -56,7 +55,7 @@ pub fn files(stem: &str, drafts: &[&Draft<'_>], context: &Context) -> [(PathBuf,
     file.section("Service", service.iter().map(|(key, value)| (*key, value.as_str())));
     let resolved = json(&Resolved::Broken(reasons)).unwrap_or_default();
     [
-        (PathBuf::from(format!("{stem}.service")), file.into_text()),
-        (PathBuf::from(format!("{stem}.json")), resolved),
+        (format!("{stem}.service"), file.into_text()),
+        (format!("{stem}.json"), resolved),
     ]
 }

@@ -3,8 +3,6 @@
 //! A draft is complete even where another definition claims the same names; only [`crate::generate::generate`], which sees all of
 //! them, decides whether it is used.
 
-use std::path::PathBuf;
-
 use serde::Serialize;
 
 use crate::definition::Definition;
@@ -22,9 +20,9 @@ pub struct Draft<'a> {
     /// The service's full name.
     service: String,
     /// File name and text, if it is not broken.
-    pub files: Vec<(PathBuf, String)>,
+    pub files: Vec<(String, String)>,
     /// Install links.
-    pub links: Vec<(PathBuf, PathBuf)>,
+    pub links: Vec<(String, String)>,
     /// The parser's, then ours.
     pub diagnostics: Vec<Diagnostic>,
 }
@@ -93,7 +91,7 @@ impl<'a> Draft<'a> {
             .files
             .iter()
             .filter(move |_| !is_broken)
-            .filter_map(|(path, _)| path.to_str());
+            .map(|(name, _)| name.as_str());
         service.into_iter().chain(files)
     }
 
@@ -119,7 +117,7 @@ impl<'a> Draft<'a> {
 
     /// Adds a file of that name.
     pub fn add(&mut self, name: String, text: String) {
-        self.files.push((PathBuf::from(name), text));
+        self.files.push((name, text));
     }
 
     fn write(&mut self, context: &Context) {

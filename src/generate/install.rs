@@ -4,8 +4,6 @@
 //! belong to what wakes the container: its sockets and its timer where it has them, so that nothing runs before somebody connects,
 //! and its service otherwise. A socket is wanted by `sockets.target` and a timer by `timers.target` unless `[Install]` says otherwise.
 
-use std::path::PathBuf;
-
 use crate::definition::places::Scope;
 use crate::generate::draft::Draft;
 use crate::generate::{Context, service};
@@ -78,8 +76,8 @@ fn want(draft: &mut Draft<'_>, wishes: &Wishes, (stem, kind): (&str, &str), by: 
         return;
     }
     for (suffix, target) in by {
-        let path = PathBuf::from(format!("{target}.{suffix}")).join(&full);
-        draft.links.push((path, PathBuf::from(format!("../{stem}.{kind}"))));
+        let path = format!("{target}.{suffix}/{full}");
+        draft.links.push((path, format!("../{stem}.{kind}")));
     }
 }
 
@@ -91,9 +89,7 @@ fn alias(draft: &mut Draft<'_>, wishes: &Wishes, units: &[(String, &str, &str)])
         match of_kind.as_slice() {
             [unit] if *unit == stem => {}
             [unit] if name::is_template(unit) == name::is_template(stem) => {
-                draft
-                    .links
-                    .push((PathBuf::from(alias), PathBuf::from(format!("{unit}.{kind}"))));
+                draft.links.push((alias.clone(), format!("{unit}.{kind}")));
             }
             _ => draft.warn(format!(
                 "'Alias={alias}' in [Install] fits no unit of this container, ignoring"

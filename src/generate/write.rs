@@ -40,8 +40,8 @@ pub fn write(output: &Output, directory: &Path) -> Result<()> {
 
 /// One thing to make.
 enum Job<'a> {
-    File(usize, &'a Path, &'a str),
-    Link(&'a Path, &'a Path),
+    File(usize, &'a str, &'a str),
+    Link(&'a str, &'a str),
 }
 
 fn jobs(output: &Output) -> Vec<Job<'_>> {
@@ -68,7 +68,7 @@ fn carry_out(jobs: &[Job<'_>], directory: BorrowedFd<'_>) -> Vec<anyhow::Error> 
 
 /// The file has no name until it is whole: a shim that starts during a reload reads `NAME.json`, and whoever is killed leaves nothing that is
 /// half there. A file that gets its name late costs a sixth more than one made in place, and less than one that is renamed (measured on tmpfs).
-fn write_file(directory: BorrowedFd<'_>, index: usize, path: &Path, text: &str) -> Result<()> {
+fn write_file(directory: BorrowedFd<'_>, index: usize, path: &str, text: &str) -> Result<()> {
     let written = match nameless(directory, text) {
         Ok(file) => linkat(&file, "", directory, path, AtFlags::AT_EMPTY_PATH),
         Err(errno) => Err(errno),
@@ -79,7 +79,7 @@ fn write_file(directory: BorrowedFd<'_>, index: usize, path: &Path, text: &str) 
         Err(Errno::EEXIST | Errno::EOPNOTSUPP | Errno::EISDIR | Errno::ENOENT) => replace(directory, index, path, text),
         Err(errno) => Err(errno),
     }
-    .with_context(|| format!("writing '{}'", path.display()))
+    .with_context(|| format!("writing '{path}'"))
 }
 
 fn nameless(directory: BorrowedFd<'_>, text: &str) -> nix::Result<File> {
@@ -89,7 +89,7 @@ fn nameless(directory: BorrowedFd<'_>, text: &str) -> nix::Result<File> {
 }
 
 /// Writes under a temporary name, and renames.
-fn replace(directory: BorrowedFd<'_>, index: usize, path: &Path, text: &str) -> nix::Result<()> {
+fn replace(directory: BorrowedFd<'_>, index: usize, path: &str, text: &str) -> nix::Result<()> {
     let temporary = format!(".coracle-{index}");
     let flags = OFlag::O_CREAT | OFlag::O_TRUNC | OFlag::O_WRONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     fill(File::from(openat(directory, temporary.as_str(), flags, MODE)?), text)?;
@@ -105,30 +105,31 @@ fn fill(mut file: File, text: &str) -> nix::Result<File> {
 const MODE: Mode = Mode::from_bits_truncate(0o644);
 
 fn make_directories(output: &Output, directory: BorrowedFd<'_>) -> Vec<anyhow::Error> {
-    let parents: BTreeSet<&Path> = output.links.keys().filter_map(|path| path.parent()).collect();
-    let made = parents
-        .into_iter()
-        .filter(|parent| !parent.as_os_str().is_empty())
-        .map(
-            |parent| match mkdirat(directory, parent, Mode::from_bits_truncate(0o755)) {
-                Err(Errno::EEXIST) => Ok(()),
-                made => made.with_context(|| format!("making the directory '{}'", parent.display())),
-            },
-        );
+    let parents: BTreeSet<&str> = output
+        .links
+        .keys()
+        .filter_map(|path| Some(path.rsplit_once('/')?.0))
+        .collect();
+    let made = parents.into_iter().map(
+        |parent| match mkdirat(directory, parent, Mode::from_bits_truncate(0o755)) {
+            Err(Errno::EEXIST) => Ok(()),
+            made => made.with_context(|| format!("making the directory '{parent}'")),
+        },
+    );
     made.filter_map(Result::err).collect()
 }
 
-fn write_link(directory: BorrowedFd<'_>, path: &Path, target: &Path) -> Result<()> {
+fn write_link(directory: BorrowedFd<'_>, path: &str, target: &str) -> Result<()> {
     match symlinkat(target, directory, path) {
-        Err(Errno::EEXIST) if readlinkat(directory, path).is_ok_and(|old| Path::new(&old) == target) => Ok(()),
-        linked => linked.with_context(|| format!("linking '{}' to '{}'", path.display(), target.display())),
+        Err(Errno::EEXIST) if readlinkat(directory, path).is_ok_and(|old| old == target) => Ok(()),
+        linked => linked.with_context(|| format!("linking '{path}' to '{target}'")),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::path::{Path, PathBuf};
+    use std::path::Path;
 
     use super::write;
     use crate::generate::Output;
@@ -136,15 +137,9 @@ mod tests {
     fn output(count: usize, text: &str) -> Output {
         let mut output = Output::default();
         for index in 0..count {
-            output
-                .files
-                .insert(PathBuf::from(format!("{index}.service")), text.to_owned());
-            output
-                .files
-                .insert(PathBuf::from(format!("{index}.json")), text.to_owned());
-            output
-                .links
-                .insert(PathBuf::from(format!("x.wants/{index}")), PathBuf::from("../x"));
+            output.files.insert(format!("{index}.service"), text.to_owned());
+            output.files.insert(format!("{index}.json"), text.to_owned());
+            output.links.insert(format!("x.wants/{index}"), "../x".to_owned());
         }
         output
     }
