@@ -96,7 +96,7 @@ pub fn escape_path(path: &str) -> String {
 }
 
 fn is_valid_character(c: char) -> bool {
-    c.is_ascii_alphanumeric() || ":-_.\\".contains(c)
+    c.is_ascii_alphanumeric() || matches!(c, ':' | '-' | '_' | '.' | '\\')
 }
 
 fn escape_byte(out: &mut String, byte: u8) {

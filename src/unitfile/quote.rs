@@ -14,6 +14,9 @@ pub fn text(text: &str) -> String {
 /// Text in which the user's specifiers stay, and a percent sign that starts none is doubled, since systemd refuses those.
 #[must_use]
 pub fn specifiers(text: &str) -> String {
+    if !text.contains('%') {
+        return text.to_owned();
+    }
     let mut out = String::with_capacity(text.len());
     let mut chars = text.chars().peekable();
     while let Some(c) = chars.next() {
@@ -66,7 +69,11 @@ fn quoted(word: &str) -> String {
 }
 
 fn is_plain(c: char) -> bool {
-    c.is_alphanumeric() || "%$+,-./:=@_^~".contains(c)
+    c.is_alphanumeric()
+        || matches!(
+            c,
+            '%' | '$' | '+' | ',' | '-' | '.' | '/' | ':' | '=' | '@' | '_' | '^' | '~'
+        )
 }
 
 #[cfg(test)]
