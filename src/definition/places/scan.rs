@@ -183,7 +183,7 @@ impl Scan {
         let listing = std::fs::read_dir(directory).and_then(Iterator::collect::<Result<Vec<_>, _>>);
         match listing {
             Ok(mut entries) => {
-                entries.sort_by_key(DirEntry::file_name);
+                entries.sort_by_cached_key(DirEntry::file_name);
                 entries
             }
             Err(error) => {
