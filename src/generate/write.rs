@@ -54,8 +54,8 @@ fn jobs(output: &Output) -> Vec<Job<'_>> {
     files.chain(links).collect()
 }
 
-/// The links come last, so that the last thread makes them while others make files: they are in other directories, and a directory
-/// makes one entry at a time.
+/// The links come last, and [`share`] begins at both ends, so that links are made while files are: they are in other directories, and a
+/// directory makes one entry at a time.
 fn carry_out(jobs: &[Job<'_>], directory: BorrowedFd<'_>) -> Vec<anyhow::Error> {
     share(jobs, |share| {
         let done = share.iter().map(|job| match job {
