@@ -38,8 +38,8 @@ pub fn files(stem: &str, drafts: &[&Draft<'_>], context: &Context) -> [(String, 
     let noun = if mistakes == 1 { "mistake" } else { "mistakes" };
     let description = format!("{stem}, not startable: {mistakes} {noun} in {}", sources.join(" and "));
     let unit = [
-        ("Description", quote::text(&description)),
-        ("SourcePath", quote::text(&sources[0])),
+        ("Description", quote::text(&description).into_owned()),
+        ("SourcePath", quote::text(&sources[0]).into_owned()),
         ("StartLimitIntervalSec", "0".to_owned()),
     ];
     let service = [

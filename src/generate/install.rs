@@ -65,7 +65,7 @@ fn want(draft: &mut Draft<'_>, wishes: &Wishes, (stem, kind): (&str, &str), by: 
             }
             return;
         };
-        unit = name::instantiate(stem, instance);
+        unit = name::instantiate(stem, instance).into_owned();
     }
     let full = format!("{unit}.{kind}");
     if !name::is_valid(&full) {

@@ -5,6 +5,8 @@
 //! whatever a user writes against that is refused with the reason ([`crate::generate::keys`], [`crate::generate::unit_section`]).
 //! `[Service]` goes through to systemd otherwise, and its keys replace ours.
 
+use std::borrow::Cow;
+
 use crate::definition::{Definition, Root};
 use crate::generate::draft::Draft;
 use crate::generate::{Context, keys, unit_section};
@@ -14,8 +16,8 @@ use crate::unitfile::{UnitFile, name, quote, reject_raw};
 pub const COMMENT: &str =
     "Made by coracle-generator at each daemon-reload; change the file named in SourcePath= instead.";
 
-/// A section as it grows.
-pub type Lines = Vec<(String, String)>;
+/// A section as it grows: keys and values, most of which are our own words or the user's as they are.
+pub type Lines<'a> = Vec<(&'a str, Cow<'a, str>)>;
 
 /// Adds `NAME.service` to the draft.
 pub fn draft(draft: &mut Draft<'_>, context: &Context) {
@@ -37,41 +39,43 @@ pub fn exec_start(stem: &str, context: &Context) -> String {
 /// `SyslogIdentifier=`: without it the journal would name every container's lines after the shim.
 #[must_use]
 pub fn syslog_identifier(stem: &str) -> String {
-    instance_of(&quote::text(stem))
+    instance_of(&quote::text(stem)).into_owned()
 }
 
 /// `Description=` where the user gives none.
 #[must_use]
 pub fn description(definition: &Definition) -> String {
     let root = match &definition.container.root {
-        Root::Image(image) => quote::specifiers(image),
-        Root::Rootfs(path) => quote::specifiers(&path.to_string_lossy()),
+        Root::Image(image) => Cow::Borrowed(image.as_str()),
+        Root::Rootfs(path) => path.to_string_lossy(),
     };
-    format!("Container {} ({root})", instance_of(&quote::text(&definition.name)))
+    let (name, root) = (quote::text(&definition.name), quote::specifiers(&root));
+    format!("Container {} ({root})", instance_of(&name))
 }
 
 /// The name of a template's unit as its instances see it: `web@` becomes `web@%i`.
 #[must_use]
-pub fn instance_of(stem: &str) -> String {
+pub fn instance_of(stem: &str) -> Cow<'_, str> {
     name::instantiate(stem, "%i")
 }
 
 /// What the user gave, over the defaults: a key stands once, in the place of the default and with the user's last value.
 #[must_use]
-pub fn over_defaults(defaults: Vec<(&str, String)>, given: Lines) -> Lines {
-    let is_default = |key: &str| defaults.iter().any(|(default, _)| *default == key);
-    let mut lines: Lines = Vec::with_capacity(defaults.len() + given.len());
-    for (key, value) in &defaults {
-        let last = given.iter().rev().find(|(other, _)| other == key);
-        lines.push((String::from(*key), last.map_or(value, |(_, value)| value).clone()));
+pub fn over_defaults<'a>(defaults: Lines<'a>, given: Lines<'a>) -> Lines<'a> {
+    let count = defaults.len();
+    let mut lines = defaults;
+    for (key, value) in given {
+        match lines[..count].iter_mut().find(|(default, _)| *default == key) {
+            Some((_, default)) => *default = value,
+            None => lines.push((key, value)),
+        }
     }
-    lines.extend(given.into_iter().filter(|(key, _)| !is_default(key)));
     lines
 }
 
 /// The lines as [`UnitFile::section`] takes them.
-pub fn pairs(lines: &Lines) -> impl Iterator<Item = (&str, &str)> {
-    lines.iter().map(|(key, value)| (key.as_str(), value.as_str()))
+pub fn pairs<'l>(lines: &'l Lines<'_>) -> impl Iterator<Item = (&'l str, &'l str)> {
+    lines.iter().map(|(key, value)| (*key, value.as_ref()))
 }
 
 /// The user's lines of a section that systemd can read; the others are diagnosed.
@@ -87,49 +91,49 @@ pub fn readable<'l>(draft: &mut Draft<'_>, section: &str, lines: &'l [(String, S
 }
 
 fn path_word(path: &std::path::Path) -> String {
-    quote::command_word(&path.to_string_lossy())
+    quote::command_word(&path.to_string_lossy()).into_owned()
 }
 
-fn service_section(draft: &mut Draft<'_>, context: &Context) -> Lines {
+fn service_section<'a>(draft: &mut Draft<'a>, context: &Context) -> Lines<'a> {
     let definition = draft.definition();
     let given = given(draft);
-    let mut defaults = vec![
-        ("Type", "notify".to_owned()),
-        ("NotifyAccess", "main".to_owned()),
-        ("ExecStart", exec_start(&draft.stem, context)),
+    let mut defaults: Lines<'_> = vec![
+        ("Type", "notify".into()),
+        ("NotifyAccess", "main".into()),
+        ("ExecStart", exec_start(&draft.stem, context).into()),
         // SIGTERM to init alone, which forwards the image's own stop signal; SIGKILL to all that is left.
-        ("KillMode", "mixed".to_owned()),
-        ("Slice", "coracle.slice".to_owned()),
-        ("SyslogIdentifier", syslog_identifier(&draft.stem)),
-        ("Restart", "on-failure".to_owned()),
+        ("KillMode", "mixed".into()),
+        ("Slice", "coracle.slice".into()),
+        ("SyslogIdentifier", syslog_identifier(&draft.stem).into()),
+        ("Restart", "on-failure".into()),
     ];
     defaults.extend(restart_pause(&given, context));
     let mut lines = over_defaults(defaults, given);
     if !definition.container.read_only {
         // After the user's own, so that an empty `ExecStopPost=` resets those and not ours. It runs after every stop, `kill -9` too.
         let command = format!("-{} --cleanup %n", path_word(&context.shim));
-        lines.push(("ExecStopPost".to_owned(), command));
+        lines.push(("ExecStopPost", command.into()));
     }
     lines
 }
 
 /// The pause between two tries, growing where systemd can do that. The counter is only reset by a stop, so the longest pause is also
 /// what a container that crashes once a week would come to: it is kept short.
-fn restart_pause(given: &Lines, context: &Context) -> Vec<(&'static str, String)> {
-    let own = given.iter().any(|(key, _)| key == "RestartSec");
+fn restart_pause(given: &Lines<'_>, context: &Context) -> Lines<'static> {
+    let own = given.iter().any(|(key, _)| *key == "RestartSec");
     match (own, context.systemd_version) {
-        (true, _) => Vec::new(),
+        (true, _) => Lines::new(),
         (false, 254..) => vec![
-            ("RestartSec", "100ms".to_owned()),
-            ("RestartSteps", "7".to_owned()),
-            ("RestartMaxDelaySec", "10s".to_owned()),
+            ("RestartSec", "100ms".into()),
+            ("RestartSteps", "7".into()),
+            ("RestartMaxDelaySec", "10s".into()),
         ],
-        (false, _) => vec![("RestartSec", "2s".to_owned())],
+        (false, _) => vec![("RestartSec", "2s".into())],
     }
 }
 
 /// What of the user's `[Service]` reaches systemd.
-fn given(draft: &mut Draft<'_>) -> Lines {
+fn given<'a>(draft: &mut Draft<'a>) -> Lines<'a> {
     let definition = draft.definition();
     let activated = !definition.sockets.is_empty();
     let mut kept = Lines::new();
@@ -140,7 +144,7 @@ fn given(draft: &mut Draft<'_>) -> Lines {
                 let message = format!("'{key}=' in [Service] {}{what_next}", refusal.why);
                 draft.say(refusal.severity, message, refusal.instead.map(str::to_owned));
             }
-            None => kept.push((key.to_owned(), value.to_owned())),
+            None => kept.push((key, value.into())),
         }
     }
     kept

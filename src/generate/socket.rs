@@ -45,55 +45,54 @@ pub fn draft(draft: &mut Draft<'_>, socket: &Socket) {
     draft.add(unit, file.into_text());
 }
 
-fn unit_lines(draft: &Draft<'_>, socket: &Socket) -> Lines {
+fn unit_lines<'a>(draft: &Draft<'a>, socket: &Socket) -> Lines<'a> {
     let definition = draft.definition();
     let which = if socket.unit == definition.name {
         String::new()
     } else {
         format!(" {}", quote::text(&socket.name))
     };
-    let mut lines = vec![
-        (
-            "Description".to_owned(),
-            format!("{}, socket{which}", unit_section::description(definition)),
-        ),
-        ("SourcePath".to_owned(), unit_section::source_path(definition)),
+    let description = format!("{}, socket{which}", unit_section::description(definition));
+    let mut lines: Lines<'_> = vec![
+        ("Description", description.into()),
+        ("SourcePath", unit_section::source_path(definition).into()),
     ];
     lines.extend(unit_section::moved_to_socket(definition));
     lines
 }
 
-fn socket_lines(draft: &mut Draft<'_>, socket: &Socket) -> Lines {
+fn socket_lines<'s>(draft: &mut Draft<'_>, socket: &'s Socket) -> Lines<'s> {
     let mut lines = Lines::new();
     for listen in &socket.listen {
         let key = match listen.kind {
             SocketKind::Stream => "ListenStream",
             SocketKind::Datagram => "ListenDatagram",
         };
-        lines.push((key.to_owned(), quote::specifiers(&listen.address)));
+        lines.push((key, quote::specifiers(&listen.address)));
     }
-    let mut defaults = vec![("FileDescriptorName", quote::text(&socket.name))];
+    let mut defaults: Lines<'_> = vec![("FileDescriptorName", quote::text(&socket.name))];
     if socket.unit != draft.stem {
         // By default systemd takes the service of the same name.
-        defaults.push(("Service", format!("{}.service", service::instance_of(&draft.stem))));
+        let service = format!("{}.service", service::instance_of(&draft.stem));
+        defaults.push(("Service", service.into()));
     }
     if socket.listen.iter().any(|listen| is_specific(&listen.address)) {
-        defaults.push(("FreeBind", "yes".to_owned()));
+        defaults.push(("FreeBind", "yes".into()));
     }
     if socket
         .listen
         .iter()
         .any(|listen| listen.address.starts_with(['/', '@', '%']))
     {
-        defaults.push(("SocketMode", "0660".to_owned()));
-        defaults.push(("RemoveOnStop", "yes".to_owned()));
+        defaults.push(("SocketMode", "0660".into()));
+        defaults.push(("RemoveOnStop", "yes".into()));
     }
     lines.extend(service::over_defaults(defaults, given(draft, socket)));
     lines
 }
 
 /// What of the user's `[Socket]` reaches systemd.
-fn given(draft: &mut Draft<'_>, socket: &Socket) -> Lines {
+fn given<'s>(draft: &mut Draft<'_>, socket: &'s Socket) -> Lines<'s> {
     let mut kept = Lines::new();
     for (key, value) in service::readable(draft, "Socket", &socket.options) {
         match keys::refuse_in_socket(key, value) {
@@ -101,7 +100,7 @@ fn given(draft: &mut Draft<'_>, socket: &Socket) -> Lines {
                 let message = format!("'{key}=' in [Socket] {}{}", refusal.why, refusal.what_next());
                 draft.say(refusal.severity, message, refusal.instead.map(str::to_owned));
             }
-            None => kept.push((key.to_owned(), value.to_owned())),
+            None => kept.push((key, value.into())),
         }
     }
     kept

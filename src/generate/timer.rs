@@ -11,23 +11,21 @@ pub fn draft(draft: &mut Draft<'_>) {
     if definition.passthrough.timer.is_empty() {
         return;
     }
-    let unit = [
-        (
-            "Description".to_owned(),
-            format!("{}, timer", unit_section::description(definition)),
-        ),
-        ("SourcePath".to_owned(), unit_section::source_path(definition)),
+    let description = format!("{}, timer", unit_section::description(definition));
+    let unit: Lines<'_> = vec![
+        ("Description", description.into()),
+        ("SourcePath", unit_section::source_path(definition).into()),
     ];
     let mut lines = Lines::new();
     for (key, value) in service::readable(draft, "Timer", &definition.passthrough.timer) {
         if key == "Unit" {
             draft.warn("'Unit=' in [Timer] is always the container's service, ignoring".to_owned());
         } else {
-            lines.push((key.to_owned(), value.to_owned()));
+            lines.push((key, value.into()));
         }
     }
     let mut file = UnitFile::new(service::COMMENT);
-    file.section("Unit", service::pairs(&unit.into()));
+    file.section("Unit", service::pairs(&unit));
     file.section("Timer", service::pairs(&lines));
     draft.add(format!("{}.timer", draft.stem), file.into_text());
 }

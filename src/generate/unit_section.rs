@@ -4,6 +4,7 @@
 //! socket-activated service has neither: conditions and assertions are moved to the socket, which then does not listen in the first
 //! place; hard dependencies become `Wants=`, and mount points are wanted, not required.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use crate::definition::{Definition, Root};
@@ -14,14 +15,14 @@ use crate::unitfile::{name, quote, reject_raw, words};
 
 /// The service's `[Unit]`.
 #[must_use]
-pub fn service(draft: &mut Draft<'_>, context: &Context) -> Lines {
+pub fn service<'a>(draft: &mut Draft<'a>, context: &Context) -> Lines<'a> {
     let definition = draft.definition();
     let given = given(draft, context);
     let defaults = vec![
-        ("Description", service::description(definition)),
-        ("SourcePath", source_path(definition)),
+        ("Description", service::description(definition).into()),
+        ("SourcePath", source_path(definition).into()),
         // Nobody ever needs reset-failed, and no socket dies of its service's failures.
-        ("StartLimitIntervalSec", "0".to_owned()),
+        ("StartLimitIntervalSec", "0".into()),
     ];
     let mut lines = service::over_defaults(defaults, given);
     lines.extend(own_sockets(definition));
@@ -31,19 +32,19 @@ pub fn service(draft: &mut Draft<'_>, context: &Context) -> Lines {
 
 /// What the user's `[Unit]` says to a socket: what was moved from the service.
 #[must_use]
-pub fn moved_to_socket(definition: &Definition) -> Lines {
+pub fn moved_to_socket(definition: &Definition) -> Lines<'_> {
     let lines = definition.passthrough.unit.iter();
     let readable = lines.filter(|(key, value)| reject_raw(key, value).is_none());
     readable
         .filter(|(key, _)| is_check(key) || key == "DefaultDependencies")
-        .cloned()
+        .map(|(key, value)| (key.as_str(), value.into()))
         .collect()
 }
 
 /// `SourcePath=`, by which systemd notices that a reload is due.
 #[must_use]
 pub fn source_path(definition: &Definition) -> String {
-    quote::text(&definition.source.to_string_lossy())
+    quote::text(&definition.source.to_string_lossy()).into_owned()
 }
 
 /// The user's last `Description=`.
@@ -67,7 +68,7 @@ fn is_check(key: &str) -> bool {
 }
 
 /// A service that is started by hand gets its sockets too, and one whose socket is restarted is restarted with it.
-fn own_sockets(definition: &Definition) -> Lines {
+fn own_sockets(definition: &Definition) -> Lines<'static> {
     if !is_activated(definition) {
         return Lines::new();
     }
@@ -76,9 +77,7 @@ fn own_sockets(definition: &Definition) -> Lines {
         .iter()
         .map(|socket| format!("{}.socket", service::instance_of(&socket.unit)))
         .collect();
-    ["Requires", "After"]
-        .map(|key| (key.to_owned(), units.join(" ")))
-        .into()
+    ["Requires", "After"].map(|key| (key, units.join(" ").into())).into()
 }
 
 /// Paths on the host that must be mounted.
@@ -105,14 +104,14 @@ fn is_mounted(path: &Path) -> bool {
 }
 
 /// The dependency on mount points.
-fn mounts(paths: &[String], activated: bool, context: &Context) -> Lines {
+fn mounts(paths: &[String], activated: bool, context: &Context) -> Lines<'static> {
     if paths.is_empty() {
         return Lines::new();
     }
-    let quoted: Vec<String> = paths.iter().map(|path| quote::list_word(path)).collect();
+    let quoted: Vec<Cow<'_, str>> = paths.iter().map(|path| quote::list_word(path)).collect();
     match (activated, context.systemd_version) {
-        (false, _) => vec![("RequiresMountsFor".to_owned(), quoted.join(" "))],
-        (true, 256..) => vec![("WantsMountsFor".to_owned(), quoted.join(" "))],
+        (false, _) => vec![("RequiresMountsFor", quoted.join(" ").into())],
+        (true, 256..) => vec![("WantsMountsFor", quoted.join(" ").into())],
         // What WantsMountsFor= does, by hand: a mount unit of that name may or may not exist. A specifier cannot be escaped here.
         (true, _) => {
             let mut units: Vec<String> = Vec::new();
@@ -128,13 +127,13 @@ fn mounts(paths: &[String], activated: bool, context: &Context) -> Lines {
             if units.is_empty() {
                 return Lines::new();
             }
-            ["Wants", "After"].map(|key| (key.to_owned(), units.join(" "))).into()
+            ["Wants", "After"].map(|key| (key, units.join(" ").into())).into()
         }
     }
 }
 
 /// What of the user's `[Unit]` reaches the service.
-fn given(draft: &mut Draft<'_>, context: &Context) -> Lines {
+fn given<'a>(draft: &mut Draft<'a>, context: &Context) -> Lines<'a> {
     let definition = draft.definition();
     let activated = is_activated(definition);
     let mut kept = Lines::new();
@@ -149,7 +148,7 @@ fn given(draft: &mut Draft<'_>, context: &Context) -> Lines {
                 draft.warn(format!(
                     "'{key}=' in [Unit] would let systemd close the socket for good when '{value}' fails, taking it as 'Wants='"
                 ));
-                kept.push(("Wants".to_owned(), value.to_owned()));
+                kept.push(("Wants", value.into()));
             }
             "Requisite" if activated => draft.warn(format!(
                 "'{key}=' in [Unit] would let systemd close the socket for good when '{value}' is not running, ignoring"
@@ -160,7 +159,7 @@ fn given(draft: &mut Draft<'_>, context: &Context) -> Lines {
             },
             _ => match activated.then(|| keys::refuse_with_sockets(key, value)).flatten() {
                 Some(refusal) => draft.warn(format!("'{key}=' in [Unit] {}, ignoring", refusal.why)),
-                None => kept.push((key.to_owned(), value.to_owned())),
+                None => kept.push((key, value.into())),
             },
         }
     }

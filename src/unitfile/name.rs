@@ -3,6 +3,7 @@
 //! systemd.unit(5): a prefix, then `@` and perhaps an instance, then a dot and a type; letters, digits and `:-_.\` may be in it, and
 //! no more than 255 bytes. A file of that name is also a file of ours, so a valid name never has a slash and is never `.` or `..`.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 
 /// The longest unit name, and the longest file name.
@@ -44,11 +45,11 @@ pub fn is_template(stem: &str) -> bool {
 
 /// The stem of a template's instance: `web@` and `a` give `web@a`, anything else stays.
 #[must_use]
-pub fn instantiate(stem: &str, instance: &str) -> String {
+pub fn instantiate<'s>(stem: &'s str, instance: &str) -> Cow<'s, str> {
     if is_template(stem) {
-        format!("{stem}{instance}")
+        Cow::Owned(format!("{stem}{instance}"))
     } else {
-        stem.to_owned()
+        Cow::Borrowed(stem)
     }
 }
 

@@ -3,19 +3,24 @@
 //! A value goes through up to three readers in systemd: the splitter (quotes and backslashes), the specifiers (`%i`) and, on command
 //! lines, the variables (`$HOME`). Each has its own escape, and which readers a key has is written in its manual page.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 
 /// Text for a key that has specifiers but no words, such as `Description=` and `SourcePath=`.
 #[must_use]
-pub fn text(text: &str) -> String {
-    text.replace('%', "%%")
+pub fn text(text: &str) -> Cow<'_, str> {
+    if text.contains('%') {
+        Cow::Owned(text.replace('%', "%%"))
+    } else {
+        Cow::Borrowed(text)
+    }
 }
 
 /// Text in which the user's specifiers stay, and a percent sign that starts none is doubled, since systemd refuses those.
 #[must_use]
-pub fn specifiers(text: &str) -> String {
+pub fn specifiers(text: &str) -> Cow<'_, str> {
     if !text.contains('%') {
-        return text.to_owned();
+        return Cow::Borrowed(text);
     }
     let mut out = String::with_capacity(text.len());
     let mut chars = text.chars().peekable();
@@ -30,7 +35,7 @@ pub fn specifiers(text: &str) -> String {
             _ => out.push('%'),
         }
     }
-    out
+    Cow::Owned(out)
 }
 
 /// Those of systemd 252 that every kind of unit has.
@@ -38,20 +43,25 @@ const SPECIFIERS: &str = "aAbBCEfgGhHijJlLmMnNopPsStTuUvVwW";
 
 /// One word of a command line (`ExecStart=`).
 #[must_use]
-pub fn command_word(word: &str) -> String {
-    quoted(&text(word).replace('$', "$$"))
+pub fn command_word(word: &str) -> Cow<'_, str> {
+    let word = text(word);
+    quoted(if word.contains('$') {
+        Cow::Owned(word.replace('$', "$$"))
+    } else {
+        word
+    })
 }
 
 /// One word of a list of paths or names that has specifiers, such as `RequiresMountsFor=`; the user's specifiers stay.
 #[must_use]
-pub fn list_word(word: &str) -> String {
-    quoted(&specifiers(word))
+pub fn list_word(word: &str) -> Cow<'_, str> {
+    quoted(specifiers(word))
 }
 
 /// In quotes, if the splitter would not read it as one word otherwise.
-fn quoted(word: &str) -> String {
+fn quoted(word: Cow<'_, str>) -> Cow<'_, str> {
     if word != ";" && !word.is_empty() && word.chars().all(is_plain) {
-        return word.to_owned();
+        return word;
     }
     let mut out = String::with_capacity(word.len() + 2);
     out.push('"');
@@ -65,7 +75,7 @@ fn quoted(word: &str) -> String {
         }
     }
     out.push('"');
-    out
+    Cow::Owned(out)
 }
 
 fn is_plain(c: char) -> bool {

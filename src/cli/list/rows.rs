@@ -136,14 +136,15 @@ fn instances<'s>(defined: &Defined<'_>, states: &'s States) -> BTreeSet<&'s str>
 
 fn row(defined: &Defined<'_>, instance: Option<&str>, states: &States) -> Row {
     let definition = defined.definition;
-    let specifiers = instance.map(|instance| instantiate(&defined.stem, instance) + ".service");
+    let specifiers = instance.map(|instance| instantiate(&defined.stem, instance).into_owned() + ".service");
     let expanded = |text: &str| match &specifiers {
         Some(unit) => Specifiers::of_unit(unit)
             .expand(text)
             .unwrap_or_else(|_| text.to_owned()),
         None => text.to_owned(),
     };
-    let named = |stem: &str| instance.map_or_else(|| stem.to_owned(), |instance| instantiate(stem, instance));
+    let named =
+        |stem: &str| instance.map_or_else(|| stem.to_owned(), |instance| instantiate(stem, instance).into_owned());
     let (image, rootfs) = match &definition.container.root {
         Root::Image(image) => (Some(expanded(image)).filter(|image| !image.is_empty()), None),
         Root::Rootfs(path) => (None, Some(expanded(&path.display().to_string()))),
