@@ -24,6 +24,7 @@ pub mod version;
 pub mod write;
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::path::PathBuf;
 
 use crate::definition::diagnostic::{Diagnostic, Severity};
@@ -87,14 +88,15 @@ pub fn generate(loaded: &[Loaded], context: &Context) -> Output {
         files: files.into_iter().collect(),
         ..Output::default()
     };
-    for draft in &mut drafts {
-        install_links(draft, &mut output);
-        let unit = draft.unit();
-        let reports = draft.diagnostics.drain(..).map(|diagnostic| Report {
-            unit: unit.clone(),
-            diagnostic,
-        });
-        output.diagnostics.extend(reports);
+    for mut draft in drafts {
+        install_links(&mut draft, &mut output);
+        let diagnostics = std::mem::take(&mut draft.diagnostics);
+        output
+            .diagnostics
+            .extend(diagnostics.into_iter().map(|diagnostic| Report {
+                unit: draft.unit(),
+                diagnostic,
+            }));
     }
     output
 }
@@ -145,12 +147,16 @@ fn refuse_collisions(drafts: &mut [Draft<'_>]) {
 /// Adds a draft's links, save for those that would hide a unit or another link.
 fn install_links(draft: &mut Draft<'_>, output: &mut Output) {
     for (path, target) in std::mem::take(&mut draft.links) {
-        let taken = output.files.contains_key(&path) || output.links.get(&path).is_some_and(|other| *other != target);
-        if taken {
-            let message = format!("the name '{path}' in [Install] is taken by another unit, ignoring");
-            draft.say(Severity::Warning, message, None);
-        } else {
-            output.links.insert(path, target);
+        match output.links.entry(path) {
+            Entry::Occupied(same) if *same.get() == target => {}
+            Entry::Vacant(free) if !output.files.contains_key(free.key()) => _ = free.insert(target),
+            taken => {
+                let message = format!(
+                    "the name '{}' in [Install] is taken by another unit, ignoring",
+                    taken.key()
+                );
+                draft.say(Severity::Warning, message, None);
+            }
         }
     }
 }

@@ -131,6 +131,8 @@ impl<'a> Draft<'a> {
             // Strings, numbers and lists only: nothing that JSON cannot hold, except a path that is not UTF-8.
             Err(error) => self.say(Severity::Error, format!("it cannot be written as JSON: {error}"), None),
         }
+        // Drafts come in the order of their names, and so do all files then: what is in order is sorted in no time.
+        self.files.sort_unstable();
     }
 
     fn refuse_name(&mut self, wanted: &str) {
