@@ -1,7 +1,14 @@
 //! Writes what was decided into the generator's directory.
 //!
-//! Every file appears with its whole content or not at all, also when the generator is killed. Whatever bears its name already is
-//! replaced.
+//! No reader ever finds a file of which a part is there, also when the generator is killed. Who reads it when decides how it is made:
+//!
+//! - `NAME.json` has no name until it is whole. A shim that starts during a reload waits for it, and reads it as soon as it has a name.
+//! - A unit is made in place. systemd reads none before all generators have ended, and its text comes in a single write of at most
+//!   [`PAGE`] bytes, which no signal cuts short and which a full file system refuses as a whole. Who kills the generator between making
+//!   and writing leaves one empty file a thread: to systemd that is a masked unit (systemd.unit(5)), which is not started any more than
+//!   one that is missing, as those are that were still to be made. A longer unit has no name until it is whole either.
+//!
+//! Whatever bears a file's name already is replaced, under a temporary name.
 //!
 //! Nothing is cleaned up: systemd gives each run an empty directory.
 
@@ -15,7 +22,7 @@ use anyhow::{Context as _, Result, bail};
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, open, openat, readlinkat, renameat};
 use nix::sys::stat::{Mode, mkdirat};
-use nix::unistd::{linkat, symlinkat};
+use nix::unistd::{UnlinkatFlags, linkat, symlinkat, unlinkat};
 
 use crate::definition::share::share;
 use crate::generate::Output;
@@ -66,26 +73,40 @@ fn carry_out(jobs: &[Job<'_>], directory: BorrowedFd<'_>) -> Vec<anyhow::Error> 
     })
 }
 
-/// The file has no name until it is whole: a shim that starts during a reload reads `NAME.json`, and whoever is killed leaves nothing that is
-/// half there. A file that gets its name late costs a sixth more than one made in place, and less than one that is renamed (measured on tmpfs).
+/// The most that is written in place: the kernel looks for signals between pages, and none has smaller ones.
+const PAGE: usize = 4096;
+
+/// A file that gets its name late costs a third more than one made in place, and less than one that is renamed (measured on tmpfs).
 fn write_file(directory: BorrowedFd<'_>, index: usize, path: &str, text: &str) -> Result<()> {
-    let written = match nameless(directory, text) {
-        Ok(file) => linkat(&file, "", directory, path, AtFlags::AT_EMPTY_PATH),
-        Err(errno) => Err(errno),
+    let written = if path.ends_with(".json") || text.len() > PAGE {
+        name_late(directory, path, text)
+    } else {
+        make_in_place(directory, path, text)
     };
     match written {
-        Ok(()) => Ok(()),
         // The name is taken; or the file system has no nameless files; or this user may not link one (before Linux 6.10).
         Err(Errno::EEXIST | Errno::EOPNOTSUPP | Errno::EISDIR | Errno::ENOENT) => replace(directory, index, path, text),
-        Err(errno) => Err(errno),
+        written => written,
     }
     .with_context(|| format!("writing '{path}'"))
 }
 
-fn nameless(directory: BorrowedFd<'_>, text: &str) -> nix::Result<File> {
+fn name_late(directory: BorrowedFd<'_>, path: &str, text: &str) -> nix::Result<()> {
     let flags = OFlag::O_TMPFILE | OFlag::O_WRONLY | OFlag::O_CLOEXEC;
-    let file = File::from(openat(directory, ".", flags, MODE)?);
-    fill(file, text)
+    let file = fill(File::from(openat(directory, ".", flags, MODE)?), text)?;
+    linkat(&file, "", directory, path, AtFlags::AT_EMPTY_PATH)
+}
+
+fn make_in_place(directory: BorrowedFd<'_>, path: &str, text: &str) -> nix::Result<()> {
+    let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_WRONLY | OFlag::O_CLOEXEC;
+    match fill(File::from(openat(directory, path, flags, MODE)?), text) {
+        Ok(_) => Ok(()),
+        Err(errno) => {
+            // Better none than an empty one. What was not written is told anyway.
+            _ = unlinkat(directory, path, UnlinkatFlags::NoRemoveDir);
+            Err(errno)
+        }
+    }
 }
 
 /// Writes under a temporary name, and renames.
@@ -147,7 +168,12 @@ mod tests {
     #[test]
     fn all_is_written_once_and_again() {
         let directory = tempfile::tempdir().unwrap();
-        for text in ["first", "second, which is longer", "3"] {
+        for text in [
+            "first",
+            "second, which is longer",
+            &"longer than a page ".repeat(300),
+            "3",
+        ] {
             write(&output(450, text), directory.path()).unwrap();
             assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 901);
             assert_eq!(fs::read_to_string(directory.path().join("449.service")).unwrap(), text);
