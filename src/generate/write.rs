@@ -1,12 +1,14 @@
 //! Writes what was decided into the generator's directory.
 //!
-//! No reader ever finds a file of which a part is there, also when the generator is killed. Who reads it when decides how it is made:
+//! No reader ever finds a part of a file, also when the generator is killed:
 //!
-//! - `NAME.json` has no name until it is whole. A shim that starts during a reload waits for it, and reads it as soon as it has a name.
-//! - A unit is made in place. systemd reads none before all generators have ended, and its text comes in a single write of at most
-//!   [`PAGE`] bytes, which no signal cuts short and which a full file system refuses as a whole. Who kills the generator between making
-//!   and writing leaves one empty file a thread: to systemd that is a masked unit (systemd.unit(5)), which is not started any more than
-//!   one that is missing, as those are that were still to be made. A longer unit has no name until it is whole either.
+//! - What fits into a page, as nearly all does, is made in place and written at once. The file is empty, then whole: no signal cuts
+//!   such a write short, a full file system refuses all of it, and its reader sees the new size only when the bytes are there.
+//! - What is longer has no name until it is whole.
+//!
+//! And whoever reads takes an empty file for none. systemd reads units when all generators have ended; of one that was killed it may
+//! find an empty unit a thread, which is masked (systemd.unit(5)) and so no more started than those that were still to be made. A shim
+//! that starts during a reload waits until something is in `NAME.json`.
 //!
 //! Whatever bears a file's name already is replaced, under a temporary name.
 //!
@@ -78,10 +80,9 @@ const PAGE: usize = 4096;
 
 /// A file that gets its name late costs a third more than one made in place, and less than one that is renamed (measured on tmpfs).
 fn write_file(directory: BorrowedFd<'_>, index: usize, path: &str, text: &str) -> Result<()> {
-    let written = if path.ends_with(".json") || text.len() > PAGE {
-        name_late(directory, path, text)
-    } else {
-        make_in_place(directory, path, text)
+    let written = match text.len() {
+        ..=PAGE => make_in_place(directory, path, text),
+        _ => name_late(directory, path, text),
     };
     match written {
         // The name is taken; or the file system has no nameless files; or this user may not link one (before Linux 6.10).

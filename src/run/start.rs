@@ -153,13 +153,39 @@ fn read(resolved: &Path) -> Result<Definition> {
     }
 }
 
-/// systemd empties the generators' directories at a reload and fills them again: what is missing now may be there in a moment.
+/// systemd empties the generators' directories at a reload and fills them again: what is missing or empty now may be there in a moment
+/// ([`crate::generate::write`]).
 fn read_between_reloads(path: &Path) -> io::Result<String> {
     for _ in 0..20 {
         match fs::read_to_string(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => sleep(Duration::from_millis(50)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Ok(text) if text.is_empty() => {}
             result => return result,
         }
+        sleep(Duration::from_millis(50));
     }
     fs::read_to_string(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::thread::{self, sleep};
+    use std::time::Duration;
+
+    use super::read_between_reloads;
+
+    #[test]
+    fn what_is_not_written_yet_is_waited_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("web.json");
+        let read = thread::scope(|scope| {
+            let reader = scope.spawn(|| read_between_reloads(&path));
+            fs::write(&path, "").unwrap();
+            sleep(Duration::from_millis(80));
+            fs::write(&path, "text").unwrap();
+            reader.join().unwrap()
+        });
+        assert_eq!(read.unwrap(), "text");
+    }
 }
