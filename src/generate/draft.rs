@@ -40,7 +40,7 @@ impl<'a> Draft<'a> {
         let mut draft = Self {
             loaded,
             stem: wanted.to_owned(),
-            service: format!("{wanted}.service"),
+            service: [wanted, ".service"].concat(),
             files: Vec::new(),
             links: Vec::new(),
             diagnostics: loaded.diagnostics.clone(),
@@ -127,7 +127,7 @@ impl<'a> Draft<'a> {
         }
         timer::draft(self);
         match json(&Sound::Container(self.definition())) {
-            Ok(text) => self.add(format!("{}.json", self.stem), text),
+            Ok(text) => self.add([&self.stem, ".json"].concat(), text),
             // Strings, numbers and lists only: nothing that JSON cannot hold, except a path that is not UTF-8.
             Err(error) => self.say(Severity::Error, format!("it cannot be written as JSON: {error}"), None),
         }

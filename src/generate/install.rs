@@ -67,7 +67,7 @@ fn want(draft: &mut Draft<'_>, wishes: &Wishes, (stem, kind): (&str, &str), by: 
         };
         unit = name::instantiate(stem, instance).into_owned();
     }
-    let full = format!("{unit}.{kind}");
+    let full = [&unit, ".", kind].concat();
     if !name::is_valid(&full) {
         draft.warn(format!(
             "'DefaultInstance=' in [Install] makes no unit name: '{}', ignoring",
@@ -76,8 +76,8 @@ fn want(draft: &mut Draft<'_>, wishes: &Wishes, (stem, kind): (&str, &str), by: 
         return;
     }
     for (suffix, target) in by {
-        let path = format!("{target}.{suffix}/{full}");
-        draft.links.push((path, format!("../{stem}.{kind}")));
+        let path = [target, ".", suffix, "/", &full].concat();
+        draft.links.push((path, ["../", stem, ".", kind].concat()));
     }
 }
 

@@ -32,8 +32,8 @@ pub fn draft(draft: &mut Draft<'_>, context: &Context) {
 /// `ExecStart=` of every service, broken ones too: the resolved definition, and `%n` because only systemd knows the instance.
 #[must_use]
 pub fn exec_start(stem: &str, context: &Context) -> String {
-    let json = context.output_directory.join(format!("{stem}.json"));
-    format!("{} {} %n", path_word(&context.shim), path_word(&json))
+    let json = context.output_directory.join([stem, ".json"].concat());
+    [&path_word(&context.shim), " ", &path_word(&json), " %n"].concat()
 }
 
 /// `SyslogIdentifier=`: without it the journal would name every container's lines after the shim.
@@ -50,7 +50,7 @@ pub fn description(definition: &Definition) -> String {
         Root::Rootfs(path) => path.to_string_lossy(),
     };
     let (name, root) = (quote::text(&definition.name), quote::specifiers(&root));
-    format!("Container {} ({root})", instance_of(&name))
+    ["Container ", &instance_of(&name), " (", &root, ")"].concat()
 }
 
 /// The name of a template's unit as its instances see it: `web@` becomes `web@%i`.
@@ -111,7 +111,7 @@ fn service_section<'a>(draft: &mut Draft<'a>, context: &Context) -> Lines<'a> {
     let mut lines = over_defaults(defaults, given);
     if !definition.container.read_only {
         // After the user's own, so that an empty `ExecStopPost=` resets those and not ours. It runs after every stop, `kill -9` too.
-        let command = format!("-{} --cleanup %n", path_word(&context.shim));
+        let command = ["-", &path_word(&context.shim), " --cleanup %n"].concat();
         lines.push(("ExecStopPost", command.into()));
     }
     lines

@@ -15,7 +15,7 @@ use crate::unitfile::{UnitFile, name, quote};
 
 /// Adds a socket's unit to the draft.
 pub fn draft(draft: &mut Draft<'_>, socket: &Socket) {
-    let unit = format!("{}.socket", socket.unit);
+    let unit = [&socket.unit, ".socket"].concat();
     if !name::is_valid(&unit) {
         draft.say(
             Severity::Error,
@@ -50,9 +50,9 @@ fn unit_lines<'a>(draft: &Draft<'a>, socket: &Socket) -> Lines<'a> {
     let which = if socket.unit == definition.name {
         String::new()
     } else {
-        format!(" {}", quote::text(&socket.name))
+        [" ", &quote::text(&socket.name)].concat()
     };
-    let description = format!("{}, socket{which}", unit_section::description(definition));
+    let description = [&unit_section::description(definition), ", socket", &which].concat();
     let mut lines: Lines<'_> = vec![
         ("Description", description.into()),
         ("SourcePath", unit_section::source_path(definition).into()),
@@ -73,7 +73,7 @@ fn socket_lines<'s>(draft: &mut Draft<'_>, socket: &'s Socket) -> Lines<'s> {
     let mut defaults: Lines<'_> = vec![("FileDescriptorName", quote::text(&socket.name))];
     if socket.unit != draft.stem {
         // By default systemd takes the service of the same name.
-        let service = format!("{}.service", service::instance_of(&draft.stem));
+        let service = [&service::instance_of(&draft.stem), ".service"].concat();
         defaults.push(("Service", service.into()));
     }
     if socket.listen.iter().any(|listen| is_specific(&listen.address)) {

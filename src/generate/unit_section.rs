@@ -75,7 +75,7 @@ fn own_sockets(definition: &Definition) -> Lines<'static> {
     let units: Vec<String> = definition
         .sockets
         .iter()
-        .map(|socket| format!("{}.socket", service::instance_of(&socket.unit)))
+        .map(|socket| [&service::instance_of(&socket.unit), ".socket"].concat())
         .collect();
     ["Requires", "After"].map(|key| (key, units.join(" ").into())).into()
 }
