@@ -13,7 +13,7 @@ pub mod words;
 /// The longest line that systemd reads (`LONG_LINE_MAX`); a longer one makes it reject the whole file.
 pub const LINE_MAX: usize = 1 << 20;
 
-/// What most units fit in, in bytes: to grow step by step costs more than what is left over.
+/// What most units fit in, in bytes: to grow step by step costs more than to give back what is left over.
 const MOST: usize = 1024;
 
 /// A unit file as it grows: sections in order, with their lines in order.
@@ -52,7 +52,8 @@ impl UnitFile {
 
     /// The finished file.
     #[must_use]
-    pub fn into_text(self) -> String {
+    pub fn into_text(mut self) -> String {
+        self.text.shrink_to_fit();
         self.text
     }
 
