@@ -1,6 +1,6 @@
 //! From a definition and the store to the plan of one start: all that is read before anything is done.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 
@@ -54,7 +54,11 @@ pub fn source(definition: &Definition, store: &Store) -> Result<(Option<Image>, 
 /// Where the root is built: over the shim's own directory, which is always there, which nothing inside needs, and which nobody else
 /// sees covered.
 fn mount_point() -> Result<PathBuf> {
-    let program = std::env::current_exe().context("reading '/proc/self/exe'")?;
-    let directory: Option<&Path> = program.parent();
-    Ok(directory.context("the shim lies in no directory")?.to_owned())
+    // systemd names it in full; the kernel's own answer takes longer.
+    let called = std::env::args_os().next().map(PathBuf::from);
+    let program = match called.filter(|called| called.is_absolute()) {
+        Some(program) => program,
+        None => std::env::current_exe().context("reading '/proc/self/exe'")?,
+    };
+    Ok(program.parent().context("the shim lies in no directory")?.to_owned())
 }
