@@ -20,6 +20,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::sys::user::Extent;
+
 /// What the generator leaves for the shim: `NAME.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -108,6 +110,8 @@ pub struct Container {
     /// `DropCapability=`, as above.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub drop_capability: Vec<String>,
+    /// `UserNS=`, or `UIDMap=` and `GIDMap=`.
+    pub user_namespace: UserNamespace,
     /// `Network=`.
     pub network: Network,
     /// `StopSignal=`: a number; over the image's.
@@ -150,6 +154,20 @@ pub struct Volume {
     /// `ro` was given.
     #[serde(default)]
     pub read_only: bool,
+    /// `noidmap` was given, or not.
+    #[serde(default)]
+    pub owners: Owners,
+}
+
+/// Whose numbers the owners of a volume's files are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Owners {
+    /// The container's: what belongs to 1000 on disk belongs to 1000 inside.
+    #[default]
+    Inside,
+    /// The host's: nobody's, inside a user namespace.
+    Outside,
 }
 
 /// One `Tmpfs=TARGET[:OPTIONS]`.
@@ -166,6 +184,24 @@ pub struct Tmpfs {
     /// `exec` was given (`noexec` is the default).
     #[serde(default)]
     pub exec: bool,
+}
+
+/// `UserNS=`: which users and groups of the host those of the container are.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum UserNamespace {
+    /// 65,536 that nobody else has.
+    #[default]
+    Auto,
+    /// The host's own.
+    Host,
+    /// Those of `UIDMap=` and `GIDMap=`.
+    Mapped {
+        /// The users.
+        users: Vec<Extent>,
+        /// The groups.
+        groups: Vec<Extent>,
+    },
 }
 
 /// `Network=`.

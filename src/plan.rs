@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, ensure};
 use oci_spec::image::Config;
 
-use crate::definition::{Activation, ContainerAddress, Definition, Listen, Network, Notify, Root};
+use crate::definition::{Activation, ContainerAddress, Definition, Listen, Network, Notify, Root, UserNamespace};
 use crate::plan::mount::Mount;
 use crate::plan::process::Process;
 use crate::plan::specifier::Specifiers;
@@ -34,6 +34,8 @@ pub struct Plan {
     pub writable_layer: Option<PathBuf>,
     /// A directory of the host that the new root is mounted on, in the container's own mount namespace only.
     pub mount_point: PathBuf,
+    /// Whose identities the container has.
+    pub user_namespace: UserNamespace,
     /// `CLONE_NEWNET` or not.
     pub network: Network,
     /// uname(2)'s node name.
@@ -134,6 +136,7 @@ pub fn plan(definition: &Definition, source: Source<'_>, surroundings: Surroundi
         layers: source.layers.to_vec(),
         writable_layer: (!container.read_only).then(|| surroundings.writable_layer.to_owned()),
         mount_point: surroundings.mount_point.to_owned(),
+        user_namespace: container.user_namespace.clone(),
         network: container.network,
         mounts: mount::mounts(container, &specifiers, &hostname)?,
         hostname,

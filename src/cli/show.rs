@@ -14,7 +14,7 @@ use crate::cli::output::{Format, Output, Paint, visible};
 use crate::cli::scope::Scope;
 use crate::definition::diagnostic::Severity;
 use crate::definition::places::Loaded;
-use crate::definition::{Container, ContainerAddress, Definition, Listen, Resolved, Root, SocketKind, keys};
+use crate::definition::{Container, ContainerAddress, Definition, Listen, Resolved, Root, SocketKind, UserNamespace, keys};
 use crate::generate::draft::Draft;
 use crate::generate::generate;
 
@@ -167,6 +167,7 @@ fn fields(definition: &Definition) -> Vec<(&'static str, String)> {
         read_only,
         add_capability,
         drop_capability,
+        user_namespace,
         network,
         stop_signal,
         activation,
@@ -225,6 +226,14 @@ fn fields(definition: &Definition) -> Vec<(&'static str, String)> {
     fields.extend(read_only.then(|| ("ReadOnly", "true".to_owned())));
     fields.extend(add_capability.iter().map(|name| ("AddCapability", name.clone())));
     fields.extend(drop_capability.iter().map(|name| ("DropCapability", name.clone())));
+    match user_namespace {
+        UserNamespace::Auto => fields.push(("UserNS", "auto".to_owned())),
+        UserNamespace::Host => fields.push(("UserNS", "host".to_owned())),
+        UserNamespace::Mapped { users, groups } => {
+            fields.extend(users.iter().map(|extent| ("UIDMap", extent.to_string())));
+            fields.extend(groups.iter().map(|extent| ("GIDMap", extent.to_string())));
+        }
+    }
     fields.push(("Network", word(network)));
     fields.extend(stop_signal.map(|signal| ("StopSignal", signal.to_string())));
     fields.extend(activation.as_ref().map(|activation| ("Activation", word(activation))));

@@ -6,6 +6,7 @@ use crate::definition::diagnostic::Severity;
 use crate::definition::keys::Key;
 use crate::definition::name;
 use crate::definition::report::Span;
+use crate::definition::resolve::identities::Identities;
 use crate::definition::resolve::names::{capabilities, group, hostname, signal, user};
 use crate::definition::resolve::ports::publish;
 use crate::definition::resolve::{Resolver, Tried};
@@ -24,6 +25,7 @@ pub(super) struct Draft {
     pids_limit: Option<String>,
     stop_timeout: Option<String>,
     service_name: Option<String>,
+    identities: Identities,
 }
 
 /// Appends unless the value takes back what is there.
@@ -78,6 +80,15 @@ impl Draft {
                 let new = capabilities(reset, to, key, value);
                 add(&mut container.drop_capability, value, new);
             }
+            "UserNS" => self.identities.namespace = once(reset, || to.user_namespace(key, value)),
+            "UIDMap" => {
+                let new = each(reset, to, key, value, Resolver::extent);
+                add(&mut self.identities.users, value, new);
+            }
+            "GIDMap" => {
+                let new = each(reset, to, key, value, Resolver::extent);
+                add(&mut self.identities.groups, value, new);
+            }
             "Network" => container.network = once(reset, || network(to, key, value)).unwrap_or_default(),
             "StopSignal" => container.stop_signal = once(reset, || signal(to, key, value)),
             "StopTimeout" => self.stop_timeout = once(reset, || to.time_span(key, value)),
@@ -102,6 +113,7 @@ impl Draft {
     /// Puts everything into the definition; what is left are the published ports.
     pub(super) fn finish(self, definition: &mut Definition, to: &mut Resolver<'_, '_>) -> Vec<(Listen, Span)> {
         definition.container = self.container;
+        definition.container.user_namespace = to.identities(self.identities);
         definition.container.root = match (self.image, self.rootfs) {
             (Some((image, _)), None) => Root::Image(image),
             (None, Some((rootfs, _))) => Root::Rootfs(PathBuf::from(rootfs)),

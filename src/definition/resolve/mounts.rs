@@ -8,7 +8,7 @@ use crate::definition::keys::Key;
 use crate::definition::report::Span;
 use crate::definition::resolve::Resolver;
 use crate::definition::resolve::values::is_absolute;
-use crate::definition::{Tmpfs, Volume};
+use crate::definition::{Owners, Tmpfs, Volume};
 
 impl Resolver<'_, '_> {
     /// One `SOURCE:TARGET[:OPTIONS]`.
@@ -38,11 +38,14 @@ impl Resolver<'_, '_> {
             source,
             target,
             read_only: false,
+            owners: Owners::Inside,
         };
         for option in parts.next().unwrap_or_default().split(',') {
             match option {
                 "" | "rw" | "bind" | "rbind" => {}
                 "ro" => volume.read_only = true,
+                "idmap" => volume.owners = Owners::Inside,
+                "noidmap" => volume.owners = Owners::Outside,
                 "z" | "Z" | "cached" | "delegated" | "consistent" | "private" | "rprivate" | "exec" | "suid"
                 | "dev" | "nocopy" | "copy" => {
                     let message = format!("'{}': option '{option}' is not carried out yet, ignoring", key.name);
@@ -50,7 +53,7 @@ impl Resolver<'_, '_> {
                 }
                 _ => {
                     let why =
-                        format!("option '{option}' is not known or not carried out yet, write 'ro', 'rw' or nothing");
+                        format!("option '{option}' is not known or not carried out yet, write 'ro', 'rw', 'noidmap' or nothing");
                     self.impossible(key, span, why);
                     return None;
                 }
