@@ -13,7 +13,6 @@ pub mod places;
 pub mod report;
 pub mod resolve;
 pub mod setting;
-pub mod share;
 pub mod toml;
 
 use std::path::PathBuf;

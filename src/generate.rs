@@ -29,8 +29,8 @@ use std::path::PathBuf;
 
 use crate::definition::diagnostic::{Diagnostic, Severity};
 use crate::definition::places::{Loaded, Scope};
-use crate::definition::share::share;
 use crate::generate::draft::Draft;
+use crate::threads::share;
 
 /// What the generator must know of the system that will run the units.
 #[derive(Debug, Clone, PartialEq, Eq)]
