@@ -49,6 +49,14 @@ pub struct Definition {
     pub passthrough: Passthrough,
 }
 
+impl Definition {
+    /// The service's name without its suffix.
+    #[must_use]
+    pub fn stem(&self) -> &str {
+        self.passthrough.service_name.as_deref().unwrap_or(&self.name)
+    }
+}
+
 /// The sections that belong to systemd, as `(key, value)` pairs in the order of the file, values unquoted as systemd reads them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Passthrough {

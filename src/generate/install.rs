@@ -23,9 +23,6 @@ struct Wishes {
 /// Adds the links to the draft. A broken definition has only its service: that is wanted by whatever [Install] names, so that it shows
 /// as failed after boot, and required by nothing, so that it takes nothing else down.
 pub fn link(draft: &mut Draft<'_>, context: &Context) {
-    if draft.stem.is_empty() {
-        return;
-    }
     let wishes = wishes(draft, context);
     let stem = draft.stem.clone();
     let definition = draft.definition();

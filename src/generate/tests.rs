@@ -7,6 +7,7 @@ use proptest::prelude::{Strategy, prop_assert, prop_assert_eq, proptest};
 use proptest::{collection, option, sample};
 
 use crate::definition::diagnostic::{Diagnostic, Severity};
+use crate::definition::name::escape;
 use crate::definition::places::{Loaded, Scope};
 use crate::definition::{
     Container, ContainerAddress, Definition, Listen, Passthrough, Resolved, Root, Socket, SocketKind, Volume,
@@ -206,20 +207,38 @@ fn one_bad_definition_never_stops_another() {
         named("bad", Some(Severity::Error)),
         named("warned", Some(Severity::Warning)),
         named(&"x".repeat(300), None),
-        named("", Some(Severity::Error)),
+        named("a b", None),
+        named("", None),
     ];
     let output = generate(&all, &context());
+    let long = escape("x".repeat(300).as_bytes());
+    let (long_json, long_service) = (format!("{long}.json"), format!("{long}.service"));
     let expected = [
+        r"\x40.json",
+        r"\x40.service",
+        r"a\x20b.json",
+        r"a\x20b.service",
         "bad.json",
         "bad.service",
         "good.json",
         "good.service",
         "warned.json",
         "warned.service",
+        &long_json,
+        &long_service,
     ];
     assert_eq!(files(&output), expected);
     let units: Vec<&str> = output.diagnostics.iter().map(|report| report.unit.as_str()).collect();
-    assert_eq!(units, ["bad.service", "warned.service", "", ""]);
+    assert_eq!(
+        units,
+        [
+            "bad.service",
+            "warned.service",
+            &long_service,
+            r"a\x20b.service",
+            r"\x40.service"
+        ]
+    );
 }
 
 #[test]
