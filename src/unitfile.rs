@@ -6,6 +6,7 @@
 //! Nothing here opens a file or reads the environment. No value, whatever it contains, can end its line or begin another key or
 //! section: [`UnitFile`] sees to that for every value, quoted or not.
 
+pub mod line;
 pub mod name;
 pub mod quote;
 pub mod words;
