@@ -11,7 +11,6 @@ pub mod broken;
 pub mod draft;
 pub mod install;
 pub mod invocation;
-pub mod keys;
 pub mod report;
 pub mod run;
 pub mod service;

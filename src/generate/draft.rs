@@ -23,7 +23,7 @@ pub struct Draft<'a> {
     pub files: Vec<(String, String)>,
     /// Install links.
     pub links: Vec<(String, String)>,
-    /// The parser's, then ours.
+    /// The parser's, and ours that concern the whole file or several.
     pub diagnostics: Vec<Diagnostic>,
 }
 
@@ -96,9 +96,18 @@ impl<'a> Draft<'a> {
         });
     }
 
-    /// Says that something is wrong and what becomes of it.
-    pub fn warn(&mut self, message: String) {
-        self.say(Severity::Warning, message, None);
+    /// Adds a diagnostic that has a place, behind those above it.
+    pub fn place(&mut self, diagnostic: Diagnostic) {
+        let definition = &self.loaded.definition;
+        let place = |one: &Diagnostic| {
+            let drop_in = definition.drop_ins.iter().position(|file| *file == one.file);
+            (drop_in.map_or(0, |index| index + 1), one.line, one.column)
+        };
+        let above = self
+            .diagnostics
+            .iter()
+            .rposition(|one| place(one) <= place(&diagnostic));
+        self.diagnostics.insert(above.map_or(0, |index| index + 1), diagnostic);
     }
 
     /// Adds a file of that name.
