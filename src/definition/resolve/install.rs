@@ -4,7 +4,7 @@
 //! them make sense: every name that leaves is a unit's, and fits the units that the definition has.
 
 use crate::definition::diagnostic::{Diagnostic, Severity};
-use crate::definition::keys::Section;
+use crate::definition::keys::{self, Section};
 use crate::definition::report::Span;
 use crate::definition::resolve::Resolver;
 use crate::definition::resolve::systemd::Given;
@@ -48,7 +48,9 @@ impl Resolver<'_, '_> {
                 }
                 _ => {
                     let message = format!("'{key}=' in [Install] does nothing for a generated unit, ignoring");
-                    self.warn_once(given.key, message);
+                    let suggestion =
+                        keys::find(Section::Container, key).map(|_| "it belongs in [Container]".to_owned());
+                    self.say_once(Severity::Warning, given.key, message, suggestion);
                     continue;
                 }
             };

@@ -105,15 +105,12 @@ impl Resolver<'_, '_> {
 
     /// Says why a line is left out.
     pub(super) fn leave_out(&mut self, section: Section, key: &str, span: Span, why: impl std::fmt::Display) {
-        self.warn_once(span, format!("'{key}=' in [{section}]: {why}, ignoring"));
-    }
-
-    /// A warning of which one is enough: a key stands in front of each line that its array makes.
-    pub(super) fn warn_once(&mut self, span: Span, message: String) {
+        let message = format!("'{key}=' in [{section}]: {why}, ignoring");
         self.say_once(Severity::Warning, span, message, None);
     }
 
-    fn say_once(&mut self, severity: Severity, span: Span, message: String, suggestion: Option<String>) {
+    /// A diagnostic of which one is enough: a key stands in front of each line that its array makes.
+    pub(super) fn say_once(&mut self, severity: Severity, span: Span, message: String, suggestion: Option<String>) {
         if self.blamed.replace(span) != Some(span) {
             self.report.say(severity, span, message, suggestion);
         }
@@ -188,6 +185,10 @@ impl Resolver<'_, '_> {
         // Keys that systemd and Quadlet share are not misplaced.
         let shared = ["Environment", "EnvironmentFile", "User", "Group", "AppArmor"];
         if keys::find(section, key).is_some() || shared.contains(&key) || self.report.is_full() {
+            return;
+        }
+        // Nor is passed on what is refused, and of [Install] nothing is as it is.
+        if section == Section::Install || refused::find(section, key, "", &[]).is_some() {
             return;
         }
         if keys::find(Section::Container, key).is_some() {

@@ -538,8 +538,18 @@ fn keys_that_the_units_need() {
         );
     }
     assert_eq!(mistake("[Service]\nWorkingDir = \"/\"").severity, Severity::Warning);
-    // A key that [Container] has too is not called misplaced beside that.
-    assert_eq!(mistake("[Service]\nEnvironment = \"A=b\"").severity, Severity::Error);
+    // A key that [Container] has too is not said to be passed on where it is not.
+    for keys in [
+        "[Service]\nEnvironment = \"A=b\"",
+        "[Service]\nNoNewPrivileges = true",
+        "[Install]\nImage = \"x\"",
+    ] {
+        let said = mistake(keys).sentence();
+        assert!(
+            !said.contains("passing it on") && said.contains("[Container]"),
+            "{said}"
+        );
+    }
 }
 
 #[test]
