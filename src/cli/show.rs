@@ -14,7 +14,9 @@ use crate::cli::output::{Format, Output, Paint, visible};
 use crate::cli::scope::Scope;
 use crate::definition::diagnostic::Severity;
 use crate::definition::places::Loaded;
-use crate::definition::{Container, ContainerAddress, Definition, Listen, Resolved, Root, SocketKind, UserNamespace, keys};
+use crate::definition::{
+    Container, ContainerAddress, Definition, Listen, Resolved, Root, SocketKind, UserNamespace, keys,
+};
 use crate::generate::draft::Draft;
 use crate::generate::generate;
 

@@ -133,7 +133,12 @@ pub fn mounts(container: &Container, specifiers: &Specifiers<'_>, hostname: &str
             is_free && path.parent().is_some(),
             "nothing can be mounted on '{target}', or the container would lose its protection"
         );
-        own.push(bind(&target, Path::new(&expand(&volume.source)?), access, volume.owners));
+        own.push(bind(
+            &target,
+            Path::new(&expand(&volume.source)?),
+            access,
+            volume.owners,
+        ));
     }
     for tmpfs in &container.tmpfs {
         let target = tmpfs.target.to_string_lossy();

@@ -8,9 +8,9 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use oci_spec::runtime::{
-    Capabilities, Capability, LinuxBuilder, LinuxCapabilitiesBuilder, LinuxIdMapping, LinuxIdMappingBuilder, LinuxNamespace, LinuxNamespaceBuilder,
-    LinuxNamespaceType, Mount as OciMount, MountBuilder, Process as OciProcess, ProcessBuilder, RootBuilder, Spec,
-    SpecBuilder, User, UserBuilder,
+    Capabilities, Capability, LinuxBuilder, LinuxCapabilitiesBuilder, LinuxIdMapping, LinuxIdMappingBuilder,
+    LinuxNamespace, LinuxNamespaceBuilder, LinuxNamespaceType, Mount as OciMount, MountBuilder, Process as OciProcess,
+    ProcessBuilder, RootBuilder, Spec, SpecBuilder, User, UserBuilder,
 };
 use serde_json::{Value, json};
 

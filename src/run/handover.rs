@@ -98,7 +98,8 @@ impl Taker {
     /// # Errors
     /// The shim is gone.
     pub fn await_one(&self, wanted: Message) -> Result<OwnedFd> {
-        self.await_maybe(wanted)?.context("the shim gave a message without its descriptor")
+        self.await_maybe(wanted)?
+            .context("the shim gave a message without its descriptor")
     }
 
     /// Makes this process the service's main process, if it is not yet. False if it never will be, since the shim is gone.

@@ -57,7 +57,9 @@ impl Range {
                 return Ok(Self { first, lock });
             }
         }
-        bail!("every range of identities is taken: set 'UserNS' to 'host', or map identities with 'UIDMap' and 'GIDMap'")
+        bail!(
+            "every range of identities is taken: set 'UserNS' to 'host', or map identities with 'UIDMap' and 'GIDMap'"
+        )
     }
 
     /// The map of users or groups that it stands for.
@@ -72,7 +74,14 @@ impl Range {
 }
 
 fn open_locks() -> io::Result<OwnedFd> {
-    let open = || File::options().create(true).truncate(false).write(true).mode(0o600).open(LOCKS);
+    let open = || {
+        File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(LOCKS)
+    };
     match open() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let directory = Path::new(LOCKS).parent().unwrap_or(Path::new("/"));
@@ -87,9 +96,9 @@ fn open_locks() -> io::Result<OwnedFd> {
 /// The slots that a unit may have, the likeliest first, each once.
 fn candidates(unit: &str) -> impl Iterator<Item = u32> {
     // FNV-1a: it need not be strong, only the same for ever.
-    let hash = unit
-        .bytes()
-        .fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    let hash = unit.bytes().fold(0x811c_9dc5_u32, |hash, byte| {
+        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+    });
     (0..COUNT).map(move |step| (hash % COUNT + step) % COUNT)
 }
 
@@ -125,6 +134,9 @@ mod tests {
     #[test]
     fn subordinate_ranges_are_read_and_nonsense_is_not() {
         let text = "lennart:100000:65536\n# x\n:\nanna:6666666:\nbob: 558752 :65536\n";
-        assert_eq!(subordinate(text).collect::<Vec<_>>(), [(100_000, 65_536), (558_752, 65_536)]);
+        assert_eq!(
+            subordinate(text).collect::<Vec<_>>(),
+            [(100_000, 65_536), (558_752, 65_536)]
+        );
     }
 }

@@ -23,8 +23,8 @@ use crate::plan::mount::{Kind, Mount};
 use crate::run::handover::{Giver, Message};
 use crate::run::staging::{GROUND, LAYERS, SKELETON, Staging, WRITABLE};
 use crate::sys::mount::{
-    self, Depth, Filesystem, add_attributes, attach, clone_tree, make_all_private, map_identities, mount_overlay,
-    open_place,
+    self, Depth, Filesystem, add_attributes, attach, clone_tree, make_all_private, make_private, map_identities,
+    mount_overlay, open_place,
 };
 use crate::sys::user::{Extent, make_files_as};
 
@@ -107,7 +107,9 @@ pub fn lend(
             Kind::New { .. } => continue,
             Kind::Devices => Some(devices(outputs)?),
             Kind::File(_) => Some(staging.made_file(usize::from(number))?),
-            Kind::Bind(..) | Kind::BindIfPresent(_) | Kind::HostSysfs => sources.next_if(|(of, _)| *of == number).map(|(_, part)| part),
+            Kind::Bind(..) | Kind::BindIfPresent(_) | Kind::HostSysfs => {
+                sources.next_if(|(of, _)| *of == number).map(|(_, part)| part)
+            }
         };
         giver.give(Message::Mount(number), part.as_ref());
     }
@@ -120,10 +122,14 @@ fn named(mount: &Mount) -> String {
     format!("mounting '{}'", mount.target.display())
 }
 
-/// A mount of a path of the host.
+/// A mount of a path of the host, of which the host sees nothing more.
 fn clone_of(path: &Path, depth: Depth) -> Result<OwnedFd> {
     let place = open_place(path).with_context(|| format!("opening '{}'", path.display()))?;
-    clone_tree(place.as_fd(), depth).with_context(|| format!("cloning the mount of '{}'", path.display()))
+    let clone = clone_tree(place.as_fd(), depth).and_then(|clone| {
+        make_private(clone.as_fd(), depth)?;
+        Ok(clone)
+    });
+    clone.with_context(|| format!("cloning the mount of '{}'", path.display()))
 }
 
 /// A mount of a path of the host as the container sees its owners.
@@ -141,7 +147,9 @@ fn shown(path: &Path, depth: Depth, identities: Option<&Identities>, way_out: &s
 /// What a mount from the host is made of, with its attributes; nothing where the host need not have it and has not.
 fn source(mount: &Mount, identities: Option<&Identities>) -> Result<Option<OwnedFd>> {
     let clone = match &mount.kind {
-        Kind::Bind(source, Owners::Inside) => shown(source, Depth::Tree, identities, "give the volume the option 'noidmap'")?,
+        Kind::Bind(source, Owners::Inside) => {
+            shown(source, Depth::Tree, identities, "give the volume the option 'noidmap'")?
+        }
         Kind::Bind(source, Owners::Outside) => clone_of(source, Depth::Tree)?,
         Kind::BindIfPresent(source) if source.exists() => clone_of(source, Depth::Tree)?,
         Kind::HostSysfs => clone_of(Path::new("/sys"), Depth::Mount)?,
@@ -301,7 +309,7 @@ fn devices(outputs: [Output; 2]) -> Result<OwnedFd> {
             Output::Reopenable => symlinkat(target, &devices, name)?,
             Output::Socket => {
                 mknodat(&devices, name, SFlag::S_IFIFO, everybody, 0)?;
-                    }
+            }
         }
     }
     Ok(devices)

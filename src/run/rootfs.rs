@@ -105,7 +105,10 @@ fn close_paths(plan: &Plan, root: BorrowedFd<'_>, shim: &Taker) -> Result<()> {
                 } else {
                     &empty_file
                 };
-                Ok(attach(clone_tree(empty.as_fd(), Depth::Mount)?.as_fd(), target.as_fd())?)
+                Ok(attach(
+                    clone_tree(empty.as_fd(), Depth::Mount)?.as_fd(),
+                    target.as_fd(),
+                )?)
             };
             hide().with_context(|| format!("masking '{top}/{path}'"))?;
         }

@@ -114,6 +114,17 @@ pub fn add_attributes(mount: BorrowedFd<'_>, attributes: Attributes, depth: Dept
     set_attributes(mount, &change, depth)
 }
 
+/// Cuts the detached mount `mount` off from the one it was cloned from: what is mounted on either is not seen on the other.
+///
+/// # Errors
+/// What mount_setattr(2) says.
+pub fn make_private(mount: BorrowedFd<'_>, depth: Depth) -> io::Result<()> {
+    // SAFETY: all bytes zero is a valid mount_attr: nothing set, nothing cleared.
+    let mut change: libc::mount_attr = unsafe { std::mem::zeroed() };
+    change.propagation = libc::MS_PRIVATE;
+    set_attributes(mount, &change, depth)
+}
+
 /// Shows the detached mount `mount`, and with `depth` all below it, as the user namespace `namespace` sees identities: what belongs to
 /// 1000 on disk belongs to the namespace's 1000 (mount_setattr(2), "ID-mapped mounts").
 ///

@@ -78,7 +78,7 @@ nothing_left() {
     [ -z "$what" ] || fail "control groups are left: $what"
     what=$(pgrep -a coracle) || true
     [ -z "$what" ] || fail "processes are left: $what"
-    what=$(lslocks -n -o PATH,PID 2>/dev/null | grep -F .identities) || true
+    what=$(stat -c ':%i ' /run/coracle/.identities 2>/dev/null | grep -F -f - /proc/locks) || true
     [ -z "$what" ] || fail "ranges of identities are locked: $what"
     what=$(lsns -n -t user -o PID,COMMAND | awk '$1 != 1') || true
     [ -z "$what" ] || fail "user namespaces are left: $what"

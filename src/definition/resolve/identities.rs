@@ -52,14 +52,22 @@ impl Resolver<'_, '_> {
         let extent = match (inside, outside, count.unwrap_or(Some(1)), numbers.next()) {
             (Some(Some(inside)), Some(Some(outside)), Some(count), None) => Extent { inside, outside, count },
             _ => {
-                self.impossible(key, span, format_args!("'{text}' is no map, write INSIDE:OUTSIDE:COUNT in numbers"));
+                self.impossible(
+                    key,
+                    span,
+                    format_args!("'{text}' is no map, write INSIDE:OUTSIDE:COUNT in numbers"),
+                );
                 return None;
             }
         };
         // The last number of all stands for nobody.
         let fits = |first: u32| first.checked_add(extent.count).is_some();
         if extent.count == 0 || !fits(extent.inside) || !fits(extent.outside) {
-            self.impossible(key, span, format_args!("'{text}' is empty or goes beyond the last identity"));
+            self.impossible(
+                key,
+                span,
+                format_args!("'{text}' is empty or goes beyond the last identity"),
+            );
             return None;
         }
         Some((extent, span))
@@ -92,8 +100,12 @@ impl Resolver<'_, '_> {
         if users.iter().chain(&groups).filter(|extent| extent.inside == 0).count() < 2 {
             let message = "the container's root, 0, is not mapped".to_owned();
             let suggestion = Some("add a map that begins with 0:".to_owned());
-            self.report
-                .say(crate::definition::diagnostic::Severity::Error, last, message, suggestion);
+            self.report.say(
+                crate::definition::diagnostic::Severity::Error,
+                last,
+                message,
+                suggestion,
+            );
         }
         UserNamespace::Mapped { users, groups }
     }

@@ -52,8 +52,9 @@ impl Resolver<'_, '_> {
                     self.report.warning(span, message);
                 }
                 _ => {
-                    let why =
-                        format!("option '{option}' is not known or not carried out yet, write 'ro', 'rw', 'noidmap' or nothing");
+                    let why = format!(
+                        "option '{option}' is not known or not carried out yet, write 'ro', 'rw', 'noidmap' or nothing"
+                    );
                     self.impossible(key, span, why);
                     return None;
                 }
