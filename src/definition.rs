@@ -15,6 +15,7 @@ pub mod resolve;
 pub mod setting;
 pub mod toml;
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -133,6 +134,12 @@ pub struct Container {
     /// resolves them from the unit's name.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub environment: Vec<(String, String)>,
+    /// `EnvironmentFile=`: read at the start; below `Environment=`, over the image's.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub environment_files: Vec<EnvironmentFile>,
+    /// `Timezone=`: `local`, or a zone below /usr/share/zoneinfo.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timezone: Option<String>,
     /// `WorkingDir=`: absolute.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub working_dir: Option<String>,
@@ -142,6 +149,9 @@ pub struct Container {
     /// `Group=`: a name or a number, resolved in the image's group file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub group: Option<String>,
+    /// `GroupAdd=`: names or numbers, resolved in the image's group file.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub group_add: Vec<String>,
     /// `HostName=`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hostname: Option<String>,
@@ -151,8 +161,32 @@ pub struct Container {
     /// `Tmpfs=`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tmpfs: Vec<Tmpfs>,
+    /// `ShmSize=`: bytes as systemd and tmpfs(5) write them, `64M`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shm_size: Option<String>,
     /// `ReadOnly=`: no writable layer.
     pub read_only: bool,
+    /// `ReadOnlyTmpfs=`: true where the file does not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub read_only_tmpfs: Option<bool>,
+    /// `Mask=`: absolute paths in the container.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub mask: Vec<String>,
+    /// `Unmask=`: absolute paths in the container, with `*` at their end or without, or `ALL`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unmask: Vec<String>,
+    /// `AddHost=`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub add_host: Vec<HostName>,
+    /// `DNS=`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub dns: Vec<IpAddr>,
+    /// `DNSSearch=`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub dns_search: Vec<String>,
+    /// `DNSOption=`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub dns_option: Vec<String>,
     /// `AddCapability=`: names such as `CAP_NET_RAW`, upper case with prefix, or `all`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub add_capability: Vec<String>,
@@ -191,6 +225,25 @@ impl Default for Root {
     fn default() -> Self {
         Self::Image(String::new())
     }
+}
+
+/// One `EnvironmentFile=[-]PATH`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EnvironmentFile {
+    /// On the host, absolute.
+    pub path: PathBuf,
+    /// `-` was given: it need not be there.
+    #[serde(default)]
+    pub optional: bool,
+}
+
+/// One `AddHost=NAME:ADDRESS`: a line of hosts(5).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostName {
+    /// The address.
+    pub address: IpAddr,
+    /// Its names, at least one.
+    pub names: Vec<String>,
 }
 
 /// One `Volume=SOURCE:TARGET[:OPTIONS]`: a bind mount of a host path.

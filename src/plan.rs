@@ -7,6 +7,7 @@
 //! (the numbers of a user's name, where a program lies on `$PATH`) is left as written.
 
 pub mod capability;
+pub mod closed;
 pub mod mount;
 pub mod oci;
 pub mod process;
@@ -43,9 +44,9 @@ pub struct Plan {
     /// In order; each target below the new root.
     pub mounts: Vec<Mount>,
     /// Hidden under something empty, where they exist.
-    pub masked_paths: &'static [&'static str],
+    pub masked_paths: Vec<String>,
     /// Made read-only, where they exist.
-    pub read_only_paths: &'static [&'static str],
+    pub read_only_paths: Vec<String>,
     /// The payload.
     pub process: Process,
     /// The sockets, in the order of the definition.
@@ -89,6 +90,10 @@ pub struct Surroundings<'a> {
     pub mount_point: &'a Path,
     /// The environment that systemd started the shim with, as `(name, value)`.
     pub environment: &'a [(String, String)],
+    /// What the definition's environment files set, in their order.
+    pub environment_files: &'a [(String, String)],
+    /// The host's time zone, where it has a name.
+    pub local_zone: Option<&'a str>,
 }
 
 /// Decides what the start of `definition` does.
@@ -138,10 +143,10 @@ pub fn plan(definition: &Definition, source: Source<'_>, surroundings: Surroundi
         mount_point: surroundings.mount_point.to_owned(),
         user_namespace: container.user_namespace.clone(),
         network: container.network,
-        mounts: mount::mounts(container, &specifiers, &hostname)?,
+        mounts: mount::mounts(container, &specifiers, &hostname, surroundings.local_zone)?,
         hostname,
-        masked_paths: &mount::MASKED_PATHS,
-        read_only_paths: &mount::READ_ONLY_PATHS,
+        masked_paths: closed::masked(container),
+        read_only_paths: closed::read_only(container),
         process,
         sockets,
         activation,

@@ -7,6 +7,7 @@
 //! section: [`UnitFile`] sees to that for every value, quoted or not. What somebody else wrote is a [`line::Line`], of which the key is
 //! known to be one as well.
 
+pub mod environment;
 pub mod line;
 pub mod name;
 pub mod quote;

@@ -166,7 +166,7 @@ fn check_is_content_with_good_definitions_and_with_warnings() {
         (run.code, run.out.as_str(), run.err.as_str()),
         (0, "1 definition checked: no mistakes\n", "")
     );
-    let warned = Tree::new(&[("web.toml", &WEB.replace("[Service]", "Timezone = \"UTC\"\n[Service]"))]);
+    let warned = Tree::new(&[("web.toml", &WEB.replace("[Service]", "HttpProxy = true\n[Service]"))]);
     let run = warned.run(&["check"]);
     assert_eq!((run.code, run.err.as_str()), (0, ""));
     assert!(

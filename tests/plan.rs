@@ -107,6 +107,8 @@ fn decide(case: &Path) -> Result<Result<serde_json::Value>> {
         writable_layer: &Path::new("/var/lib/coracle/containers").join(unit),
         mount_point: Path::new("/usr/libexec/coracle"),
         environment: &environment,
+        environment_files: &[],
+        local_zone: Some("Europe/Berlin"),
     };
     Ok(plan(&definition, source, surroundings).and_then(|plan| oci::config(&plan)))
 }

@@ -161,13 +161,24 @@ fn fields(definition: &Definition) -> Vec<(&'static str, String)> {
         entrypoint,
         exec,
         environment,
+        environment_files,
+        timezone,
         working_dir,
         user,
         group,
+        group_add,
         hostname,
         volumes,
         tmpfs,
+        shm_size,
         read_only,
+        read_only_tmpfs,
+        mask,
+        unmask,
+        add_host,
+        dns,
+        dns_search,
+        dns_option,
         add_capability,
         drop_capability,
         user_namespace,
@@ -202,11 +213,17 @@ fn fields(definition: &Definition) -> Vec<(&'static str, String)> {
             .iter()
             .map(|(name, value)| ("Environment", format!("{name}={value}"))),
     );
+    fields.extend(environment_files.iter().map(|file| {
+        let mark = if file.optional { "-" } else { "" };
+        ("EnvironmentFile", format!("{mark}{}", file.path.display()))
+    }));
     let optional = [
+        ("Timezone", timezone),
         ("WorkingDir", working_dir),
         ("User", user),
         ("Group", group),
         ("HostName", hostname),
+        ("ShmSize", shm_size),
     ];
     fields.extend(
         optional
@@ -227,6 +244,23 @@ fn fields(definition: &Definition) -> Vec<(&'static str, String)> {
         )
     }));
     fields.extend(read_only.then(|| ("ReadOnly", "true".to_owned())));
+    fields.extend(read_only_tmpfs.map(|is_on| ("ReadOnlyTmpfs", is_on.to_string())));
+    let lists = [
+        ("GroupAdd", group_add),
+        ("Mask", mask),
+        ("Unmask", unmask),
+        ("DNSSearch", dns_search),
+        ("DNSOption", dns_option),
+    ];
+    for (name, list) in lists {
+        fields.extend(list.iter().map(|text| (name, text.clone())));
+    }
+    fields.extend(dns.iter().map(|server| ("DNS", server.to_string())));
+    fields.extend(
+        add_host
+            .iter()
+            .map(|host| ("AddHost", format!("{}:{}", host.names.join(";"), host.address))),
+    );
     fields.extend(add_capability.iter().map(|name| ("AddCapability", name.clone())));
     fields.extend(drop_capability.iter().map(|name| ("DropCapability", name.clone())));
     match user_namespace {

@@ -4,10 +4,13 @@
 //! array takes back what was there, as in systemd's drop-ins. Nothing fails: whatever is wrong is said, and left out.
 
 mod container;
+mod files;
 mod identities;
 mod install;
+mod limits;
 mod mounts;
 mod names;
+mod network;
 mod ports;
 mod sockets;
 mod systemd;
@@ -95,6 +98,7 @@ pub fn resolve(name: &str, source: &Path, settings: &Settings<'_>, report: &mut 
     let ports = draft.finish(&mut definition, &mut sections.service, &mut resolver);
     definition.sockets = sockets.finish(name, ports, &mut resolver);
     resolver.check_notify(&definition, settings);
+    resolver.check_resolver(&definition, settings);
     resolver.check_templates(&definition, settings);
     if definition.container.root == Root::default() && resolver.root == Tried::No && settings.damaged == Damage::None {
         resolver.missing_root(settings);

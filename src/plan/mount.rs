@@ -1,10 +1,10 @@
-//! What is mounted in the container, in order, and which paths of procfs and sysfs are closed.
+//! What is mounted in the container, in order.
 
 use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::definition::{Container, Network, Owners, UserNamespace};
+use crate::definition::{Container, HostName, Network, Owners, UserNamespace};
 use crate::plan::specifier::Specifiers;
 
 /// One mount.
@@ -60,61 +60,49 @@ pub enum Kind {
     Bind(PathBuf, Owners),
     /// The same, the owners' numbers being the host's, if the host has it.
     BindIfPresent(PathBuf),
+    /// A file of the host that tells a time zone, if the host has it and the image has no link in that place: what the link leads to may
+    /// be another zone's file.
+    ZoneFile(PathBuf),
     /// The host's sysfs(5), without what is mounted below it: with the host's network a user namespace can have no other.
     HostSysfs,
     /// A small file made for this container.
     File(String),
 }
 
-/// Hidden: they tell about the host's hardware and kernel, or reach it. The list is Podman's.
-pub const MASKED_PATHS: [&str; 12] = [
-    "/proc/acpi",
-    "/proc/interrupts",
-    "/proc/kcore",
-    "/proc/keys",
-    "/proc/latency_stats",
-    "/proc/sched_debug",
-    "/proc/scsi",
-    "/proc/timer_list",
-    "/proc/timer_stats",
-    "/sys/devices/virtual/powercap",
-    "/sys/firmware",
-    "/sys/fs/selinux",
-];
-
-/// Readable but not writable.
-pub const READ_ONLY_PATHS: [&str; 6] = [
-    "/proc/asound",
-    "/proc/bus",
-    "/proc/fs",
-    "/proc/irq",
-    "/proc/sys",
-    "/proc/sysrq-trigger",
-];
-
 /// Decides the mounts of `container`.
 ///
 /// # Errors
 /// An unknown specifier in a volume's path.
-pub fn mounts(container: &Container, specifiers: &Specifiers<'_>, hostname: &str) -> Result<Vec<Mount>> {
-    let mut mounts = system_mounts();
-    if container.read_only {
+pub fn mounts(
+    container: &Container,
+    specifiers: &Specifiers<'_>,
+    hostname: &str,
+    local_zone: Option<&str>,
+) -> Result<Vec<Mount>> {
+    let mut mounts = system_mounts(container);
+    if container.read_only && container.read_only_tmpfs != Some(false) {
         mounts.extend(["/run", "/tmp", "/var/tmp"].map(|target| {
             let mode = if target == "/run" { "mode=0755" } else { "mode=1777" };
             new(target, "tmpfs", &[mode])
         }));
     }
-    mounts.push(file("/etc/hosts", hosts(hostname)));
+    mounts.push(file("/etc/hosts", hosts(hostname, &container.add_host)));
+    mounts.extend(time_zone(container, local_zone));
+    let resolver = resolver(container);
+    let is_ours = resolver.is_some();
+    mounts.extend(resolver.map(|content| file("/etc/resolv.conf", content)));
     if container.network == Network::Host {
         if container.user_namespace != UserNamespace::Host {
             let sysfs = mounts.iter_mut().find(|mount| mount.target == Path::new("/sys"));
             sysfs.into_iter().for_each(|mount| mount.kind = Kind::HostSysfs);
         }
-        let resolv = Path::new("/etc/resolv.conf");
-        mounts.push(Mount {
-            kind: Kind::BindIfPresent(resolv.to_owned()),
-            ..bind("/etc/resolv.conf", resolv, Access::ReadOnly, Owners::Outside)
-        });
+        if !is_ours {
+            let resolv = Path::new("/etc/resolv.conf");
+            mounts.push(Mount {
+                kind: Kind::BindIfPresent(resolv.to_owned()),
+                ..bind("/etc/resolv.conf", resolv, Access::ReadOnly, Owners::Outside)
+            });
+        }
     }
     let mut own = Vec::new();
     for volume in &container.volumes {
@@ -161,7 +149,10 @@ pub fn mounts(container: &Container, specifiers: &Specifiers<'_>, hostname: &str
     Ok(mounts)
 }
 
-fn system_mounts() -> Vec<Mount> {
+fn system_mounts(container: &Container) -> Vec<Mount> {
+    let shm_size = format!("size={}", container.shm_size.as_deref().unwrap_or("64m"));
+    let is_sealed = container.read_only && container.read_only_tmpfs == Some(false);
+    let shm_access = if is_sealed { Access::ReadOnly } else { Access::ReadWrite };
     let mut mounts = vec![
         new("/proc", "proc", &[]),
         Mount {
@@ -172,7 +163,10 @@ fn system_mounts() -> Vec<Mount> {
         },
         new("/dev/pts", "devpts", &["ptmxmode=0666", "mode=0620", "gid=5"]),
         new("/dev/mqueue", "mqueue", &[]),
-        new("/dev/shm", "tmpfs", &["mode=1777", "size=64m"]),
+        Mount {
+            access: shm_access,
+            ..new("/dev/shm", "tmpfs", &["mode=1777", &shm_size])
+        },
         Mount {
             access: Access::ReadOnly,
             ..new("/sys", "sysfs", &[])
@@ -187,9 +181,59 @@ fn system_mounts() -> Vec<Mount> {
 }
 
 /// hosts(5), which an image cannot know.
-fn hosts(hostname: &str) -> String {
-    format!("127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n127.0.1.1 {hostname}\n")
+fn hosts(hostname: &str, added: &[HostName]) -> String {
+    let mut hosts = format!("127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n127.0.1.1 {hostname}\n");
+    for HostName { address, names } in added {
+        hosts.push_str(&format!("{address} {}\n", names.join(" ")));
+    }
+    hosts
 }
+
+/// resolv.conf(5), where the definition says anything of it.
+fn resolver(container: &Container) -> Option<String> {
+    let Container {
+        dns,
+        dns_search,
+        dns_option,
+        ..
+    } = container;
+    let mut text = String::new();
+    for (word, list) in [("search", dns_search), ("options", dns_option)] {
+        if !list.is_empty() {
+            text.push_str(&format!("{word} {}\n", list.join(" ")));
+        }
+    }
+    for server in dns {
+        text.push_str(&format!("nameserver {server}\n"));
+    }
+    (!text.is_empty()).then_some(text)
+}
+
+/// The zone's file of the host, where programs look for the zone that `$TZ` names, and for the one without a name.
+fn time_zone(container: &Container, local_zone: Option<&str>) -> Vec<Mount> {
+    let Some(zone) = &container.timezone else {
+        return Vec::new();
+    };
+    let (source, name) = match zone.as_str() {
+        "local" => (PathBuf::from(LOCAL_TIME), local_zone),
+        zone => (Path::new(ZONES).join(zone), Some(zone)),
+    };
+    let named = name.map(|name| Path::new(ZONES).join(name));
+    let targets = named.into_iter().chain([PathBuf::from(LOCAL_TIME)]);
+    targets
+        .map(|target| Mount {
+            kind: Kind::ZoneFile(source.clone()),
+            executable: false,
+            ..bind(&target.to_string_lossy(), &source, Access::ReadOnly, Owners::Outside)
+        })
+        .collect()
+}
+
+/// Where the zones' files lie, on the host as in images (tzfile(5)).
+pub const ZONES: &str = "/usr/share/zoneinfo";
+
+/// The zone that is meant where none is named (localtime(5)).
+pub const LOCAL_TIME: &str = "/etc/localtime";
 
 fn new(target: &str, filesystem: &'static str, parameters: &[&str]) -> Mount {
     let parameters = parameters.iter().map(|&parameter| parameter.to_owned()).collect();
@@ -217,18 +261,5 @@ fn file(target: &str, content: String) -> Mount {
         kind: Kind::File(content),
         access: Access::ReadWrite,
         executable: false,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{MASKED_PATHS, READ_ONLY_PATHS};
-
-    /// They are looked up from these two, so that one elsewhere would stay open.
-    #[test]
-    fn what_is_closed_lies_in_procfs_and_sysfs() {
-        for path in MASKED_PATHS.iter().chain(&READ_ONLY_PATHS) {
-            assert!(path.starts_with("/proc/") || path.starts_with("/sys/"), "{path}");
-        }
     }
 }

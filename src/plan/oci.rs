@@ -49,11 +49,10 @@ fn spec(plan: &Plan) -> Result<Spec> {
         .path(&plan.mount_point)
         .readonly(plan.writable_layer.is_none())
         .build()?;
-    let owned = |paths: &[&str]| paths.iter().map(|&path| path.to_owned()).collect::<Vec<_>>();
     let mut linux = LinuxBuilder::default()
         .namespaces(namespaces(plan)?)
-        .masked_paths(owned(plan.masked_paths))
-        .readonly_paths(owned(plan.read_only_paths));
+        .masked_paths(plan.masked_paths.clone())
+        .readonly_paths(plan.read_only_paths.clone());
     if let UserNamespace::Mapped { users, groups } = &plan.user_namespace {
         linux = linux.uid_mappings(mappings(users)?).gid_mappings(mappings(groups)?);
     }
@@ -110,7 +109,9 @@ fn mount(mount: &Mount) -> Result<Option<OciMount>> {
     let (typ, source, mut options) = match &mount.kind {
         Kind::New { filesystem, parameters } => (*filesystem, Path::new(filesystem), parameters.clone()),
         Kind::Devices => ("tmpfs", Path::new("tmpfs"), vec!["mode=0755".to_owned()]),
-        Kind::Bind(source, _) | Kind::BindIfPresent(source) => ("bind", source.as_path(), vec!["rbind".to_owned()]),
+        Kind::Bind(source, _) | Kind::BindIfPresent(source) | Kind::ZoneFile(source) => {
+            ("bind", source.as_path(), vec!["rbind".to_owned()])
+        }
         Kind::HostSysfs => ("bind", Path::new("/sys"), vec!["bind".to_owned()]),
         Kind::File(_) => return Ok(None),
     };
@@ -203,6 +204,8 @@ fn annotations(plan: &Plan) -> HashMap<String, String> {
         Some(group) => format!("{}:{group}", plan.process.user),
         None => plan.process.user.clone(),
     };
+    let groups = &plan.process.additional_groups;
+    let groups = (!groups.is_empty()).then(|| ("coracle.groups", json!(groups).to_string()));
     [
         ("coracle.unit", plan.unit.clone()),
         ("coracle.user", user),
@@ -225,6 +228,7 @@ fn annotations(plan: &Plan) -> HashMap<String, String> {
         ("org.opencontainers.image.stopSignal", plan.stop_signal.to_string()),
     ]
     .into_iter()
+    .chain(groups)
     .map(|(name, value)| (name.to_owned(), value))
     .collect()
 }

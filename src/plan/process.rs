@@ -22,6 +22,8 @@ pub struct Process {
     pub user: String,
     /// As written: a name or number, looked up in the container's group(5); `None` means the user's own.
     pub group: Option<String>,
+    /// As written: names or numbers, looked up in the container's group(5).
+    pub additional_groups: Vec<String>,
     /// The bounding set, and what a root payload has.
     pub capabilities: Mask,
 }
@@ -82,6 +84,17 @@ pub fn process(
             .with_context(|| format!("the image's environment has '{entry}'"))?;
         set(&mut environment, name, value.to_owned());
     }
+    let zone = container.timezone.as_deref();
+    if let Some(zone) = if zone == Some("local") {
+        surroundings.local_zone
+    } else {
+        zone
+    } {
+        set(&mut environment, "TZ", zone.to_owned());
+    }
+    for (name, value) in surroundings.environment_files {
+        set(&mut environment, name, value.clone());
+    }
     for (name, text) in &container.environment {
         let text = value(text).with_context(|| format!("reading '{name}' in 'Environment'"))?;
         set(&mut environment, name, text);
@@ -100,6 +113,10 @@ pub fn process(
     }
 
     let (user, group) = user(definition, image, specifiers)?;
+    let mut additional_groups = Vec::new();
+    for group in &container.group_add {
+        additional_groups.push(specifiers.expand(group).context("expanding 'GroupAdd'")?);
+    }
     let directory = container
         .working_dir
         .clone()
@@ -119,6 +136,7 @@ pub fn process(
         working_directory,
         user,
         group,
+        additional_groups,
         capabilities,
     })
 }

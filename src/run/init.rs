@@ -108,7 +108,8 @@ pub fn run(plan: Plan, sockets: Vec<OwnedFd>, systemd: &Systemd, kept: Kept, uma
 impl<'a> Init<'a> {
     fn start(plan: &Plan, sockets: &[OwnedFd], systemd: &'a Systemd, umask: Mode) -> Result<Self, Failure> {
         let payload = &plan.process;
-        let identity = user::look_up(&payload.user, payload.group.as_deref()).or_fail(USER)?;
+        let identity =
+            user::look_up(&payload.user, payload.group.as_deref(), &payload.additional_groups).or_fail(USER)?;
         let relay = (plan.notify == Notify::Yes)
             .then(Relay::create)
             .transpose()

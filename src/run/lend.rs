@@ -107,7 +107,7 @@ pub fn lend(
             Kind::New { .. } => continue,
             Kind::Devices => Some(devices(outputs)?),
             Kind::File(_) => Some(staging.made_file(usize::from(number))?),
-            Kind::Bind(..) | Kind::BindIfPresent(_) | Kind::HostSysfs => {
+            Kind::Bind(..) | Kind::BindIfPresent(_) | Kind::ZoneFile(_) | Kind::HostSysfs => {
                 sources.next_if(|(of, _)| *of == number).map(|(_, part)| part)
             }
         };
@@ -151,9 +151,11 @@ fn source(mount: &Mount, identities: Option<&Identities>) -> Result<Option<Owned
             shown(source, Depth::Tree, identities, "give the volume the option 'noidmap'")?
         }
         Kind::Bind(source, Owners::Outside) => clone_of(source, Depth::Tree)?,
-        Kind::BindIfPresent(source) if source.exists() => clone_of(source, Depth::Tree)?,
+        Kind::BindIfPresent(source) | Kind::ZoneFile(source) if source.is_file() => clone_of(source, Depth::Mount)?,
         Kind::HostSysfs => clone_of(Path::new("/sys"), Depth::Mount)?,
-        Kind::New { .. } | Kind::Devices | Kind::File(_) | Kind::BindIfPresent(_) => return Ok(None),
+        Kind::New { .. } | Kind::Devices | Kind::File(_) | Kind::BindIfPresent(_) | Kind::ZoneFile(_) => {
+            return Ok(None);
+        }
     };
     add_attributes(clone.as_fd(), mount.attributes(), Depth::Tree)?;
     Ok(Some(clone))

@@ -8,6 +8,7 @@ use crate::definition::{Definition, Root};
 use crate::image::reference::Reference;
 use crate::plan::{self, Plan, Source, Surroundings};
 use crate::run::cleanup::writable_layer;
+use crate::run::environment;
 use crate::store::{Held, Image, Store};
 
 /// The plan of starting `definition` as `unit`, and what keeps its image from being removed.
@@ -23,11 +24,15 @@ pub fn plan(
     let (image, layers) = source(definition, store)?;
     let held = image.as_ref().map(|image| store.hold_confined(image)).transpose()?;
     let config = image.as_ref().and_then(|image| image.config.config().as_ref());
+    let environment_files = environment::read(&definition.container.environment_files, unit)?;
+    let zone = environment::local_zone(&definition.container);
     let surroundings = Surroundings {
         unit,
         writable_layer: &writable_layer(store, unit)?,
         mount_point: &mount_point()?,
         environment,
+        environment_files: &environment_files,
+        local_zone: zone.as_deref(),
     };
     let source = Source {
         layers: &layers,

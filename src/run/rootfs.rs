@@ -56,6 +56,13 @@ fn mount_one(root: BorrowedFd<'_>, mount: &Mount, number: u16, shim: &Taker) -> 
             part()?.context("the shim has made none")?,
             make_directory_in_root(root, &mount.target, Links::Refuse)?,
         ),
+        Kind::ZoneFile(_) => {
+            let Some(part) = part()? else { return Ok(()) };
+            if is_link(root, &mount.target)? {
+                return Ok(());
+            }
+            (part, make_file_in_root(root, &mount.target)?)
+        }
         Kind::Bind(..) | Kind::BindIfPresent(_) | Kind::HostSysfs | Kind::File(_) => {
             let Some(part) = part()? else { return Ok(()) };
             let target = if is_directory(part.as_fd())? {
@@ -67,6 +74,15 @@ fn mount_one(root: BorrowedFd<'_>, mount: &Mount, number: u16, shim: &Taker) -> 
         }
     };
     Ok(attach(part.as_fd(), target.as_fd())?)
+}
+
+/// Whether the image has a link at `path`, the rest of which may lead through others.
+fn is_link(root: BorrowedFd<'_>, path: &Path) -> io::Result<bool> {
+    match open_in_root(root, path, OFlag::O_PATH | OFlag::O_NOFOLLOW, Links::Inside) {
+        Ok(found) => Ok(file_type(&fstat(found)?) == SFlag::S_IFLNK),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 fn is_directory(file: BorrowedFd<'_>) -> io::Result<bool> {
@@ -87,41 +103,52 @@ fn new_filesystem(kind: &str, parameters: &[String], attributes: u64) -> Result<
 
 /// Hides what is to be hidden and makes read-only what is to be read only, where it exists.
 ///
-/// Each path is looked up from its first directory, which is a file system of its own: a look-up through the overlay costs as much as the mount.
+/// Each path of procfs and sysfs is looked up from its first directory, which is a file system of its own: a look-up through the overlay
+/// costs as much as the mount. Others are the definition's, and may lead through links of the image.
 fn close_paths(plan: &Plan, root: BorrowedFd<'_>, shim: &Taker) -> Result<()> {
-    let empty_directory = shim.await_one(Message::EmptyDirectory)?;
-    let empty_file = shim.await_one(Message::EmptyFile)?;
+    let empty = [
+        shim.await_one(Message::EmptyDirectory)?,
+        shim.await_one(Message::EmptyFile)?,
+    ];
     for top in ["/proc", "/sys"] {
         let directory = open_in_root(root, Path::new(top), OFlag::O_PATH | OFlag::O_DIRECTORY, Links::Refuse)
             .with_context(|| format!("opening '{top}'"))?;
-        let below = |path: &'static str| path.strip_prefix(top)?.strip_prefix('/');
-        for path in plan.masked_paths.iter().copied().filter_map(below) {
-            let hide = || -> Result<()> {
-                let Some(target) = existing(directory.as_fd(), Path::new(path))? else {
-                    return Ok(());
-                };
-                let empty = if is_directory(target.as_fd())? {
-                    &empty_directory
-                } else {
-                    &empty_file
-                };
-                Ok(attach(
-                    clone_tree(empty.as_fd(), Depth::Mount)?.as_fd(),
-                    target.as_fd(),
-                )?)
-            };
-            hide().with_context(|| format!("masking '{top}/{path}'"))?;
+        for path in plan.masked_paths.iter().filter_map(|path| below(top, path)) {
+            existing(directory.as_fd(), Path::new(path), Links::Refuse)
+                .and_then(|target| hide(target, &empty))
+                .with_context(|| format!("masking '{top}/{path}'"))?;
         }
-        for path in plan.read_only_paths.iter().copied().filter_map(below) {
+        for path in plan.read_only_paths.iter().filter_map(|path| below(top, path)) {
             make_read_only(directory.as_fd(), Path::new(path))
                 .with_context(|| format!("making '{top}/{path}' read-only"))?;
         }
     }
+    let is_elsewhere = |path: &&String| ["/proc", "/sys"].iter().all(|top| below(top, path).is_none());
+    for path in plan.masked_paths.iter().filter(is_elsewhere) {
+        existing(root, Path::new(path), Links::Inside)
+            .and_then(|target| hide(target, &empty))
+            .with_context(|| format!("masking '{path}'"))?;
+    }
     Ok(())
 }
 
+/// What of `path` comes after the directory `top`.
+fn below<'p>(top: &str, path: &'p str) -> Option<&'p str> {
+    path.strip_prefix(top)?.strip_prefix('/')
+}
+
+/// Mounts one of the empty ones, a directory and a file, over `target`.
+fn hide(target: Option<OwnedFd>, [directory, file]: &[OwnedFd; 2]) -> Result<()> {
+    let Some(target) = target else { return Ok(()) };
+    let empty = if is_directory(target.as_fd())? { directory } else { file };
+    Ok(attach(
+        clone_tree(empty.as_fd(), Depth::Mount)?.as_fd(),
+        target.as_fd(),
+    )?)
+}
+
 fn make_read_only(root: BorrowedFd<'_>, path: &Path) -> Result<()> {
-    let Some(target) = existing(root, path)? else {
+    let Some(target) = existing(root, path, Links::Refuse)? else {
         return Ok(());
     };
     let copy = clone_tree(target.as_fd(), Depth::Tree)?;
@@ -129,8 +156,8 @@ fn make_read_only(root: BorrowedFd<'_>, path: &Path) -> Result<()> {
     Ok(attach(copy.as_fd(), target.as_fd())?)
 }
 
-fn existing(root: BorrowedFd<'_>, path: &Path) -> Result<Option<OwnedFd>> {
-    match open_in_root(root, path, OFlag::O_PATH, Links::Refuse) {
+fn existing(root: BorrowedFd<'_>, path: &Path, links: Links) -> Result<Option<OwnedFd>> {
+    match open_in_root(root, path, OFlag::O_PATH, links) {
         Ok(target) => Ok(Some(target)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error.into()),

@@ -75,7 +75,12 @@ impl Staging {
                     self.file(file_name(number).as_str(), content)?;
                     self.ground(&mount.target)?;
                 }
-                Kind::New { .. } | Kind::Devices | Kind::Bind(..) | Kind::BindIfPresent(_) | Kind::HostSysfs => {}
+                Kind::New { .. }
+                | Kind::Devices
+                | Kind::Bind(..)
+                | Kind::BindIfPresent(_)
+                | Kind::ZoneFile(_)
+                | Kind::HostSysfs => {}
             }
         }
         if plan.writable_layer.is_none() {

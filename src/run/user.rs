@@ -27,12 +27,12 @@ pub struct Identity {
     pub home: String,
 }
 
-/// Looks up `user` and `group`, names or numbers. A number needs no entry; a name does.
+/// Looks up `user`, `group` and the groups that it has besides, names or numbers. A number needs no entry; a name does.
 ///
 /// # Errors
 /// A name without an entry, a number that does not fit.
-pub fn look_up(user: &str, group: Option<&str>) -> Result<Identity> {
-    identify(user, group, &read("/etc/passwd")?, &read("/etc/group")?)
+pub fn look_up(user: &str, group: Option<&str>, additional: &[String]) -> Result<Identity> {
+    identify(user, group, additional, &read("/etc/passwd")?, &read("/etc/group")?)
 }
 
 /// Larger files are no account databases.
@@ -58,7 +58,7 @@ fn read(path: &str) -> Result<String> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-fn identify(user: &str, group: Option<&str>, passwd: &str, groups: &str) -> Result<Identity> {
+fn identify(user: &str, group: Option<&str>, additional: &[String], passwd: &str, groups: &str) -> Result<Identity> {
     let number = parse_id(user).with_context(|| format!("reading the user '{user}'"))?;
     let entry = passwd.lines().map(fields).find(|entry| match number {
         Some(number) => numeric(entry, 2) == Some(number),
@@ -78,7 +78,7 @@ fn identify(user: &str, group: Option<&str>, passwd: &str, groups: &str) -> Resu
     };
     let gid = match group {
         None => own_gid,
-        Some(group) => group_id(group, groups)?,
+        Some(group) => group_id(group, groups, "Group")?,
     };
     let mut all = vec![gid];
     // Memberships count only where the group was not chosen by hand, as the container world has it.
@@ -87,6 +87,12 @@ fn identify(user: &str, group: Option<&str>, passwd: &str, groups: &str) -> Resu
             .get(3)
             .is_some_and(|members| members.split(',').any(|member| Some(member) == name));
         if let Some(gid) = numeric(&entry, 2).filter(|gid| is_member && !all.contains(gid)) {
+            all.push(gid);
+        }
+    }
+    for group in additional {
+        let gid = group_id(group, groups, "GroupAdd")?;
+        if !all.contains(&gid) {
             all.push(gid);
         }
     }
@@ -99,13 +105,14 @@ fn identify(user: &str, group: Option<&str>, passwd: &str, groups: &str) -> Resu
     })
 }
 
-fn group_id(group: &str, groups: &str) -> Result<u32> {
+/// `key` is where the group was written.
+fn group_id(group: &str, groups: &str, key: &str) -> Result<u32> {
     if let Some(number) = parse_id(group).with_context(|| format!("reading the group '{group}'"))? {
         return Ok(number);
     }
     let entry = groups.lines().map(fields).find(|entry| entry.first() == Some(&group));
     entry.and_then(|entry| numeric(&entry, 2)).with_context(|| {
-        format!("the image's /etc/group has no group '{group}': set 'Group' to one that it has, or to a number")
+        format!("the image's /etc/group has no group '{group}': set '{key}' to one that it has, or to a number")
     })
 }
 
@@ -141,7 +148,12 @@ mod tests {
     const GROUP: &str = "root:x:0:\nwww:x:33:\nlog:x:40:www,other\nadm:x:4:other\n";
 
     fn ids(user: &str, group: Option<&str>) -> Option<(u32, u32, Vec<u32>, String)> {
-        let identity = identify(user, group, PASSWD, GROUP).ok()?;
+        ids_with(user, group, &[])
+    }
+
+    fn ids_with(user: &str, group: Option<&str>, additional: &[&str]) -> Option<(u32, u32, Vec<u32>, String)> {
+        let additional: Vec<String> = additional.iter().map(|&group| group.to_owned()).collect();
+        let identity = identify(user, group, &additional, PASSWD, GROUP).ok()?;
         let groups = identity.groups.iter().map(|gid| gid.as_raw()).collect();
         Some((identity.uid.as_raw(), identity.gid.as_raw(), groups, identity.home))
     }
@@ -151,6 +163,15 @@ mod tests {
         assert_eq!(ids("www", None), Some((33, 33, vec![33, 40], "/var/www".into())));
         assert_eq!(ids("33", Some("adm")), Some((33, 4, vec![4], "/var/www".into())));
         assert_eq!(ids("4000", None), Some((4000, 0, vec![0], "/".into())));
+    }
+
+    #[test]
+    fn groups_besides() {
+        let all = ids_with("www", None, &["adm", "40", "77"]).map(|(_, _, groups, _)| groups);
+        assert_eq!(all, Some(vec![33, 40, 4, 77]));
+        let chosen = ids_with("www", Some("www"), &["33", "adm"]).map(|(_, _, groups, _)| groups);
+        assert_eq!(chosen, Some(vec![33, 4]));
+        assert_eq!(ids_with("www", None, &["nope"]), None);
     }
 
     #[test]

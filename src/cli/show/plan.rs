@@ -13,6 +13,7 @@ use crate::definition::Definition;
 use crate::generate::run::SHIM;
 use crate::plan::{self, Source, Surroundings, oci};
 use crate::run::cleanup::writable_layer;
+use crate::run::environment;
 use crate::run::planning::source;
 use crate::store::Store;
 
@@ -24,11 +25,15 @@ pub fn config(definition: &Definition, unit: &str, scope: &Scope) -> anyhow::Res
     let store = Store::open(&scope.store())?;
     let (image, layers) = source(definition, &store)?;
     let config = image.as_ref().and_then(|image| image.config.config().as_ref());
+    let environment_files = environment::read(&definition.container.environment_files, unit)?;
+    let zone = environment::local_zone(&definition.container);
     let surroundings = Surroundings {
         unit,
         writable_layer: &writable_layer(&store, unit)?,
         mount_point: Path::new(SHIM).parent().context("the shim lies in no directory")?,
         environment: &[],
+        environment_files: &environment_files,
+        local_zone: zone.as_deref(),
     };
     let source = Source {
         layers: &layers,

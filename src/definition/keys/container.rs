@@ -44,7 +44,12 @@ pub(super) const KEYS: &[Key] = &[
         "Makes a device node of the host available in the container.",
     )
     .later(""),
-    key("AddHost", Text, Many, "Adds a line to the container's /etc/hosts.").later(""),
+    key(
+        "AddHost",
+        Text,
+        Many,
+        "Adds lines to the container's /etc/hosts, NAME:ADDRESS.",
+    ),
     key(
         "Annotation",
         Map,
@@ -88,15 +93,24 @@ pub(super) const KEYS: &[Key] = &[
         "Podman's configuration is not read",
         "write what it sets into the definition",
     ),
-    key("DNS", Text, Many, "Sets a name server for the container.").later(NO_NETWORK),
-    key("DNSOption", Text, Many, "Sets an option of the container's resolver.").later(NO_NETWORK),
+    key(
+        "DNS",
+        Text,
+        Many,
+        "Sets the name servers of the container; with any of the DNS keys it gets an /etc/resolv.conf of its own.",
+    ),
+    key(
+        "DNSOption",
+        Text,
+        Many,
+        "Sets options of the container's resolver, as in resolv.conf(5).",
+    ),
     key(
         "DNSSearch",
         Text,
         Many,
         "Sets a search domain of the container's resolver.",
-    )
-    .later(NO_NETWORK),
+    ),
     key(
         "DropCapability",
         Text,
@@ -114,9 +128,8 @@ pub(super) const KEYS: &[Key] = &[
         "EnvironmentFile",
         Path,
         Many,
-        "Reads environment variables from a file of the host.",
-    )
-    .refused("set them with Environment"),
+        "Reads environment variables at each start from files of the host, in systemd's syntax; Environment stands over them. With '-' before it a file need not be there.",
+    ),
     key(
         "EnvironmentHost",
         Boolean,
@@ -160,7 +173,12 @@ pub(super) const KEYS: &[Key] = &[
         Once,
         "The group, by name or number, that the program runs as; names are looked up in the image.",
     ),
-    key("GroupAdd", Text, Many, "Adds supplementary groups to the program's.").later(""),
+    key(
+        "GroupAdd",
+        Text,
+        Many,
+        "Adds supplementary groups to the program's, by name or number; names are looked up in the image.",
+    ),
     key(
         "HealthCmd",
         Command,
@@ -279,8 +297,12 @@ pub(super) const KEYS: &[Key] = &[
     ),
     key("LogOpt", Text, Many, "Sets an option of the log driver.")
         .later("use systemd's LogRateLimitBurst=, SyslogIdentifier= and so on in [Service]"),
-    key("Mask", Text, Once, "Hides these paths in the container.")
-        .refused("remove it to start with the default masks only"),
+    key(
+        "Mask",
+        Text,
+        Once,
+        "Hides these paths of the container, with colons between them, where they exist.",
+    ),
     key(
         "Memory",
         Size,
@@ -354,9 +376,8 @@ pub(super) const KEYS: &[Key] = &[
         "ReadOnlyTmpfs",
         Boolean,
         Once,
-        "With ReadOnly, puts a tmpfs on /dev/shm, /run, /tmp and /var/tmp.",
-    )
-    .later("use Tmpfs"),
+        "With ReadOnly, whether there is a tmpfs to write to on /run, /tmp and /var/tmp, and whether /dev/shm is one.",
+    ),
     key(
         "ReloadCmd",
         Command,
@@ -434,7 +455,7 @@ pub(super) const KEYS: &[Key] = &[
         Once,
         "Names the service unit, without '.service', where it is not to be named as the file.",
     ),
-    key("ShmSize", Size, Once, "The size of /dev/shm.").later("use Tmpfs = \"/dev/shm:size=SIZE\""),
+    key("ShmSize", Size, Once, "The size of /dev/shm."),
     key(
         "StartWithPod",
         Boolean,
@@ -475,7 +496,12 @@ pub(super) const KEYS: &[Key] = &[
         "Sets a kernel parameter in the container's namespaces.",
     )
     .refused("remove it to start with the kernel's defaults"),
-    key("Timezone", Text, Once, "The container's time zone.").later("use Environment with TZ"),
+    key(
+        "Timezone",
+        Text,
+        Once,
+        "The container's time zone: 'local' for the host's, or a name such as Europe/Berlin.",
+    ),
     key(
         "Tmpfs",
         Text,
@@ -488,9 +514,18 @@ pub(super) const KEYS: &[Key] = &[
         Many,
         "Maps users of the container to those of the host, INSIDE:OUTSIDE:COUNT; the groups' maps where it is not given.",
     ),
-    key("Ulimit", Text, Many, "Sets a resource limit of the program.")
-        .later("use LimitNOFILE=, LimitNPROC= and so on in [Service]"),
-    key("Unmask", Text, Once, "Shows paths that are hidden by default.").later(""),
+    key(
+        "Ulimit",
+        Text,
+        Many,
+        "Sets resource limits of the program, NAME=SOFT[:HARD]; the same as LimitNOFILE= and so on in [Service].",
+    ),
+    key(
+        "Unmask",
+        Text,
+        Once,
+        "Shows paths that are hidden or read-only by default, with colons between them, or 'ALL' of them.",
+    ),
     key(
         "User",
         Text,

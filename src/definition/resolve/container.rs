@@ -7,7 +7,7 @@ use crate::definition::keys::Key;
 use crate::definition::name;
 use crate::definition::report::Span;
 use crate::definition::resolve::identities::Identities;
-use crate::definition::resolve::names::{capabilities, group, hostname, signal, user};
+use crate::definition::resolve::names::{added_group, capabilities, group, hostname, signal, user};
 use crate::definition::resolve::ports::publish;
 use crate::definition::resolve::systemd::Given;
 use crate::definition::resolve::{Resolver, Tried};
@@ -25,6 +25,7 @@ pub(super) struct Draft {
     memory: Option<Given>,
     pids_limit: Option<Given>,
     stop_timeout: Option<Given>,
+    limits: Vec<Given>,
     service_name: Option<String>,
     identities: Identities,
 }
@@ -60,9 +61,18 @@ impl Draft {
                 let pairs = if reset { Vec::new() } else { to.pairs(key, value) };
                 add(&mut container.labels, value, pairs);
             }
+            "EnvironmentFile" => {
+                let new = each(reset, to, key, value, Resolver::environment_file);
+                add(&mut container.environment_files, value, new);
+            }
+            "Timezone" => container.timezone = once(reset, || to.time_zone(key, value)),
             "WorkingDir" => container.working_dir = once(reset, || to.absolute(key, value)),
             "User" => container.user = once(reset, || user(to, key, value)),
             "Group" => container.group = once(reset, || group(to, key, value)),
+            "GroupAdd" => {
+                let new = each(reset, to, key, value, added_group);
+                add(&mut container.group_add, value, new);
+            }
             "HostName" => container.hostname = once(reset, || hostname(to, key, value)),
             "Volume" => {
                 let new = each(reset, to, key, value, Resolver::volume);
@@ -72,6 +82,30 @@ impl Draft {
                 let new = each(reset, to, key, value, Resolver::tmpfs);
                 add(&mut container.tmpfs, value, new);
             }
+            "ShmSize" => container.shm_size = once(reset, || shm_size(to, key, value)),
+            "Ulimit" => {
+                let new = if reset { Vec::new() } else { to.limits(key, setting) };
+                add(&mut self.limits, value, new);
+            }
+            "Mask" => container.mask = once(reset, || Some(to.masks(key, value))).unwrap_or_default(),
+            "Unmask" => container.unmask = once(reset, || Some(to.masks(key, value))).unwrap_or_default(),
+            "AddHost" => {
+                let new = each(reset, to, key, value, Resolver::host);
+                add(&mut container.add_host, value, new);
+            }
+            "DNS" => {
+                let new = each(reset, to, key, value, Resolver::name_server);
+                add(&mut container.dns, value, new);
+            }
+            "DNSSearch" => {
+                let new = each(reset, to, key, value, Resolver::search_domain);
+                add(&mut container.dns_search, value, new);
+            }
+            "DNSOption" => {
+                let new = each(reset, to, key, value, Resolver::resolver_option);
+                add(&mut container.dns_option, value, new);
+            }
+            "ReadOnlyTmpfs" => container.read_only_tmpfs = once(reset, || to.boolean(key, value)),
             "ReadOnly" => container.read_only = once(reset, || to.boolean(key, value)).unwrap_or_default(),
             "AddCapability" => {
                 let new = capabilities(reset, to, key, value);
@@ -135,7 +169,7 @@ impl Draft {
         };
         // In front of what [Service] says itself, so that [Service] has the last word.
         let limits = [self.memory, self.pids_limit, self.stop_timeout];
-        service.splice(0..0, limits.into_iter().flatten());
+        service.splice(0..0, limits.into_iter().flatten().chain(self.limits));
         definition.passthrough.service_name = self.service_name;
         self.ports
     }
@@ -254,6 +288,12 @@ fn pids_limit(to: &mut Resolver<'_, '_>, key: &Key, value: &Value<'_>) -> Option
             None
         }
     }
+}
+
+/// tmpfs(5) has no word for no limit but a size of 0.
+fn shm_size(to: &mut Resolver<'_, '_>, key: &Key, value: &Value<'_>) -> Option<String> {
+    let size = to.size(key, value)?;
+    Some(if size == "infinity" { "0".to_owned() } else { size })
 }
 
 fn service_name(to: &mut Resolver<'_, '_>, key: &Key, value: &Value<'_>) -> Option<String> {

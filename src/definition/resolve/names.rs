@@ -3,6 +3,7 @@
 
 use crate::definition::diagnostic::Severity;
 use crate::definition::keys::{self, Key};
+use crate::definition::report::Span;
 use crate::definition::resolve::Resolver;
 use crate::definition::setting::Value;
 
@@ -116,6 +117,20 @@ pub(super) fn group(to: &mut Resolver<'_, '_>, key: &Key, value: &Value<'_>) -> 
         value.span,
         format_args!("'{text}' is no group, write its name or number"),
     );
+    None
+}
+
+/// One group of `GroupAdd=`.
+pub(super) fn added_group(to: &mut Resolver<'_, '_>, key: &Key, text: &str, span: Span) -> Option<String> {
+    let why = match text {
+        "keep-groups" => {
+            "'keep-groups' would hand over the groups of systemd's process, which mean nothing inside; name the groups"
+                .to_owned()
+        }
+        _ if is_identity(text) => return Some(text.to_owned()),
+        _ => format!("'{text}' is no group, write its name or number"),
+    };
+    to.impossible(key, span, why);
     None
 }
 
