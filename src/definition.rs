@@ -175,6 +175,9 @@ pub struct Container {
     /// `Unmask=`: absolute paths in the container, with `*` at their end or without, or `ALL`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unmask: Vec<String>,
+    /// `Sysctl=`, in the order of the file.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub sysctls: Vec<Sysctl>,
     /// `AddHost=`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub add_host: Vec<HostName>,
@@ -235,6 +238,15 @@ pub struct EnvironmentFile {
     /// `-` was given: it need not be there.
     #[serde(default)]
     pub optional: bool,
+}
+
+/// One `Sysctl=NAME=VALUE`: a kernel parameter that the container has of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sysctl {
+    /// Below /proc/sys, relative, checked: `net/core/somaxconn`.
+    pub path: String,
+    /// What is written there.
+    pub value: String,
 }
 
 /// One `AddHost=NAME:ADDRESS`: a line of hosts(5).

@@ -19,7 +19,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, ensure};
 use oci_spec::image::Config;
 
-use crate::definition::{Activation, ContainerAddress, Definition, Listen, Network, Notify, Root, UserNamespace};
+use crate::definition::{
+    Activation, ContainerAddress, Definition, Listen, Network, Notify, Root, Sysctl, UserNamespace,
+};
 use crate::plan::mount::Mount;
 use crate::plan::process::Process;
 use crate::plan::specifier::Specifiers;
@@ -41,6 +43,8 @@ pub struct Plan {
     pub network: Network,
     /// uname(2)'s node name.
     pub hostname: String,
+    /// Kernel parameters of its own.
+    pub sysctls: Vec<Sysctl>,
     /// In order; each target below the new root.
     pub mounts: Vec<Mount>,
     /// Hidden under something empty, where they exist.
@@ -143,6 +147,7 @@ pub fn plan(definition: &Definition, source: Source<'_>, surroundings: Surroundi
         mount_point: surroundings.mount_point.to_owned(),
         user_namespace: container.user_namespace.clone(),
         network: container.network,
+        sysctls: container.sysctls.clone(),
         mounts: mount::mounts(container, &specifiers, &hostname, surroundings.local_zone)?,
         hostname,
         masked_paths: closed::masked(container),

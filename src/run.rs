@@ -21,4 +21,5 @@ pub mod rootfs;
 pub mod sockaddr;
 pub mod staging;
 pub mod start;
+pub mod sysctl;
 pub mod user;

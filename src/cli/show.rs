@@ -175,6 +175,7 @@ fn fields(definition: &Definition) -> Vec<(&'static str, String)> {
         read_only_tmpfs,
         mask,
         unmask,
+        sysctls,
         add_host,
         dns,
         dns_search,
@@ -255,6 +256,11 @@ fn fields(definition: &Definition) -> Vec<(&'static str, String)> {
     for (name, list) in lists {
         fields.extend(list.iter().map(|text| (name, text.clone())));
     }
+    fields.extend(
+        sysctls
+            .iter()
+            .map(|sysctl| ("Sysctl", format!("{}={}", sysctl.path, sysctl.value))),
+    );
     fields.extend(dns.iter().map(|server| ("DNS", server.to_string())));
     fields.extend(
         add_host

@@ -13,6 +13,7 @@ mod names;
 mod network;
 mod ports;
 mod sockets;
+mod sysctl;
 mod systemd;
 #[cfg(test)]
 mod tests;

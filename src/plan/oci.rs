@@ -53,6 +53,20 @@ fn spec(plan: &Plan) -> Result<Spec> {
         .namespaces(namespaces(plan)?)
         .masked_paths(plan.masked_paths.clone())
         .readonly_paths(plan.read_only_paths.clone());
+    if !plan.sysctls.is_empty() {
+        // The specification's names have dots for slashes, and the other way round.
+        let swap = |c| match c {
+            '/' => '.',
+            '.' => '/',
+            c => c,
+        };
+        let name = |path: &str| path.chars().map(swap).collect::<String>();
+        let sysctls = plan
+            .sysctls
+            .iter()
+            .map(|sysctl| (name(&sysctl.path), sysctl.value.clone()));
+        linux = linux.sysctl(sysctls.collect::<HashMap<_, _>>());
+    }
     if let UserNamespace::Mapped { users, groups } = &plan.user_namespace {
         linux = linux.uid_mappings(mappings(users)?).gid_mappings(mappings(groups)?);
     }

@@ -15,7 +15,7 @@ use crate::run::failure::{Failure, NAMESPACE, OrFail as _, Priority, one_line, s
 use crate::run::handover::{Message, Taker};
 use crate::run::identities::Range;
 use crate::run::notify::Systemd;
-use crate::run::{init, rootfs};
+use crate::run::{init, rootfs, sysctl};
 use crate::store::Held;
 use crate::sys::mount::pivot;
 use crate::sys::network;
@@ -86,6 +86,8 @@ fn build(plan: &Plan, shim: &Taker) -> Result<()> {
     if plan.user_namespace != UserNamespace::Host {
         become_root().context("becoming the root of the user namespace")?;
     }
+    // Before there is a root: nothing of the image is in the way, and /proc/sys can still be written.
+    sysctl::apply(&plan.sysctls)?;
     rootfs::complete(plan, root.as_fd(), shim)?;
     // The host's mounts are gone after this: what is needed of them is open.
     pivot(root.as_fd()).context("entering the root")?;

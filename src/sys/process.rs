@@ -227,3 +227,13 @@ pub fn trim_memory() {
         libc::madvise(std::ptr::without_provenance_mut(start), length, libc::MADV_DONTNEED);
     }
 }
+
+/// setdomainname(2): the NIS domain name of this UTS namespace.
+///
+/// # Errors
+/// `EPERM` without the right to, `EINVAL` if it is too long.
+pub fn set_domain_name(name: &str) -> io::Result<()> {
+    // SAFETY: the kernel reads as many bytes as the text has, and keeps none of the memory.
+    Errno::result(unsafe { libc::setdomainname(name.as_ptr().cast(), name.len()) })?;
+    Ok(())
+}

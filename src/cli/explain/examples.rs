@@ -57,7 +57,7 @@ fn assignment(key: &Key) -> String {
         (None, Kind::Choice(words)) => return format!("{} = \"{}\"", key.name, words.first().unwrap_or(&"")),
     };
     match key.repeat {
-        Repeat::Many if !value.starts_with('[') => format!("{} = [{value}]", key.name),
+        Repeat::Many if !value.starts_with(['[', '{']) => format!("{} = [{value}]", key.name),
         _ => format!("{} = {value}", key.name),
     }
 }
@@ -95,7 +95,7 @@ fn special(key: &Key) -> Option<&'static str> {
         (Section::Container, "Rootfs") => "\"/srv/web\"",
         (Section::Container, "ServiceName") => "\"my-web\"",
         (Section::Container, "StopSignal") => "\"SIGQUIT\"",
-        (Section::Container, "Sysctl") => "\"net.core.somaxconn=1024\"",
+        (Section::Container, "Sysctl") => "{ \"net.core.somaxconn\" = \"1024\" }",
         (Section::Container, "Timezone") => "\"Europe/Berlin\"",
         (Section::Container, "Tmpfs") => "\"/tmp:size=64M\"",
         (Section::Container, "Ulimit") => "\"nofile=1024:2048\"",

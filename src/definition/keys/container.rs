@@ -491,11 +491,10 @@ pub(super) const KEYS: &[Key] = &[
     .refused(NO_USER_NAMESPACE),
     key(
         "Sysctl",
-        Text,
+        Map,
         Many,
-        "Sets a kernel parameter in the container's namespaces.",
-    )
-    .refused("remove it to start with the kernel's defaults"),
+        "Sets kernel parameters that the container has of its own: net.*, kernel.msg*, kernel.sem, kernel.shm*, kernel.domainname, fs.mqueue.*.",
+    ),
     key(
         "Timezone",
         Text,

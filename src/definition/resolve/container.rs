@@ -12,7 +12,7 @@ use crate::definition::resolve::ports::publish;
 use crate::definition::resolve::systemd::Given;
 use crate::definition::resolve::{Resolver, Tried};
 use crate::definition::setting::{Data, Setting, Value};
-use crate::definition::{Activation, Container, Definition, Listen, Network, Notify, Root};
+use crate::definition::{Activation, Container, Definition, Listen, Network, Notify, Root, Sysctl};
 use crate::image::reference::Reference;
 
 /// `[Container]` so far.
@@ -26,6 +26,7 @@ pub(super) struct Draft {
     pids_limit: Option<Given>,
     stop_timeout: Option<Given>,
     limits: Vec<Given>,
+    sysctls: Vec<(Sysctl, Span)>,
     service_name: Option<String>,
     identities: Identities,
 }
@@ -86,6 +87,10 @@ impl Draft {
             "Ulimit" => {
                 let new = if reset { Vec::new() } else { to.limits(key, setting) };
                 add(&mut self.limits, value, new);
+            }
+            "Sysctl" => {
+                let new = if reset { Vec::new() } else { to.sysctls(key, value) };
+                add(&mut self.sysctls, value, new);
             }
             "Mask" => container.mask = once(reset, || Some(to.masks(key, value))).unwrap_or_default(),
             "Unmask" => container.unmask = once(reset, || Some(to.masks(key, value))).unwrap_or_default(),
@@ -156,6 +161,8 @@ impl Draft {
         to: &mut Resolver<'_, '_>,
     ) -> Vec<(Listen, Span)> {
         definition.container = self.container;
+        to.check_sysctls(&self.sysctls, definition.container.network);
+        definition.container.sysctls = self.sysctls.into_iter().map(|(sysctl, _)| sysctl).collect();
         definition.container.user_namespace = to.identities(self.identities);
         definition.container.root = match (self.image, self.rootfs) {
             (Some((image, _)), None) => Root::Image(image),

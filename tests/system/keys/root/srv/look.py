@@ -26,7 +26,7 @@ print("zone", time.strftime("%z"), os.environ.get("TZ"), flush=True)
 for name in ("FIRST", "SECOND", "THIRD"):
     print(f"env {name}={os.environ.get(name)}", flush=True)
 for path in ("/etc/hosts", "/etc/resolv.conf", "/proc/cmdline", "/etc/debian_version", "/proc/sys/kernel/domainname",
-             "/proc/sys/kernel/msgmax", "/proc/sys/net/core/somaxconn", "/proc/sys/net/ipv4/ip_unprivileged_port_start"):
+             "/proc/sys/kernel/msgmax", "/proc/sys/fs/mqueue/msg_max", "/proc/sys/net/core/somaxconn", "/proc/sys/net/ipv4/ip_unprivileged_port_start"):
     print(f"read {path}: {read(path)}", flush=True)
 print("list /opt/masked:", *os.listdir("/opt/masked"), flush=True)
 for path in ("/run/x", "/tmp/x", "/var/tmp/x", "/dev/shm/x", "/x", "/proc/sys/kernel/msgmax"):
