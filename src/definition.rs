@@ -175,6 +175,9 @@ pub struct Container {
     /// `Unmask=`: absolute paths in the container, with `*` at their end or without, or `ALL`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unmask: Vec<String>,
+    /// `AddDevice=`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub devices: Vec<Device>,
     /// `Sysctl=`, in the order of the file.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub sysctls: Vec<Sysctl>,
@@ -235,6 +238,20 @@ impl Default for Root {
 pub struct EnvironmentFile {
     /// On the host, absolute.
     pub path: PathBuf,
+    /// `-` was given: it need not be there.
+    #[serde(default)]
+    pub optional: bool,
+}
+
+/// One `AddDevice=[-]HOST[:CONTAINER][:ACCESS]`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Device {
+    /// Below the host's /dev: a node, or a directory with nodes in it.
+    pub host: PathBuf,
+    /// Below the container's /dev.
+    pub target: PathBuf,
+    /// Some of `rwm`, as in systemd's `DeviceAllow=`.
+    pub access: String,
     /// `-` was given: it need not be there.
     #[serde(default)]
     pub optional: bool,

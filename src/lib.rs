@@ -87,6 +87,14 @@
 //! init first has something to say to it, readiness as a rule, and 20 ms after the start at the latest; readiness waits 2 ms for the
 //! payload's first answer. Until then the shim is the main process, and a stop that reaches it is passed on.
 //!
+//! # Devices
+//!
+//! `/dev` is a tmpfs that the shim fills with nodes of the usual numbers and of those that `AddDevice=` names, before anybody else sees it; no
+//! node is ever reached through a path of the image, and every other mount but the container's terminals is nodev. In a user namespace nobody
+//! can make a node, so that is all there is, and such a unit has no `DevicePolicy=`: to load one takes the kernel a part of the start. Units
+//! with `AddDevice=`, whose nodes belong to the container's root, and units with `UserNS=host`, whose root may have CAP_MKNOD, have the closed
+//! policy with what they need.
+//!
 //! # The socket
 //!
 //! systemd binds the port and keeps it over restarts, updates and crashes. The payload accepts on the kernel's own listening socket:

@@ -8,6 +8,7 @@
 
 pub mod capability;
 pub mod closed;
+pub mod device;
 pub mod mount;
 pub mod oci;
 pub mod process;
@@ -20,7 +21,7 @@ use anyhow::{Context as _, Result, ensure};
 use oci_spec::image::Config;
 
 use crate::definition::{
-    Activation, ContainerAddress, Definition, Listen, Network, Notify, Root, Sysctl, UserNamespace,
+    Activation, ContainerAddress, Definition, Device, Listen, Network, Notify, Root, Sysctl, UserNamespace,
 };
 use crate::plan::mount::Mount;
 use crate::plan::process::Process;
@@ -45,6 +46,8 @@ pub struct Plan {
     pub hostname: String,
     /// Kernel parameters of its own.
     pub sysctls: Vec<Sysctl>,
+    /// Devices of the host.
+    pub devices: Vec<Device>,
     /// In order; each target below the new root.
     pub mounts: Vec<Mount>,
     /// Hidden under something empty, where they exist.
@@ -148,6 +151,7 @@ pub fn plan(definition: &Definition, source: Source<'_>, surroundings: Surroundi
         user_namespace: container.user_namespace.clone(),
         network: container.network,
         sysctls: container.sysctls.clone(),
+        devices: device::devices(container, &specifiers)?,
         mounts: mount::mounts(container, &specifiers, &hostname, surroundings.local_zone)?,
         hostname,
         masked_paths: closed::masked(container),

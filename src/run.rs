@@ -6,6 +6,7 @@
 
 pub mod cleanup;
 pub mod container;
+pub mod device;
 pub mod environment;
 pub mod failure;
 pub mod handover;

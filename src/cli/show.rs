@@ -175,6 +175,7 @@ fn fields(definition: &Definition) -> Vec<(&'static str, String)> {
         read_only_tmpfs,
         mask,
         unmask,
+        devices,
         sysctls,
         add_host,
         dns,
@@ -256,6 +257,11 @@ fn fields(definition: &Definition) -> Vec<(&'static str, String)> {
     for (name, list) in lists {
         fields.extend(list.iter().map(|text| (name, text.clone())));
     }
+    fields.extend(devices.iter().map(|device| {
+        let (mark, access) = (if device.optional { "-" } else { "" }, &device.access);
+        let text = format!("{mark}{}:{}:{access}", device.host.display(), device.target.display());
+        ("AddDevice", text)
+    }));
     fields.extend(
         sysctls
             .iter()

@@ -4,6 +4,7 @@
 //! array takes back what was there, as in systemd's drop-ins. Nothing fails: whatever is wrong is said, and left out.
 
 mod container;
+mod devices;
 mod files;
 mod identities;
 mod install;

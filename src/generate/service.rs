@@ -10,6 +10,7 @@ use std::borrow::Cow;
 use crate::definition::{Definition, Root};
 use crate::generate::draft::Draft;
 use crate::generate::{Context, unit_section};
+use crate::plan::device;
 use crate::unitfile::line::Line;
 use crate::unitfile::{UnitFile, name, quote};
 
@@ -103,7 +104,13 @@ fn service_section<'a>(draft: &Draft<'a>, context: &Context) -> Lines<'a> {
         ("Restart", "on-failure".into()),
     ];
     defaults.extend(restart_pause(&given, context));
+    let allowed = device::allowed(&definition.container);
+    if allowed.is_some() {
+        defaults.push(("DevicePolicy", "closed".into()));
+    }
     let mut lines = over_defaults(defaults, given);
+    // Added to the user's own.
+    lines.extend(allowed.into_iter().flatten().map(|device| ("DeviceAllow", device)));
     if !definition.container.read_only {
         // After the user's own, so that an empty `ExecStopPost=` resets those and not ours. It runs after every stop, `kill -9` too.
         let command = ["-", &path_word(&context.shim), " --cleanup %n"].concat();

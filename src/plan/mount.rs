@@ -14,17 +14,33 @@ pub struct Mount {
     pub target: PathBuf,
     /// What is mounted.
     pub kind: Kind,
-    /// nosuid and nodev are always on, but for `/dev`, which has its nodes.
+    /// nosuid is always on; nodev too, but where there are nodes that are the container's own ([`Self::has_devices`]).
     pub access: Access,
     /// Programs on it may be executed.
     pub executable: bool,
 }
 
 impl Mount {
+    /// Whether nodes on it can be used: in `/dev`, which the shim has made, and among the terminals, which the kernel makes.
+    #[must_use]
+    pub fn has_devices(&self) -> bool {
+        matches!(
+            self.kind,
+            Kind::Devices
+                | Kind::New {
+                    filesystem: "devpts",
+                    ..
+                }
+        )
+    }
+
     /// Its flags, `MOUNT_ATTR_…` of mount_setattr(2).
     #[must_use]
     pub fn attributes(&self) -> u64 {
-        let mut attributes = libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV;
+        let mut attributes = libc::MOUNT_ATTR_NOSUID;
+        if !self.has_devices() {
+            attributes |= libc::MOUNT_ATTR_NODEV;
+        }
         if self.access == Access::ReadOnly {
             attributes |= libc::MOUNT_ATTR_RDONLY;
         }
@@ -144,6 +160,10 @@ pub fn mounts(
     }
     // Parents before children, whatever the order in the file; what the administrator names replaces what is here by default.
     own.sort_by_key(|mount| mount.target.components().count());
+    ensure!(
+        container.devices.is_empty() || own.iter().all(|mount| mount.target != Path::new("/dev")),
+        "'AddDevice' needs the container's own '/dev', on which 'Volume' or 'Tmpfs' mounts something else"
+    );
     mounts.retain(|mount| own.iter().all(|own| own.target != mount.target));
     mounts.extend(own);
     Ok(mounts)

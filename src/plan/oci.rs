@@ -14,7 +14,7 @@ use oci_spec::runtime::{
 };
 use serde_json::{Value, json};
 
-use crate::definition::{Network, UserNamespace};
+use crate::definition::{Device, Network, UserNamespace};
 use crate::plan::mount::{Access, Kind, Mount};
 use crate::plan::process::Process;
 use crate::plan::{Grant, Plan, capability};
@@ -130,7 +130,7 @@ fn mount(mount: &Mount) -> Result<Option<OciMount>> {
         Kind::File(_) => return Ok(None),
     };
     options.push("nosuid".to_owned());
-    if mount.kind != Kind::Devices {
+    if !mount.has_devices() {
         options.push("nodev".to_owned());
     }
     if !mount.executable {
@@ -218,6 +218,12 @@ fn annotations(plan: &Plan) -> HashMap<String, String> {
         Some(group) => format!("{}:{group}", plan.process.user),
         None => plan.process.user.clone(),
     };
+    let device = |device: &Device| {
+        let (host, target) = (device.host.display(), device.target.display());
+        format!("{host}:{target}:{}", device.access)
+    };
+    let devices: Vec<String> = plan.devices.iter().map(device).collect();
+    let devices = (!devices.is_empty()).then(|| ("coracle.devices", json!(devices).to_string()));
     let groups = &plan.process.additional_groups;
     let groups = (!groups.is_empty()).then(|| ("coracle.groups", json!(groups).to_string()));
     [
@@ -243,6 +249,7 @@ fn annotations(plan: &Plan) -> HashMap<String, String> {
     ]
     .into_iter()
     .chain(groups)
+    .chain(devices)
     .map(|(name, value)| (name.to_owned(), value))
     .collect()
 }

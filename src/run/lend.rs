@@ -13,13 +13,13 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use libc::{MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID};
-use nix::sys::stat::{Mode, SFlag, makedev, mkdirat, mknodat};
-use nix::unistd::{Gid, Pid, Uid, symlinkat};
+use libc::{MOUNT_ATTR_NODEV, MOUNT_ATTR_NOSUID};
+use nix::unistd::{Gid, Pid, Uid};
 
 use crate::definition::Owners;
 use crate::plan::Plan;
 use crate::plan::mount::{Kind, Mount};
+use crate::run::device;
 use crate::run::handover::{Giver, Message};
 use crate::run::staging::{GROUND, LAYERS, SKELETON, Staging, WRITABLE};
 use crate::sys::mount::{
@@ -81,6 +81,7 @@ pub fn lend(
     let layers = shown(layers_directory(plan)?)?;
     let writable = plan.writable_layer.as_deref();
     let writable = writable.map(shown).transpose()?;
+    let nodes = device::find(&plan.devices)?;
     let mut sources = Vec::new();
     for (number, mount) in (0_u16..).zip(&plan.mounts) {
         if let Some(source) = source(mount, identities).with_context(|| named(mount))? {
@@ -105,7 +106,7 @@ pub fn lend(
     for (number, mount) in (0_u16..).zip(&plan.mounts) {
         let part = match &mount.kind {
             Kind::New { .. } => continue,
-            Kind::Devices => Some(devices(outputs)?),
+            Kind::Devices => Some(device::make(outputs, &nodes)?),
             Kind::File(_) => Some(staging.made_file(usize::from(number))?),
             Kind::Bind(..) | Kind::BindIfPresent(_) | Kind::ZoneFile(_) | Kind::HostSysfs => {
                 sources.next_if(|(of, _)| *of == number).map(|(_, part)| part)
@@ -272,47 +273,4 @@ fn text(path: &Path) -> io::Result<&str> {
             path.display()
         ))
     })
-}
-
-/// `/dev`, with the nodes and links that every container has (runtime-spec config-linux.md, "Default Devices").
-fn devices(outputs: [Output; 2]) -> Result<OwnedFd> {
-    const NODES: [(&str, u64, u64); 6] = [
-        ("null", 1, 3),
-        ("zero", 1, 5),
-        ("full", 1, 7),
-        ("random", 1, 8),
-        ("urandom", 1, 9),
-        ("tty", 5, 0),
-    ];
-    const LINKS: [(&str, &str); 3] = [
-        ("fd", "/proc/self/fd"),
-        ("stdin", "/proc/self/fd/0"),
-        ("ptmx", "pts/ptmx"),
-    ];
-    let filesystem = Filesystem::open("tmpfs")?;
-    filesystem.set("mode", "0755")?;
-    filesystem.set("size", "64k")?;
-    let devices = filesystem.mount(MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC)?;
-    let everybody = Mode::from_bits_truncate(0o666);
-    for (name, major, minor) in NODES {
-        mknodat(&devices, name, SFlag::S_IFCHR, everybody, makedev(major, minor))
-            .with_context(|| format!("making the device '/dev/{name}'"))?;
-    }
-    for (name, target) in LINKS {
-        symlinkat(target, &devices, name)?;
-    }
-    // For what the plan mounts next.
-    for name in ["pts", "mqueue", "shm"] {
-        mkdirat(&devices, name, Mode::from_bits_truncate(0o755))?;
-    }
-    let names = [("stdout", "/proc/self/fd/1"), ("stderr", "/proc/self/fd/2")];
-    for ((name, target), output) in names.into_iter().zip(outputs) {
-        match output {
-            Output::Reopenable => symlinkat(target, &devices, name)?,
-            Output::Socket => {
-                mknodat(&devices, name, SFlag::S_IFIFO, everybody, 0)?;
-            }
-        }
-    }
-    Ok(devices)
 }

@@ -41,9 +41,8 @@ pub(super) const KEYS: &[Key] = &[
         "AddDevice",
         Text,
         Many,
-        "Makes a device node of the host available in the container.",
-    )
-    .later(""),
+        "Makes a device of the host, or those of a directory, available in the container, HOST[:CONTAINER][:ACCESS]. With '-' before it a device need not be there.",
+    ),
     key(
         "AddHost",
         Text,

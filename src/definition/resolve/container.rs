@@ -88,6 +88,10 @@ impl Draft {
                 let new = if reset { Vec::new() } else { to.limits(key, setting) };
                 add(&mut self.limits, value, new);
             }
+            "AddDevice" => {
+                let new = each(reset, to, key, value, Resolver::device);
+                add(&mut container.devices, value, new);
+            }
             "Sysctl" => {
                 let new = if reset { Vec::new() } else { to.sysctls(key, value) };
                 add(&mut self.sysctls, value, new);
