@@ -288,6 +288,48 @@ pub struct Volume {
     /// `noidmap` was given, or not.
     #[serde(default)]
     pub owners: Owners,
+    /// `rslave`, `rshared`, or neither.
+    #[serde(default, skip_serializing_if = "Propagation::is_private")]
+    pub propagation: Propagation,
+    /// `noexec` was given: no program on it can be executed.
+    #[serde(default, skip_serializing_if = "Exec::is_allowed")]
+    pub exec: Exec,
+}
+
+/// Whether what is mounted below a volume later is seen on the other side (mount_namespaces(7)).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Propagation {
+    /// On neither.
+    #[default]
+    Private,
+    /// What the host mounts is seen in the container.
+    Slave,
+    /// What either mounts is seen by the other.
+    Shared,
+}
+
+impl Propagation {
+    fn is_private(&self) -> bool {
+        *self == Self::Private
+    }
+}
+
+/// Whether programs on a volume can be executed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Exec {
+    /// `exec`.
+    #[default]
+    Allowed,
+    /// `noexec`.
+    Denied,
+}
+
+impl Exec {
+    fn is_allowed(&self) -> bool {
+        *self == Self::Allowed
+    }
 }
 
 /// Whose numbers the owners of a volume's files are.

@@ -100,6 +100,7 @@ pub fn resolve(name: &str, source: &Path, settings: &Settings<'_>, report: &mut 
     let ports = draft.finish(&mut definition, &mut sections.service, &mut resolver);
     definition.sockets = sockets.finish(name, ports, &mut resolver);
     resolver.check_notify(&definition, settings);
+    resolver.check_propagation(&definition, settings);
     resolver.check_resolver(&definition, settings);
     resolver.check_templates(&definition, settings);
     if definition.container.root == Root::default() && resolver.root == Tried::No && settings.damaged == Damage::None {

@@ -4,7 +4,7 @@ use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::definition::{Container, HostName, Network, Owners, UserNamespace};
+use crate::definition::{Container, Exec, HostName, Network, Owners, Propagation, UserNamespace};
 use crate::plan::specifier::Specifiers;
 
 /// One mount.
@@ -72,8 +72,15 @@ pub enum Kind {
     },
     /// `/dev`: a tmpfs with the nodes and links every program may expect.
     Devices,
-    /// A file or directory of the host, with what is mounted below it; and whose numbers its owners are.
-    Bind(PathBuf, Owners),
+    /// A file or directory of the host, with what is mounted below it.
+    Bind {
+        /// On the host.
+        source: PathBuf,
+        /// Whose numbers its owners are.
+        owners: Owners,
+        /// Whether what is mounted below it later is seen on the other side.
+        propagation: Propagation,
+    },
     /// The same, the owners' numbers being the host's, if the host has it.
     BindIfPresent(PathBuf),
     /// A file of the host that tells a time zone, if the host has it and the image has no link in that place: what the link leads to may
@@ -137,12 +144,16 @@ pub fn mounts(
             is_free && path.parent().is_some(),
             "nothing can be mounted on '{target}', or the container would lose its protection"
         );
-        own.push(bind(
-            &target,
-            Path::new(&expand(&volume.source)?),
+        own.push(Mount {
+            executable: volume.exec == Exec::Allowed,
+            kind: Kind::Bind {
+                source: expand(&volume.source)?.into(),
+                owners: volume.owners,
+                propagation: volume.propagation,
+            },
+            target: target.into(),
             access,
-            volume.owners,
-        ));
+        });
     }
     for tmpfs in &container.tmpfs {
         let target = tmpfs.target.to_string_lossy();
@@ -269,7 +280,11 @@ fn new(target: &str, filesystem: &'static str, parameters: &[&str]) -> Mount {
 fn bind(target: &str, source: &Path, access: Access, owners: Owners) -> Mount {
     Mount {
         target: target.into(),
-        kind: Kind::Bind(source.to_owned(), owners),
+        kind: Kind::Bind {
+            source: source.to_owned(),
+            owners,
+            propagation: Propagation::Private,
+        },
         access,
         executable: true,
     }

@@ -14,7 +14,7 @@ use oci_spec::runtime::{
 };
 use serde_json::{Value, json};
 
-use crate::definition::{Device, Network, UserNamespace};
+use crate::definition::{Device, Network, Propagation, UserNamespace};
 use crate::plan::mount::{Access, Kind, Mount};
 use crate::plan::process::Process;
 use crate::plan::{Grant, Plan, capability};
@@ -123,9 +123,18 @@ fn mount(mount: &Mount) -> Result<Option<OciMount>> {
     let (typ, source, mut options) = match &mount.kind {
         Kind::New { filesystem, parameters } => (*filesystem, Path::new(filesystem), parameters.clone()),
         Kind::Devices => ("tmpfs", Path::new("tmpfs"), vec!["mode=0755".to_owned()]),
-        Kind::Bind(source, _) | Kind::BindIfPresent(source) | Kind::ZoneFile(source) => {
-            ("bind", source.as_path(), vec!["rbind".to_owned()])
+        Kind::Bind {
+            source, propagation, ..
+        } => {
+            let propagation = match propagation {
+                Propagation::Private => None,
+                Propagation::Slave => Some("rslave".to_owned()),
+                Propagation::Shared => Some("rshared".to_owned()),
+            };
+            let options = ["rbind".to_owned()].into_iter().chain(propagation).collect();
+            ("bind", source.as_path(), options)
         }
+        Kind::BindIfPresent(source) | Kind::ZoneFile(source) => ("bind", source.as_path(), vec!["rbind".to_owned()]),
         Kind::HostSysfs => ("bind", Path::new("/sys"), vec!["bind".to_owned()]),
         Kind::File(_) => return Ok(None),
     };

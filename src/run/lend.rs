@@ -16,15 +16,15 @@ use anyhow::{Context as _, Result, bail, ensure};
 use libc::{MOUNT_ATTR_NODEV, MOUNT_ATTR_NOSUID};
 use nix::unistd::{Gid, Pid, Uid};
 
-use crate::definition::Owners;
+use crate::definition::{Owners, Propagation};
 use crate::plan::Plan;
 use crate::plan::mount::{Kind, Mount};
 use crate::run::device;
 use crate::run::handover::{Giver, Message};
 use crate::run::staging::{GROUND, LAYERS, SKELETON, Staging, WRITABLE};
 use crate::sys::mount::{
-    self, Depth, Filesystem, add_attributes, attach, clone_tree, make_all_private, make_private, map_identities,
-    mount_overlay, open_place,
+    self, Depth, Filesystem, add_attributes, attach, clone_tree, make_all_private, make_private, make_slave,
+    map_identities, mount_overlay, open_place,
 };
 use crate::sys::user::{Extent, make_files_as};
 
@@ -108,7 +108,7 @@ pub fn lend(
             Kind::New { .. } => continue,
             Kind::Devices => Some(device::make(outputs, &nodes)?),
             Kind::File(_) => Some(staging.made_file(usize::from(number))?),
-            Kind::Bind(..) | Kind::BindIfPresent(_) | Kind::ZoneFile(_) | Kind::HostSysfs => {
+            Kind::Bind { .. } | Kind::BindIfPresent(_) | Kind::ZoneFile(_) | Kind::HostSysfs => {
                 sources.next_if(|(of, _)| *of == number).map(|(_, part)| part)
             }
         };
@@ -123,11 +123,16 @@ fn named(mount: &Mount) -> String {
     format!("mounting '{}'", mount.target.display())
 }
 
-/// A mount of a path of the host, of which the host sees nothing more.
-fn clone_of(path: &Path, depth: Depth) -> Result<OwnedFd> {
+/// A mount of a path of the host, of which host and container see no more than `propagation` says.
+fn clone_of(path: &Path, depth: Depth, propagation: Propagation) -> Result<OwnedFd> {
     let place = open_place(path).with_context(|| format!("opening '{}'", path.display()))?;
     let clone = clone_tree(place.as_fd(), depth).and_then(|clone| {
-        make_private(clone.as_fd(), depth)?;
+        match propagation {
+            Propagation::Private => make_private(clone.as_fd(), depth)?,
+            Propagation::Slave => make_slave(clone.as_fd(), depth)?,
+            // A clone is one of those that share already.
+            Propagation::Shared => {}
+        }
         Ok(clone)
     });
     clone.with_context(|| format!("cloning the mount of '{}'", path.display()))
@@ -135,25 +140,45 @@ fn clone_of(path: &Path, depth: Depth) -> Result<OwnedFd> {
 
 /// A mount of a path of the host as the container sees its owners.
 fn shown(path: &Path, depth: Depth, identities: Option<&Identities>, way_out: &str) -> Result<OwnedFd> {
-    let clone = clone_of(path, depth)?;
-    if let Some(identities) = identities {
-        map_identities(clone.as_fd(), identities.namespace.as_fd(), depth).with_context(|| {
-            let path = path.display();
-            format!("mapping the owners of '{path}', which its file system may not be able to: {way_out}")
-        })?;
-    }
+    let clone = clone_of(path, depth, Propagation::Private)?;
+    show(&clone, path, depth, identities, way_out)?;
     Ok(clone)
+}
+
+/// Shows `clone`, which is of `path`, with its owners as the container sees them.
+fn show(clone: &OwnedFd, path: &Path, depth: Depth, identities: Option<&Identities>, way_out: &str) -> Result<()> {
+    let Some(identities) = identities else { return Ok(()) };
+    map_identities(clone.as_fd(), identities.namespace.as_fd(), depth).with_context(|| {
+        let path = path.display();
+        format!("mapping the owners of '{path}', which its file system may not be able to: {way_out}")
+    })
 }
 
 /// What a mount from the host is made of, with its attributes; nothing where the host need not have it and has not.
 fn source(mount: &Mount, identities: Option<&Identities>) -> Result<Option<OwnedFd>> {
     let clone = match &mount.kind {
-        Kind::Bind(source, Owners::Inside) => {
-            shown(source, Depth::Tree, identities, "give the volume the option 'noidmap'")?
+        Kind::Bind {
+            source,
+            owners,
+            propagation,
+        } => {
+            let clone = clone_of(source, Depth::Tree, *propagation)?;
+            match owners {
+                Owners::Inside => show(
+                    &clone,
+                    source,
+                    Depth::Tree,
+                    identities,
+                    "give the volume the option 'noidmap'",
+                )?,
+                Owners::Outside => {}
+            }
+            clone
         }
-        Kind::Bind(source, Owners::Outside) => clone_of(source, Depth::Tree)?,
-        Kind::BindIfPresent(source) | Kind::ZoneFile(source) if source.is_file() => clone_of(source, Depth::Mount)?,
-        Kind::HostSysfs => clone_of(Path::new("/sys"), Depth::Mount)?,
+        Kind::BindIfPresent(source) | Kind::ZoneFile(source) if source.is_file() => {
+            clone_of(source, Depth::Mount, Propagation::Private)?
+        }
+        Kind::HostSysfs => clone_of(Path::new("/sys"), Depth::Mount, Propagation::Private)?,
         Kind::New { .. } | Kind::Devices | Kind::File(_) | Kind::BindIfPresent(_) | Kind::ZoneFile(_) => {
             return Ok(None);
         }

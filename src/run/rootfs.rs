@@ -63,7 +63,7 @@ fn mount_one(root: BorrowedFd<'_>, mount: &Mount, number: u16, shim: &Taker) -> 
             }
             (part, make_file_in_root(root, &mount.target)?)
         }
-        Kind::Bind(..) | Kind::BindIfPresent(_) | Kind::HostSysfs | Kind::File(_) => {
+        Kind::Bind { .. } | Kind::BindIfPresent(_) | Kind::HostSysfs | Kind::File(_) => {
             let Some(part) = part()? else { return Ok(()) };
             let target = if is_directory(part.as_fd())? {
                 make_directory_in_root(root, &mount.target, Links::Inside)?

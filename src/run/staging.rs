@@ -77,7 +77,7 @@ impl Staging {
                 }
                 Kind::New { .. }
                 | Kind::Devices
-                | Kind::Bind(..)
+                | Kind::Bind { .. }
                 | Kind::BindIfPresent(_)
                 | Kind::ZoneFile(_)
                 | Kind::HostSysfs => {}

@@ -119,9 +119,21 @@ pub fn add_attributes(mount: BorrowedFd<'_>, attributes: Attributes, depth: Dept
 /// # Errors
 /// What mount_setattr(2) says.
 pub fn make_private(mount: BorrowedFd<'_>, depth: Depth) -> io::Result<()> {
+    propagate(mount, libc::MS_PRIVATE, depth)
+}
+
+/// Lets the detached mount `mount` see what is mounted on the one it was cloned from, and not the other way round.
+///
+/// # Errors
+/// What mount_setattr(2) says.
+pub fn make_slave(mount: BorrowedFd<'_>, depth: Depth) -> io::Result<()> {
+    propagate(mount, libc::MS_SLAVE, depth)
+}
+
+fn propagate(mount: BorrowedFd<'_>, propagation: libc::c_ulong, depth: Depth) -> io::Result<()> {
     // SAFETY: all bytes zero is a valid mount_attr: nothing set, nothing cleared.
     let mut change: libc::mount_attr = unsafe { std::mem::zeroed() };
-    change.propagation = libc::MS_PRIVATE;
+    change.propagation = propagation;
     set_attributes(mount, &change, depth)
 }
 

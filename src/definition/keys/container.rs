@@ -541,7 +541,7 @@ pub(super) const KEYS: &[Key] = &[
         "Volume",
         Text,
         Many,
-        "Mounts a path of the host into the container, SOURCE:TARGET[:ro].",
+        "Mounts a path of the host into the container, SOURCE:TARGET[:OPTIONS], with ro, noexec, noidmap, rslave, rshared.",
     ),
     key(
         "WorkingDir",

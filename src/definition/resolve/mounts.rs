@@ -1,14 +1,16 @@
 //! `Volume=` and `Tmpfs=`: what is mounted where, and which options mean something.
 //!
-//! An option whose absence would open something (`noexec`, `O`) is an error while it is not carried out, others are named and left out.
+//! An option whose absence would open something or lose data (`O`) is an error while it is not carried out, others are named and left out.
 
 use std::path::{Component, Path, PathBuf};
 
+use crate::definition::diagnostic::Severity;
 use crate::definition::keys::Key;
 use crate::definition::report::Span;
-use crate::definition::resolve::Resolver;
 use crate::definition::resolve::values::is_absolute;
-use crate::definition::{Owners, Tmpfs, Volume};
+use crate::definition::resolve::{Resolver, last};
+use crate::definition::setting::Settings;
+use crate::definition::{Definition, Exec, Owners, Propagation, Tmpfs, UserNamespace, Volume};
 
 impl Resolver<'_, '_> {
     /// One `SOURCE:TARGET[:OPTIONS]`.
@@ -39,21 +41,53 @@ impl Resolver<'_, '_> {
             target,
             read_only: false,
             owners: Owners::Inside,
+            propagation: Propagation::Private,
+            exec: Exec::Allowed,
         };
         for option in parts.next().unwrap_or_default().split(',') {
             match option {
-                "" | "rw" | "bind" | "rbind" => {}
+                // Always so: nobody gains rights by a set-user-ID bit, and devices are added with AddDevice.
+                "" | "rw" | "bind" | "rbind" | "nosuid" | "nodev" => {}
                 "ro" => volume.read_only = true,
                 "idmap" => volume.owners = Owners::Inside,
                 "noidmap" => volume.owners = Owners::Outside,
-                "z" | "Z" | "cached" | "delegated" | "consistent" | "private" | "rprivate" | "exec" | "suid"
-                | "dev" | "nocopy" | "copy" => {
-                    let message = format!("'{}': option '{option}' is not carried out yet, ignoring", key.name);
+                "exec" => volume.exec = Exec::Allowed,
+                "noexec" => volume.exec = Exec::Denied,
+                "private" | "rprivate" => volume.propagation = Propagation::Private,
+                "slave" | "rslave" => volume.propagation = Propagation::Slave,
+                "shared" | "rshared" => volume.propagation = Propagation::Shared,
+                "z" | "Z" => {
+                    let message = format!(
+                        "'{}': option '{option}' needs SELinux, for which nothing is labelled yet, ignoring",
+                        key.name
+                    );
                     self.report.warning(span, message);
+                }
+                "nocopy" | "copy" => {
+                    let message = format!(
+                        "'{}': option '{option}' means nothing on a path of the host, ignoring",
+                        key.name
+                    );
+                    self.report.warning(span, message);
+                }
+                "suid" | "dev" => {
+                    let message = format!("'{}': volumes are always 'no{option}', ignoring", key.name);
+                    let suggestion = (option == "dev").then(|| "use AddDevice for devices".to_owned());
+                    self.report.say(Severity::Warning, span, message, suggestion);
+                }
+                "cached" | "delegated" | "consistent" => {
+                    let message = format!("'{}': option '{option}' means nothing here, ignoring", key.name);
+                    self.report.warning(span, message);
+                }
+                "U" => {
+                    let why = "option 'U' would change the owners of the host's files, which nothing here does: the container sees \
+                               the owners on disk as its own; leave it out, or write 'noidmap' for the host's";
+                    self.impossible(key, span, why);
+                    return None;
                 }
                 _ => {
                     let why = format!(
-                        "option '{option}' is not known or not carried out yet, write 'ro', 'rw', 'noidmap' or nothing"
+                        "option '{option}' is not known or not carried out yet, write 'ro', 'noexec', 'noidmap', 'rslave' or nothing"
                     );
                     self.impossible(key, span, why);
                     return None;
@@ -92,6 +126,22 @@ impl Resolver<'_, '_> {
             }
         }
         Some(tmpfs)
+    }
+
+    /// What a container mounts reaches the host only where its root is the host's.
+    pub(super) fn check_propagation(&mut self, definition: &Definition, settings: &Settings<'_>) {
+        let container = &definition.container;
+        let is_shared = |volume: &Volume| volume.propagation == Propagation::Shared;
+        if container.user_namespace != UserNamespace::Host
+            && container.volumes.iter().any(is_shared)
+            && let Some(setting) = last(settings, "Volume")
+        {
+            let message =
+                "'Volume': option 'rshared' would let the container mount on the host, which takes UserNS = \"host\"";
+            let suggestion = Some("write 'rslave' to see what the host mounts".to_owned());
+            self.report
+                .say(Severity::Error, setting.value.span, message.to_owned(), suggestion);
+        }
     }
 
     /// A path inside the container that something can be mounted on.
