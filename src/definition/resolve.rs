@@ -9,6 +9,7 @@ mod files;
 mod identities;
 mod install;
 mod limits;
+mod mount;
 mod mounts;
 mod names;
 mod network;

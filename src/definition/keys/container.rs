@@ -21,7 +21,6 @@ const NO_NETWORK: &str =
 const NO_PROBES: &str = "until then use Notify and systemd's Restart=";
 const NO_USER_NAMESPACE: &str = "use UserNS, or UIDMap and GIDMap";
 const NO_LABELS: &str = "remove it to start without a label of its own";
-const USE_BIND: &str = "use Volume with absolute paths";
 
 /// Sorted by name, so that it can be searched.
 pub(super) const KEYS: &[Key] = &[
@@ -312,9 +311,8 @@ pub(super) const KEYS: &[Key] = &[
         "Mount",
         Text,
         Many,
-        "Mounts something into the container, in Podman's long syntax.",
-    )
-    .refused(USE_BIND),
+        "Mounts a path of the host (type=bind) or an empty file system in memory (type=tmpfs) into the container, in Podman's long syntax.",
+    ),
     key(
         "Network",
         Choice(&["none", "host"]),

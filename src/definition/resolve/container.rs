@@ -7,6 +7,7 @@ use crate::definition::keys::Key;
 use crate::definition::name;
 use crate::definition::report::Span;
 use crate::definition::resolve::identities::Identities;
+use crate::definition::resolve::mount::Mounted;
 use crate::definition::resolve::names::{added_group, capabilities, group, hostname, signal, user};
 use crate::definition::resolve::ports::publish;
 use crate::definition::resolve::systemd::Given;
@@ -27,6 +28,7 @@ pub(super) struct Draft {
     stop_timeout: Option<Given>,
     limits: Vec<Given>,
     sysctls: Vec<(Sysctl, Span)>,
+    mounts: Vec<Mounted>,
     service_name: Option<String>,
     identities: Identities,
 }
@@ -78,6 +80,10 @@ impl Draft {
             "Volume" => {
                 let new = each(reset, to, key, value, Resolver::volume);
                 add(&mut container.volumes, value, new);
+            }
+            "Mount" => {
+                let new = each(reset, to, key, value, Resolver::mount);
+                add(&mut self.mounts, value, new);
             }
             "Tmpfs" => {
                 let new = each(reset, to, key, value, Resolver::tmpfs);
@@ -165,6 +171,12 @@ impl Draft {
         to: &mut Resolver<'_, '_>,
     ) -> Vec<(Listen, Span)> {
         definition.container = self.container;
+        for mounted in self.mounts {
+            match mounted {
+                Mounted::Bind(volume) => definition.container.volumes.push(volume),
+                Mounted::Memory(tmpfs) => definition.container.tmpfs.push(tmpfs),
+            }
+        }
         to.check_sysctls(&self.sysctls, definition.container.network);
         definition.container.sysctls = self.sysctls.into_iter().map(|(sysctl, _)| sysctl).collect();
         definition.container.user_namespace = to.identities(self.identities);

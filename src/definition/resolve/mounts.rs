@@ -24,6 +24,18 @@ impl Resolver<'_, '_> {
             self.impossible(key, span, why);
             return None;
         };
+        let options = parts.next().unwrap_or_default().split(',');
+        self.bind(key, (source, target), options, span)
+    }
+
+    /// A path of the host with its target and options.
+    pub(super) fn bind<'o>(
+        &mut self,
+        key: &Key,
+        (source, target): (&str, &str),
+        options: impl IntoIterator<Item = &'o str>,
+        span: Span,
+    ) -> Option<Volume> {
         let source = if is_absolute(source) {
             PathBuf::from(source)
         } else if source.starts_with('.') {
@@ -44,7 +56,7 @@ impl Resolver<'_, '_> {
             propagation: Propagation::Private,
             exec: Exec::Allowed,
         };
-        for option in parts.next().unwrap_or_default().split(',') {
+        for option in options {
             match option {
                 // Always so: nobody gains rights by a set-user-ID bit, and devices are added with AddDevice.
                 "" | "rw" | "bind" | "rbind" | "nosuid" | "nodev" => {}
@@ -100,13 +112,24 @@ impl Resolver<'_, '_> {
     /// One `TARGET[:OPTIONS]`.
     pub(super) fn tmpfs(&mut self, key: &Key, text: &str, span: Span) -> Option<Tmpfs> {
         let (target, options) = text.split_once(':').unwrap_or((text, ""));
+        self.memory(key, target, options.split(','), span)
+    }
+
+    /// An empty file system in memory with its target and options.
+    pub(super) fn memory<'o>(
+        &mut self,
+        key: &Key,
+        target: &str,
+        options: impl IntoIterator<Item = &'o str>,
+        span: Span,
+    ) -> Option<Tmpfs> {
         let mut tmpfs = Tmpfs {
             target: self.target(key, target, span)?,
             options: Vec::new(),
             read_only: false,
             exec: false,
         };
-        for option in options.split(',') {
+        for option in options {
             match option {
                 "" | "rw" | "noexec" | "nosuid" | "nodev" | "notmpcopyup" => {}
                 "ro" => tmpfs.read_only = true,
@@ -134,7 +157,7 @@ impl Resolver<'_, '_> {
         let is_shared = |volume: &Volume| volume.propagation == Propagation::Shared;
         if container.user_namespace != UserNamespace::Host
             && container.volumes.iter().any(is_shared)
-            && let Some(setting) = last(settings, "Volume")
+            && let Some(setting) = last(settings, "Volume").or_else(|| last(settings, "Mount"))
         {
             let message =
                 "'Volume': option 'rshared' would let the container mount on the host, which takes UserNS = \"host\"";

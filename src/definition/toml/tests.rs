@@ -290,6 +290,7 @@ fn every_key_that_is_carried_out_does_something() {
             "DNS" => "\"192.0.2.53\"",
             "Mask" | "Unmask" => "\"/proc/keys:/srv\"",
             "Ulimit" => "\"nofile=1024\"",
+            "Mount" => "\"type=tmpfs,dst=/a\"",
             "AddDevice" => "\"/dev/fuse\"",
             "Sysctl" => "\"net.core.somaxconn=1024\"",
             _ => match key.kind {
@@ -356,7 +357,6 @@ fn every_key_that_is_not_carried_out_is_named() {
         "Pod",
         "UIDMap",
         "PodmanArgs",
-        "Mount",
     ] {
         assert_eq!(mistake(&format!("{key} = \"x\"")).severity, Severity::Error, "{key}");
     }
@@ -448,6 +448,14 @@ fn impossible_values() {
         "AddDevice = \"/dev/fuse:m\"",
         "AddDevice = \"/dev/fuse:/dev/fuse:rx\"",
         "AddDevice = \"/dev/fuse:/dev/fuse:\"",
+        "Mount = \"type=bind,src=/a\"",
+        "Mount = \"type=bind,dst=/a\"",
+        "Mount = \"type=bind,src=/a,dst=/proc\"",
+        "Mount = \"type=bind,src=/a,dst=/b,U\"",
+        "Mount = \"type=tmpfs,src=/a,dst=/b\"",
+        "Mount = \"type=image,src=x,dst=/b\"",
+        "Mount = \"src=data,dst=/b\"",
+        "Mount = \"type=bnid,src=/a,dst=/b\"",
         "StopTimeout = -1",
         "StopTimeout = \"1 x\"",
         "Memory = \"1x\"",
