@@ -16,7 +16,7 @@
 //! | program | runs | does | never |
 //! | --- | --- | --- | --- |
 //! | `coracle-generator` | at every daemon-reload, as a systemd.generator(7) | reads definitions, writes units, warns | writes outside its three directories, fails because of one bad file, needs network, D-Bus or `/var` |
-//! | `coracle-shim` | at every start, as `ExecStart=` | makes the container's first process, lends it a hand, hands the main PID over, exits | starts a thread, keeps running, speaks D-Bus |
+//! | `coracle-shim` | at every start, as `ExecStart=` | makes the container's first process and what takes the host's rights, hands the main PID over, exits | starts a thread, keeps running, speaks D-Bus |
 //! | init: the container's first process | as PID 1 of each container | builds the container around itself, starts the payload, forwards signals, reaps, answers `bind(2)`, tells readiness, ends as the payload ended | grows: its private memory is tens of kilobytes; touches the data path |
 //! | `coracle` | when somebody types it | check, list, show, explain, image, man, completions | replaces systemctl or journalctl |
 //!
@@ -79,9 +79,14 @@
 //! # The start
 //!
 //! A client waits for it, so its length is counted in tenths of milliseconds, and two processes share it. The shim reads the resolved
-//! definition and at once makes the container's first process, in new namespaces and as a child of systemd (`CLONE_PARENT`). That one reads
-//! the image, makes the plan and mounts. The shim meanwhile makes what takes the kernel long and depends on nothing: the directories of
-//! the writable layer and the network namespace. Whoever comes first waits for the other over a socket pair.
+//! definition and the image, makes the plan, and makes the container's first process, in new namespaces and as a child of systemd
+//! (`CLONE_PARENT`). That one makes the network namespace; the shim meanwhile stacks the image's layers, makes `/dev` and opens what is
+//! mounted from the host. It gives all of it over as descriptors, through a socket pair, and whoever comes first waits for the other.
+//!
+//! This is also the border of rights. The container's first process is in a user namespace of its own from its first instruction on
+//! (`UserNS=`): its root is a user of the host that owns nothing. Every path that an image or a payload can have a hand in is looked up by that process, and never by
+//! the shim. The range of identities follows from the unit's name; a lock on a byte of `/run/coracle/.identities` keeps it from others
+//! and ends with the container. Layers, writable layer and volumes are idmapped mounts: on disk their owners are those inside.
 //!
 //! The payload is started as vfork(2) would: init stands still until it has been executed. systemd is told of the new main process when
 //! init first has something to say to it, readiness as a rule, and 20 ms after the start at the latest; readiness waits 2 ms for the
@@ -108,6 +113,7 @@
 //! | `/run/systemd/generator*` | units and `NAME.json` | the generator, at each reload |
 //! | `/var/lib/coracle` (`~/.local/share/coracle`) | the store: an OCI image layout, and `layers/DIFFID/` beside it, each layer unpacked once | `coracle image` |
 //! | `/var/lib/coracle/containers/UNIT` | the writable layer of a running container; `ExecStopPost=` removes it | the shim |
+//! | `/run/coracle/.identities` | an empty file whose bytes are locked by those who have a range of identities | the shim |
 //! | `/usr/libexec/coracle` | the shim; each container's root is mounted over this directory, in its own mount namespace | the package |
 //!
 //! # What does the work
