@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use coracle::definition::{Root, toml};
+use coracle::plan::seccomp::profile::Kernel;
 use coracle::plan::{Source, Surroundings, oci, plan};
 use libtest_mimic::{Arguments, Trial};
 use oci_spec::image::ImageConfiguration;
@@ -102,8 +103,11 @@ fn decide(case: &Path) -> Result<Result<serde_json::Value>> {
         layers: &layers,
         config: image.as_ref().and_then(|image| image.config().as_ref()),
     };
+    let profile = optional(&case.join("seccomp.json"))?;
     let surroundings = Surroundings {
         unit,
+        seccomp_profile: profile.as_deref(),
+        kernel: Kernel(6, 1),
         writable_layer: &Path::new("/var/lib/coracle/containers").join(unit),
         mount_point: Path::new("/usr/libexec/coracle"),
         environment: &environment,

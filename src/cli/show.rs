@@ -14,7 +14,9 @@ use crate::cli::output::{Format, Output, Paint, visible};
 use crate::cli::scope::Scope;
 use crate::definition::diagnostic::Severity;
 use crate::definition::places::Loaded;
-use crate::definition::{Container, ContainerAddress, Definition, Listen, Resolved, Root, SocketKind, keys};
+use crate::definition::{
+    Container, ContainerAddress, Definition, Listen, Resolved, Root, SeccompProfile, SocketKind, keys,
+};
 use crate::generate::draft::Draft;
 use crate::generate::generate;
 
@@ -167,6 +169,7 @@ fn fields(definition: &Definition) -> Vec<(&'static str, String)> {
         read_only,
         add_capability,
         drop_capability,
+        seccomp_profile,
         network,
         stop_signal,
         activation,
@@ -225,6 +228,11 @@ fn fields(definition: &Definition) -> Vec<(&'static str, String)> {
     fields.extend(read_only.then(|| ("ReadOnly", "true".to_owned())));
     fields.extend(add_capability.iter().map(|name| ("AddCapability", name.clone())));
     fields.extend(drop_capability.iter().map(|name| ("DropCapability", name.clone())));
+    fields.extend(match seccomp_profile {
+        SeccompProfile::Default => None,
+        SeccompProfile::Unconfined => Some(("SeccompProfile", "unconfined".to_owned())),
+        SeccompProfile::File(path) => Some(("SeccompProfile", path.clone())),
+    });
     fields.push(("Network", word(network)));
     fields.extend(stop_signal.map(|signal| ("StopSignal", signal.to_string())));
     fields.extend(activation.as_ref().map(|activation| ("Activation", word(activation))));

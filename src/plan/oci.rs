@@ -3,6 +3,8 @@
 //! The document says what a runtime would have to do to get the same container. What the specification has no words for stands in
 //! annotations: the layers, the sockets, the files that are made, how the payload gets its sockets. It is never read back.
 
+mod seccomp;
+
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -52,8 +54,12 @@ fn spec(plan: &Plan) -> Result<Spec> {
     let linux = LinuxBuilder::default()
         .namespaces(namespaces(plan.network)?)
         .masked_paths(owned(plan.masked_paths))
-        .readonly_paths(owned(plan.read_only_paths))
-        .build()?;
+        .readonly_paths(owned(plan.read_only_paths));
+    let linux = match &plan.seccomp {
+        Some(filter) => linux.seccomp(seccomp::profile(&filter.rules)?),
+        None => linux,
+    };
+    let linux = linux.build()?;
     let mounts: Vec<OciMount> = plan
         .mounts
         .iter()

@@ -338,7 +338,6 @@ fn every_key_that_is_not_carried_out_is_named() {
     assert!(refused > 20);
     for key in [
         "UserNS",
-        "SeccompProfile",
         "Mask",
         "AppArmor",
         "Secret",
