@@ -315,7 +315,7 @@ static CALLS: [Row; COUNT] = [
     row("lstat", [6, 107, 6, __, 107]),
     row("lstat64", [__, 196, __, __, 196]),
     row("madvise", [28, 219, 28, 233, 220]),
-    row("map_shadow_stack", [453, 453, 453, 453, 453]),
+    row("map_shadow_stack", [453, 453, __, 453, 453]),
     row("mbind", [237, 274, 237, 235, 319]),
     row("membarrier", [324, 375, 324, 283, 389]),
     row("memfd_create", [319, 356, 319, 279, 385]),
