@@ -91,7 +91,7 @@
 //! Before the payload is executed, and with no call in between, init's child installs a seccomp filter: the profile that Docker and Podman
 //! share, or the file that `SeccompProfile=` names, which is read at the start and not by the generator. It is part of the plan: rules made
 //! for this machine, this kernel and the payload's capabilities, and the program of classic BPF that follows from them. The program is
-//! made anew at each start, since that takes some 15 µs; what it costs is its installation, where the kernel looks up every call
+//! made anew at each start, since that takes some 11 µs; what it costs is its installation, where the kernel looks up every call
 //! once. So it is a balanced tree, in which any call is decided in some ten instructions, for each table of calls that the machine has
 //! (x86_64 with i386 and x32, aarch64 with arm); a call by any other table ends the process.
 //!

@@ -12,33 +12,26 @@ pub struct Call(u16);
 impl Call {
     /// All of them, in the order of their names.
     pub fn all() -> impl Iterator<Item = Self> {
-        (0_u16..).zip(&CALLS).map(|(index, _)| Self(index))
+        (0..LENGTH).map(Self)
     }
 
     /// The call of this name, if any architecture has it.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
-        let index = CALLS.binary_search_by(|row| row.name.cmp(name)).ok()?;
+        let index = NAMES.binary_search(&name).ok()?;
         u16::try_from(index).ok().map(Self)
     }
 
     /// Its name.
     #[must_use]
     pub fn name(self) -> &'static str {
-        self.row().map_or("", |row| row.name)
+        NAMES.get(self.index()).copied().unwrap_or_default()
     }
 
     /// Its number, if `architecture` has it.
     #[must_use]
     pub fn number(self, architecture: Architecture) -> Option<u32> {
-        let column = match architecture {
-            Architecture::X86_64 => 0,
-            Architecture::I386 => 1,
-            Architecture::X32 => 2,
-            Architecture::Aarch64 => 3,
-            Architecture::Arm => 4,
-        };
-        let number = *self.row()?.numbers.get(column)?;
+        let number = *numbers(architecture).get(self.index())?;
         (number != __).then_some(number | architecture.bit())
     }
 
@@ -47,9 +40,17 @@ impl Call {
     pub fn index(self) -> usize {
         self.0.into()
     }
+}
 
-    fn row(self) -> Option<&'static Row> {
-        CALLS.get(self.index())
+/// The numbers of all calls, in the order of their names, without the bit that marks them.
+fn numbers(architecture: Architecture) -> &'static [u32; COUNT] {
+    let [x86_64, i386, x32, aarch64, arm] = &NUMBERS;
+    match architecture {
+        Architecture::X86_64 => x86_64,
+        Architecture::I386 => i386,
+        Architecture::X32 => x32,
+        Architecture::Aarch64 => aarch64,
+        Architecture::Arm => arm,
     }
 }
 
@@ -73,14 +74,14 @@ const fn find(name: &[u8]) -> u16 {
     let (mut low, mut high) = (0, LENGTH);
     while low < high {
         let middle = low.midpoint(high);
-        if precedes(CALLS[middle as usize].name.as_bytes(), name) {
+        if precedes(NAMES[middle as usize].as_bytes(), name) {
             low = middle + 1;
         } else {
             high = middle;
         }
     }
     assert!(
-        low < LENGTH && !precedes(name, CALLS[low as usize].name.as_bytes()),
+        low < LENGTH && !precedes(name, NAMES[low as usize].as_bytes()),
         "there is no system call of this name"
     );
     low
@@ -97,20 +98,44 @@ const fn precedes(one: &[u8], other: &[u8]) -> bool {
     one.len() < other.len()
 }
 
-struct Row {
-    name: &'static str,
-    numbers: [u32; 5],
-}
+/// A name, and its numbers.
+type Row = (&'static str, [u32; 5]);
 
 const fn row(name: &'static str, numbers: [u32; 5]) -> Row {
-    Row { name, numbers }
+    (name, numbers)
 }
+
+/// Apart from the numbers, which are all that a start by the default profile looks at.
+static NAMES: [&str; COUNT] = {
+    let mut names = [""; COUNT];
+    let mut index = 0;
+    while index < COUNT {
+        names[index] = CALLS[index].0;
+        index += 1;
+    }
+    names
+};
+
+/// By column of the table, so that a start touches those of its own machine only.
+static NUMBERS: [[u32; COUNT]; 5] = {
+    let mut numbers = [[__; COUNT]; 5];
+    let mut index = 0;
+    while index < COUNT {
+        let mut column = 0;
+        while column < 5 {
+            numbers[column][index] = CALLS[index].1[column];
+            column += 1;
+        }
+        index += 1;
+    }
+    numbers
+};
 
 /// The architecture does not have the call.
 const __: u32 = u32::MAX;
 
 /// Sorted by name. The columns: x86_64, i386, x32 (without the bit that marks it), aarch64, arm.
-static CALLS: [Row; COUNT] = [
+const CALLS: [Row; COUNT] = [
     row("_llseek", [__, 140, __, __, 140]),
     row("_newselect", [__, 142, __, __, 142]),
     row("_sysctl", [156, 149, __, __, 149]),
@@ -599,12 +624,12 @@ static CALLS: [Row; COUNT] = [
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::{CALLS, Call};
+    use super::{Call, NAMES};
     use crate::plan::seccomp::architecture::Architecture;
 
     #[test]
     fn names_are_sorted_and_numbers_are_unique() {
-        assert!(CALLS.windows(2).all(|pair| pair[0].name < pair[1].name));
+        assert!(NAMES.windows(2).all(|pair| pair[0] < pair[1]));
         for architecture in Architecture::ALL {
             let numbers: Vec<u32> = Call::all().filter_map(|call| call.number(architecture)).collect();
             let unique: BTreeSet<u32> = numbers.iter().copied().collect();

@@ -91,14 +91,14 @@ struct Range {
 }
 
 /// Numbers are looked up in a list up to here; the few that are higher are sorted in.
-const DENSE: usize = 1024;
+const DENSE: u32 = 600;
 
 impl Program<'_> {
     /// The numbers of a table, from 0 on, in ranges of the same fate.
     fn ranges(&self, architecture: Architecture) -> Vec<Range> {
         let default = Fate::Plain(self.default);
         let first = architecture.bit();
-        let mut dense = vec![default; DENSE];
+        let mut dense = [default; DENSE as usize];
         let mut sparse = Vec::new();
         for (call, fate) in Call::all().zip(&self.fates.calls) {
             let Some(number) = call.number(architecture) else {
@@ -125,7 +125,7 @@ impl Program<'_> {
         for (number, fate) in (first..).zip(dense) {
             add(number, fate);
         }
-        let mut next = first + 1024;
+        let mut next = first + DENSE;
         for (number, fate) in sparse {
             if number > next {
                 add(next, default);
@@ -172,7 +172,7 @@ impl Program<'_> {
     fn fate(&mut self, fate: Fate) -> Target {
         match fate {
             Fate::Plain(action) => Target::Answer(action.answer()),
-            Fate::Conditional(index) => self.block(index),
+            Fate::Conditional(index) => self.block(index.into()),
         }
     }
 

@@ -16,7 +16,7 @@ pub enum Fate {
     /// The same whatever the arguments are.
     Plain(Action),
     /// The group of cases in [`Fates::groups`].
-    Conditional(usize),
+    Conditional(u16),
 }
 
 /// One answer that depends on the arguments.
@@ -72,8 +72,9 @@ impl<'r> Fates<'r> {
             }
             if grouped != Some(call) {
                 grouped = Some(call);
-                if let Some(fate) = fates.calls.get_mut(call.index()) {
-                    *fate = Fate::Conditional(fates.groups.len());
+                if let (Some(fate), Ok(index)) = (fates.calls.get_mut(call.index()), u16::try_from(fates.groups.len()))
+                {
+                    *fate = Fate::Conditional(index);
                 }
                 fates.groups.push(Vec::new());
             }
