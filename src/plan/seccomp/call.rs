@@ -135,7 +135,7 @@ static NUMBERS: [[u32; COUNT]; 5] = {
 const __: u32 = u32::MAX;
 
 /// Sorted by name. The columns: x86_64, i386, x32 (without the bit that marks it), aarch64, arm.
-const CALLS: [Row; COUNT] = [
+static CALLS: [Row; COUNT] = [
     row("_llseek", [__, 140, __, __, 140]),
     row("_newselect", [__, 142, __, __, 142]),
     row("_sysctl", [156, 149, __, __, 149]),
