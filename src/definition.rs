@@ -13,12 +13,14 @@ pub mod places;
 pub mod report;
 pub mod resolve;
 pub mod setting;
-pub mod share;
 pub mod toml;
 
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+
+use crate::definition::diagnostic::Diagnostic;
+use crate::unitfile::line::Line;
 
 /// What the generator leaves for the shim: `NAME.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,19 +52,67 @@ pub struct Definition {
     pub passthrough: Passthrough,
 }
 
-/// The sections that belong to systemd, as `(key, value)` pairs in the order of the file, values unquoted as systemd reads them.
+impl Definition {
+    /// The service's name without its suffix.
+    #[must_use]
+    pub fn stem(&self) -> &str {
+        self.passthrough.service_name.as_deref().unwrap_or(&self.name)
+    }
+
+    /// The units that start the container, as stem and type: its sockets and its timer, so that nothing runs before somebody connects
+    /// or the time comes; its service where it has neither.
+    #[must_use]
+    pub fn wakers(&self) -> Vec<(&str, &'static str)> {
+        let mut wakers: Vec<(&str, &str)> = self
+            .sockets
+            .iter()
+            .map(|socket| (socket.unit.as_str(), "socket"))
+            .collect();
+        if !self.passthrough.timer.is_empty() {
+            wakers.push((self.stem(), "timer"));
+        }
+        if wakers.is_empty() {
+            wakers.push((self.stem(), "service"));
+        }
+        wakers
+    }
+}
+
+/// The sections that belong to systemd, in the order of the files. What no container can have is left out, and said.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Passthrough {
     /// `[Unit]`.
-    pub unit: Vec<(String, String)>,
-    /// `[Service]`, and what keys of `[Container]` set there (`Memory=` is `MemoryMax=`).
-    pub service: Vec<(String, String)>,
+    pub unit: Vec<Line>,
+    /// `[Service]`, and before it what keys of `[Container]` set there (`Memory=` is `MemoryMax=`).
+    pub service: Vec<Line>,
     /// `[Timer]`: makes a `NAME.timer`.
-    pub timer: Vec<(String, String)>,
+    pub timer: Vec<Line>,
     /// `[Install]`.
-    pub install: Vec<(String, String)>,
+    pub install: Install,
     /// `ServiceName=`: the service unit's name without its suffix, where it is not [`Definition::name`].
     pub service_name: Option<String>,
+}
+
+/// `[Install]`: what the container's units are started by, and how else they are called. All names are units', with their types.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Install {
+    /// `WantedBy=`: nothing where it is not said, so that the default holds; empty where it is said that there is none.
+    pub wanted_by: Option<Vec<String>>,
+    /// `RequiredBy=`, as above.
+    pub required_by: Option<Vec<String>>,
+    /// `UpheldBy=`, as above.
+    pub upheld_by: Option<Vec<String>>,
+    /// What is to be said of `UpheldBy=` where systemd is older than [`Self::UPHELD_SINCE`].
+    pub not_upheld: Vec<Diagnostic>,
+    /// `Alias=`: each name with the unit that it is another name of.
+    pub aliases: Vec<(String, String)>,
+    /// `DefaultInstance=`: makes a name of each of the units that are templates.
+    pub default_instance: Option<String>,
+}
+
+impl Install {
+    /// The first version of systemd that knows `UpheldBy=`.
+    pub const UPHELD_SINCE: u32 = 254;
 }
 
 /// Keys of `[Container]` as the plan needs them.
@@ -234,7 +284,7 @@ pub struct Socket {
     pub listen: Vec<Listen>,
     /// Other keys of `[Socket]`, as they are. Only the generator reads them.
     #[serde(skip)]
-    pub options: Vec<(String, String)>,
+    pub options: Vec<Line>,
 }
 
 /// One listening address: what systemd binds, and what the payload will ask for.

@@ -54,7 +54,7 @@
 //! A module uses only those that stand to its right; the programs' `main` functions stand above all.
 //!
 //! ```text
-//! cli > registry > systemd > run > store > generate > plan > activation > definition > image > unitfile > sys
+//! cli > registry > systemd > run > store > generate > plan > activation > definition > image > unitfile > threads > sys
 //! ```
 //!
 //! | module | is | invariant |
@@ -70,6 +70,7 @@
 //! | `definition` | text → definition and diagnostics; the key table; where definitions lie | parsing never fails; only `places` opens files |
 //! | `image` | references, digests, media types | parses text, nothing else |
 //! | `unitfile` | systemd's syntax: sections, quoting, specifiers | what is quoted here is read back by systemd as it was |
+//! | `threads` | shares work among the processors | the results' order is the work's, on any machine |
 //! | `sys` | system calls that nix does not have | the only unsafe code |
 //!
 //! The key table in `definition` is where a key is described, once: name, section, type, meaning, since when, carried out or not.
@@ -158,4 +159,5 @@ pub mod store;
 #[allow(unsafe_code)]
 pub mod sys;
 pub mod systemd;
+pub mod threads;
 pub mod unitfile;

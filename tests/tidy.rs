@@ -38,12 +38,13 @@ const ASKED_FOR: [&str; 11] = [
 ];
 
 /// What decides and does not act, as the table of the modules says; behind each what is excepted.
-const DECIDING: [(&str, &[&str]); 6] = [
+const DECIDING: [(&str, &[&str]); 7] = [
     ("src/activation", &[]),
     ("src/plan", &[]),
     ("src/definition", &["src/definition/places"]),
     ("src/generate", &["invocation", "report", "run", "version", "write"]),
     ("src/image", &[]),
+    ("src/threads", &[]),
     ("src/unitfile", &[]),
 ];
 

@@ -96,8 +96,9 @@ fn find<'a>(loaded: &'a [Loaded], typed: &str, scope: &Scope) -> anyhow::Result<
     let template = name.split_once('@').map(|(prefix, _)| format!("{prefix}@"));
     let is_meant = |one: &&Loaded, name: &str| {
         let definition = &one.definition;
-        let service = definition.passthrough.service_name.as_deref();
-        definition.name == name || service == Some(name) || definition.sockets.iter().any(|socket| socket.unit == name)
+        definition.name == name
+            || definition.stem() == name
+            || definition.sockets.iter().any(|socket| socket.unit == name)
     };
     let names = || loaded.iter().map(|one| one.definition.name.as_str());
     let exact = loaded.iter().find(|one| is_meant(one, name));

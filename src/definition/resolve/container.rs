@@ -8,6 +8,7 @@ use crate::definition::name;
 use crate::definition::report::Span;
 use crate::definition::resolve::names::{capabilities, group, hostname, signal, user};
 use crate::definition::resolve::ports::publish;
+use crate::definition::resolve::systemd::Given;
 use crate::definition::resolve::values::is_absolute;
 use crate::definition::resolve::{Resolver, Tried};
 use crate::definition::setting::{Data, Setting, Value};
@@ -21,9 +22,9 @@ pub(super) struct Draft {
     image: Option<(String, Span)>,
     rootfs: Option<(String, Span)>,
     ports: Vec<(Listen, Span)>,
-    memory: Option<String>,
-    pids_limit: Option<String>,
-    stop_timeout: Option<String>,
+    memory: Option<Given>,
+    pids_limit: Option<Given>,
+    stop_timeout: Option<Given>,
     service_name: Option<String>,
 }
 
@@ -84,9 +85,11 @@ impl Draft {
             }
             "Network" => container.network = once(reset, || network(to, key, value)).unwrap_or_default(),
             "StopSignal" => container.stop_signal = once(reset, || signal(to, key, value)),
-            "StopTimeout" => self.stop_timeout = once(reset, || to.time_span(key, value)),
-            "Memory" => self.memory = once(reset, || to.size(key, value)),
-            "PidsLimit" => self.pids_limit = once(reset, || pids_limit(to, key, value)),
+            "StopTimeout" => {
+                self.stop_timeout = once(reset, || Given::by(setting, "TimeoutStopSec", to.time_span(key, value)))
+            }
+            "Memory" => self.memory = once(reset, || Given::by(setting, "MemoryMax", to.size(key, value))),
+            "PidsLimit" => self.pids_limit = once(reset, || Given::by(setting, "TasksMax", pids_limit(to, key, value))),
             "ServiceName" => self.service_name = once(reset, || service_name(to, key, value)),
             "PublishPort" => {
                 let new = each(reset, to, key, value, published);
@@ -104,7 +107,13 @@ impl Draft {
     }
 
     /// Puts everything into the definition; what is left are the published ports.
-    pub(super) fn finish(self, definition: &mut Definition, to: &mut Resolver<'_, '_>) -> Vec<(Listen, Span)> {
+    /// `service` are the lines of [Service].
+    pub(super) fn finish(
+        self,
+        definition: &mut Definition,
+        service: &mut Vec<Given>,
+        to: &mut Resolver<'_, '_>,
+    ) -> Vec<(Listen, Span)> {
         definition.container = self.container;
         definition.container.root = match (self.image, self.rootfs) {
             (Some((image, _)), None) => Root::Image(image),
@@ -116,17 +125,9 @@ impl Draft {
             }
             (None, None) => Root::default(),
         };
-        let service = &mut definition.passthrough.service;
         // In front of what [Service] says itself, so that [Service] has the last word.
-        let limits = [
-            ("MemoryMax", self.memory),
-            ("TasksMax", self.pids_limit),
-            ("TimeoutStopSec", self.stop_timeout),
-        ];
-        let limits = limits
-            .into_iter()
-            .filter_map(|(key, value)| Some((key.to_owned(), value?)));
-        service.splice(0..0, limits);
+        let limits = [self.memory, self.pids_limit, self.stop_timeout];
+        service.splice(0..0, limits.into_iter().flatten());
         definition.passthrough.service_name = self.service_name;
         self.ports
     }

@@ -8,6 +8,7 @@ use crate::definition::diagnostic::{Diagnostic, Severity};
 use crate::definition::keys::{self, Kind, Section, Support};
 use crate::definition::toml::{parse, parse_merged};
 use crate::definition::{Activation, ContainerAddress, Definition, Network, Notify, Root, SocketKind};
+use crate::unitfile::line::Line;
 
 fn web(text: &str) -> (Definition, Vec<Diagnostic>) {
     parse(Path::new("/etc/coracle/web.toml"), text)
@@ -43,6 +44,11 @@ fn mistake(keys: &str) -> Diagnostic {
 
 fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
     pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
+}
+
+fn lines(lines: &[(&str, &str)]) -> Vec<Line> {
+    let line = |(key, value): &(&str, &str)| Line::new(key, (*value).to_owned()).unwrap();
+    lines.iter().map(line).collect()
 }
 
 #[test]
@@ -84,7 +90,7 @@ fn a_full_definition() {
         [Service]
         CPUQuota = "50%"
         MemoryMax = 1000
-        Restart = false
+        SendSIGHUP = false
         [Socket]
         Backlog = 128
         [Socket.admin]
@@ -118,7 +124,7 @@ fn a_full_definition() {
     let passthrough = &definition.passthrough;
     assert_eq!(
         passthrough.unit,
-        pairs(&[
+        lines(&[
             ("Description", "A web server"),
             ("After", "a.service"),
             ("After", "b.service")
@@ -126,27 +132,27 @@ fn a_full_definition() {
     );
     assert_eq!(
         passthrough.service,
-        pairs(&[
+        lines(&[
             ("MemoryMax", "256M"),
             ("TasksMax", "100"),
             ("TimeoutStopSec", "1min 30s"),
             ("CPUQuota", "50%"),
             ("MemoryMax", "1000"),
-            ("Restart", "false")
+            ("SendSIGHUP", "false")
         ])
     );
-    assert_eq!(passthrough.timer, pairs(&[("OnCalendar", "daily")]));
-    assert_eq!(passthrough.install, pairs(&[("WantedBy", "multi-user.target")]));
+    assert_eq!(passthrough.timer, lines(&[("OnCalendar", "daily")]));
+    assert_eq!(passthrough.install.wanted_by.as_deref().unwrap(), ["multi-user.target"]);
     assert_eq!(passthrough.service_name.as_deref(), Some("www"));
     let [first, second] = definition.sockets.as_slice() else {
         panic!("{:?}", definition.sockets)
     };
     assert_eq!((first.name.as_str(), first.unit.as_str()), ("web", "web"));
-    assert_eq!(first.options, pairs(&[("Backlog", "128")]));
+    assert_eq!(first.options, lines(&[("Backlog", "128")]));
     assert_eq!(first.listen.len(), 2);
     assert_eq!(first.listen[1].kind, SocketKind::Datagram);
     assert_eq!((second.name.as_str(), second.unit.as_str()), ("admin", "web-admin"));
-    assert_eq!(second.options, pairs(&[("SocketMode", "0600")]));
+    assert_eq!(second.options, lines(&[("SocketMode", "0600")]));
     assert_eq!(
         second.listen[0].container,
         ContainerAddress::Unix("/run/admin.sock".to_owned())
@@ -424,7 +430,7 @@ fn possible_values() {
     assert_eq!(container("Notify = false").container.notify, Some(Notify::Started));
     assert_eq!(
         container("PidsLimit = -1").passthrough.service,
-        pairs(&[("TasksMax", "infinity")])
+        lines(&[("TasksMax", "infinity")])
     );
     assert_eq!(container("User = \"%U:%G\"").container.user.as_deref(), Some("%U:%G"));
     assert_eq!(container("HostName = \"%i\"").container.hostname.as_deref(), Some("%i"));
@@ -532,10 +538,18 @@ fn keys_that_the_units_need() {
         );
     }
     assert_eq!(mistake("[Service]\nWorkingDir = \"/\"").severity, Severity::Warning);
-    assert_eq!(
-        container("[Service]\nEnvironment = \"A=b\"").passthrough.service.len(),
-        1
-    );
+    // A key that [Container] has too is not said to be passed on where it is not.
+    for keys in [
+        "[Service]\nEnvironment = \"A=b\"",
+        "[Service]\nNoNewPrivileges = true",
+        "[Install]\nImage = \"x\"",
+    ] {
+        let said = mistake(keys).sentence();
+        assert!(
+            !said.contains("passing it on") && said.contains("[Container]"),
+            "{said}"
+        );
+    }
 }
 
 #[test]
@@ -560,7 +574,7 @@ fn drop_ins() {
     assert_eq!(definition.container.volumes, []);
     assert_eq!(
         definition.passthrough.service,
-        pairs(&[("X", "1"), ("X", ""), ("X", "2")])
+        lines(&[("X", "1"), ("X", ""), ("X", "2")])
     );
     assert_eq!(
         definition.drop_ins,
@@ -674,8 +688,9 @@ proptest! {
         prop_assert!(broken || definition.container.root != Root::default());
         let passthrough = &definition.passthrough;
         let sockets = definition.sockets.iter().flat_map(|socket| &socket.options);
-        let lines = passthrough.unit.iter().chain(&passthrough.service).chain(&passthrough.timer).chain(&passthrough.install);
-        for (key, value) in lines.chain(sockets) {
+        let lines = passthrough.unit.iter().chain(&passthrough.service).chain(&passthrough.timer);
+        for line in lines.chain(sockets) {
+            let (key, value) = (line.key(), line.value());
             let is_one_line = !value.contains(['\n', '\r', '\0']) && !value.ends_with('\\');
             prop_assert!(is_one_line && key.bytes().all(|b| b.is_ascii_graphic() && b != b'='), "{key:?} {value:?}");
         }
