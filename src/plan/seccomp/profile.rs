@@ -21,6 +21,11 @@ use crate::sys::capability::Mask;
 /// No profile is longer: the one that is shared has some 20 KiB.
 pub const LONGEST: u64 = 1 << 20;
 
+/// A filter holds no more, counted for each call: a condition takes an instruction at least ([`crate::sys::bpf::LONGEST`]).
+const MOST_CONDITIONS: usize = 4096;
+
+const TOO_MANY: &str = "it has more conditions on arguments than a filter can hold";
+
 /// A kernel's version: its first two numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Kernel(pub u32, pub u32);
@@ -54,13 +59,19 @@ pub fn parse(text: &str, circumstances: &Circumstances) -> Result<Rules> {
         number(profile.default_errno_ret, profile.default_errno.as_deref())?,
     )
     .context("'defaultAction'")?;
-    let mut rules = Vec::new();
+    let (mut rules, mut conditions) = (Vec::new(), 0);
     for (position, syscall) in profile.syscalls.iter().flatten().enumerate() {
         let place = || match syscall.all_names().next() {
             Some(name) => format!("entry {} of 'syscalls', for '{name}'", position + 1),
             None => format!("entry {} of 'syscalls'", position + 1),
         };
-        rules.extend(syscall.rules(circumstances).with_context(place)?);
+        let new = syscall.rules(circumstances).with_context(place)?;
+        conditions += new
+            .iter()
+            .map(|rule| rule.calls.len() * rule.conditions.len())
+            .sum::<usize>();
+        ensure!(conditions <= MOST_CONDITIONS, TOO_MANY);
+        rules.extend(new);
     }
     Ok(Rules {
         machine: circumstances.machine,
@@ -144,10 +155,13 @@ impl Syscall {
         let (includes, excludes) = (self.includes.as_ref(), self.excludes.as_ref());
         let included = includes.map_or(Ok(true), |includes| includes.includes(circumstances))?;
         let excluded = excludes.map_or(Ok(false), |excludes| excludes.excludes(circumstances))?;
-        let calls: Vec<Call> = self.all_names().filter_map(Call::named).collect();
+        let mut calls: Vec<Call> = self.all_names().filter_map(Call::named).collect();
+        calls.sort_unstable();
+        calls.dedup();
         if !included || excluded || calls.is_empty() {
             return Ok(Vec::new());
         }
+        ensure!(calls.len() * conditions.len() <= MOST_CONDITIONS, TOO_MANY);
         let rule = |conditions| Rule {
             calls: Cow::Owned(calls.clone()),
             action,

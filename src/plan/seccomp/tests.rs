@@ -647,6 +647,25 @@ fn mistakes_in_profiles_are_named() {
     }
 }
 
+#[test]
+fn a_profile_does_not_grow_beyond_measure() {
+    let names = r#""read","write","#.repeat(20_000) + r#""open""#;
+    let argument = r#"{"index": 1, "value": 7, "op": "SCMP_CMP_GT"}"#;
+    let entry = |arguments: usize| {
+        let arguments = vec![argument; arguments].join(",");
+        format!(r#"{{"names": [{names}], "action": "SCMP_ACT_LOG", "args": [{arguments}]}}"#)
+    };
+    let profile = |entries: &[String]| {
+        let entries = entries.join(",");
+        format!(r#"{{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{entries}]}}"#)
+    };
+    let rules = parse(&profile(&[entry(3)]), &BARE).unwrap().rules;
+    assert_eq!(rules.len(), 3);
+    assert!(rules.iter().all(|rule| rule.calls.len() == 3));
+    assert!(mistake(&profile(&[entry(5_000)])).contains("more conditions"));
+    assert!(mistake(&profile(&vec![entry(1_000); 2])).contains("more conditions"));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
