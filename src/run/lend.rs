@@ -100,7 +100,7 @@ pub fn lend(
     }
     let root = overlay(plan, &staging, identities)?;
     staging.close()?;
-    giver.give(Message::Root, Some(&root));
+    let mut gifts = vec![(Message::Root, Some(root))];
     let mut sources = sources.into_iter().peekable();
     for (number, mount) in (0_u16..).zip(&plan.mounts) {
         let part = match &mount.kind {
@@ -111,10 +111,12 @@ pub fn lend(
                 sources.next_if(|(of, _)| *of == number).map(|(_, part)| part)
             }
         };
-        giver.give(Message::Mount(number), part.as_ref());
+        gifts.push((Message::Mount(number), part));
     }
-    giver.give(Message::EmptyDirectory, Some(&staging.empty_directory()?));
-    giver.give(Message::EmptyFile, Some(&staging.empty_file()?));
+    gifts.push((Message::EmptyDirectory, Some(staging.empty_directory()?)));
+    gifts.push((Message::EmptyFile, Some(staging.empty_file()?)));
+    // All at once, so that the container is woken once: on a busy machine each time may take milliseconds.
+    gifts.iter().for_each(|(what, descriptor)| giver.give(*what, descriptor.as_ref()));
     Ok(())
 }
 
