@@ -4,6 +4,7 @@
 //! systemd that it is the main process now, and is gone. The first process gathers what a plan needs ([`planning`]), builds the container around
 //! itself ([`container`]), starts the payload ([`payload`]) and becomes [`init`]. Nothing here decides what is done; that stands in the plan.
 
+pub mod attend;
 pub mod cleanup;
 pub mod container;
 pub mod failure;

@@ -12,3 +12,4 @@ pub mod path;
 pub mod process;
 pub mod seccomp;
 pub mod socket;
+pub mod terminal;

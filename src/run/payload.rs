@@ -31,6 +31,7 @@ use crate::sys::process::{
     adopt, close_all_but, default_signal, execve, grant, set_no_new_privs, spawn_in_shared_memory, unshare_descriptors,
 };
 use crate::sys::seccomp::{Listener, catch_bind_and_listen};
+use crate::sys::terminal;
 
 /// A payload that has been executed.
 #[derive(Debug)]
@@ -123,6 +124,7 @@ fn prepare(
 
     // A session of its own, so that no terminal signal of ours reaches it and its jobs have a leader.
     setsid().context("creating a session")?;
+    terminal::take_controlling();
     restore_signals()?;
     // Closed now and not at the exec: by its name in /proc/self/fd, init's lock on a layer would be a way to the host for whatever path
     // of the image is looked up from here on.
