@@ -7,11 +7,11 @@
 
 use std::path::Path;
 
-use coracle::run::attend::attend;
+use coracle::run::attend::{attend, on_terminal};
 use coracle::run::cleanup::clean_up;
 use coracle::run::start::{report, start};
 
-const USAGE: &str = "usage: coracle-shim RESOLVED.json UNIT
+const USAGE: &str = "usage: coracle-shim [--terminal] RESOLVED.json UNIT
        coracle-shim --cleanup UNIT [RESOLVED.json]
        coracle-shim --attend
 
@@ -28,6 +28,7 @@ fn run() -> i32 {
         ["--cleanup", unit] => clean_up(unit, None),
         ["--cleanup", unit, resolved] => clean_up(unit, Some(Path::new(resolved))),
         ["--attend"] => attend(),
+        ["--terminal", resolved, unit] => on_terminal().and_then(|()| start(Path::new(resolved), unit)),
         [resolved, unit] if !resolved.starts_with('-') => start(Path::new(resolved), unit),
         _ => {
             eprintln!("{USAGE}");

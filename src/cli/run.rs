@@ -41,15 +41,14 @@ use crate::unitfile::name;
 /// SIGHUP stop it, and it ends when this command is killed.
 #[derive(Debug, Args)]
 #[command(
+    override_usage = "coracle run [OPTIONS] IMAGE [CMD]...",
     after_help = "Examples:\n  coracle run docker.io/library/debian cat /etc/os-release\n  coracle run -it docker.io/library/debian bash\n  tar c . | coracle run -v /srv/out:/out localhost/tools tar x -C /out\n  coracle run -d --name web -p 8080:80 --property MemoryMax=256M docker.io/library/nginx\n  coracle run -k Notify=yes -k StopSignal=SIGINT localhost/app\n\nExit status: the command's, or 128 and the number of the signal that ended it; 125 if the container could not be made,\n126 if the command could not be executed."
 )]
 pub struct Arguments {
-    /// The image; or a directory, from '/' or './' on, that is its root file system
-    #[arg(value_hint = ValueHint::Other)]
-    pub image: String,
-    /// The command and its arguments, instead of the image's
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "CMD", value_hint = ValueHint::CommandWithArguments)]
-    pub command: Vec<String>,
+    /// The image, or a directory from '/' or './' on that is its root; and the command with its arguments, instead of the image's
+    // One list, so that whatever stands behind the image is the command's.
+    #[arg(required = true, num_args = 1.., trailing_var_arg = true, value_name = "IMAGE [CMD]", value_hint = ValueHint::CommandWithArguments)]
+    pub words: Vec<String>,
     /// Name of the container and its unit [default: run- and something unique]
     #[arg(long)]
     pub name: Option<String>,
@@ -178,10 +177,12 @@ fn carry_out(arguments: &Arguments, output: &mut Output) -> Result<u8> {
         .context("the definition was not resolved")?;
     let written = directory.write(&stem, text)?;
     let mut request = request::of_units(&unit, &drafted.files, &context.shim, written.path())?;
+    let sockets = request.auxiliary.iter().map(|(name, _)| name.clone());
+    let units: Vec<String> = std::iter::once(unit.clone()).chain(sockets).collect();
     if arguments.detach {
         let outcome = Running::start(manager, request, Until::Started)?.finish()?;
         if outcome.job != "done" {
-            complain(&why_not(&unit, &outcome));
+            complain(&why_not(&units, &outcome));
             return Ok(status_of(&outcome).max(1));
         }
         written.keep();
@@ -193,10 +194,10 @@ fn carry_out(arguments: &Arguments, output: &mut Output) -> Result<u8> {
     } else {
         attached::Mode::Streams
     })?;
-    request::bind(&mut request, attached.given()?, &context.shim, &stem)?;
+    request::bind(&mut request, attached.given()?, &context.shim, written.path(), &stem)?;
     let outcome = attached.run(manager, request)?;
-    if outcome.job != "done" && !has_spoken(&outcome) {
-        complain(&why_not(&unit, &outcome));
+    if outcome.job != "done" && outcome.code == 0 {
+        complain(&why_not(&units, &outcome));
     }
     Ok(status_of(&outcome))
 }
@@ -274,32 +275,18 @@ fn has_spoken(outcome: &Outcome) -> bool {
     outcome.code != 0 && !outcome.status_text.is_empty()
 }
 
-/// Why a unit did not start: what it said itself, or else the last lines about it in the journal.
-fn why_not(unit: &str, outcome: &Outcome) -> String {
+/// Why a unit did not start: what it said itself, or else the last lines about it and its sockets in the journal.
+fn why_not(units: &[String], outcome: &Outcome) -> String {
     if has_spoken(outcome) {
         return outcome.status_text.clone();
     }
-    let sockets = unit.replace(".service", "*.socket");
+    let unit = units.first().map_or("", String::as_str);
     let journal = Command::new("journalctl")
-        .args([
-            "-q",
-            "-b",
-            "-o",
-            "cat",
-            "-n",
-            "4",
-            "--no-pager",
-            "-u",
-            unit,
-            "-u",
-            &sockets,
-        ])
+        .args(["-q", "-b", "-o", "cat", "-n", "6", "--no-pager"])
+        .args(units.iter().map(|unit| format!("--unit={unit}")))
         .output();
-    let lines = journal
-        .map(|journal| String::from_utf8_lossy(&journal.stdout).into_owned())
-        .unwrap_or_default();
-    let lines = lines.trim_end();
-    let end = match lines {
+    let lines = journal.map(|journal| String::from_utf8_lossy(&journal.stdout).into_owned());
+    let end = match lines.unwrap_or_default().trim_end() {
         "" => format!("; 'journalctl -u {unit}' may say more"),
         lines => format!(":\n{lines}"),
     };

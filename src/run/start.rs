@@ -27,7 +27,6 @@ use crate::run::notify;
 use crate::store::Store;
 use crate::sys::network;
 use crate::sys::process::{clone_sibling, is_pending, send_signal};
-use crate::sys::terminal;
 
 /// The namespaces that every container has. The network comes later and from the shim.
 const NAMESPACES: libc::c_int =
@@ -43,8 +42,6 @@ pub fn start(resolved: &Path, unit: &str) -> Result<(), Failure> {
         .collect();
     let definition = read(resolved).or_fail(CONFIG)?;
     may_start().or_fail(CONFIG)?;
-    // It is the payload's: `coracle run --tty`.
-    terminal::release_controlling().or_fail(NAMESPACE)?;
     let passed = activation::take(&environment).or_fail(CONFIG)?;
     let sockets = activation::in_order(&definition.sockets, passed).or_fail(CONFIG)?;
     let store = Store::open(Store::system_root()).or_fail(CONFIG)?;

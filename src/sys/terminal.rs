@@ -4,7 +4,6 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use nix::pty::Winsize;
-use nix::sys::signal::{SigHandler, Signal, signal};
 
 #[allow(
     missing_docs,
@@ -14,33 +13,9 @@ use nix::sys::signal::{SigHandler, Signal, signal};
 mod ioctl {
     use nix::pty::Winsize;
 
-    nix::ioctl_none_bad!(give_up_controlling, libc::TIOCNOTTY);
     nix::ioctl_write_int_bad!(set_controlling, libc::TIOCSCTTY);
     nix::ioctl_read_bad!(get_window_size, libc::TIOCGWINSZ, Winsize);
     nix::ioctl_write_ptr_bad!(set_window_size, libc::TIOCSWINSZ, Winsize);
-}
-
-/// Gives standard input up as this process's controlling terminal, if it is that.
-///
-/// systemd makes the terminal that a service is given the controlling one of its first process. When that process ends as the leader of its
-/// session, the kernel hangs the terminal up for everybody who still uses it.
-///
-/// # Errors
-/// What sigaction(2) says.
-pub fn release_controlling() -> io::Result<()> {
-    let input = io::stdin();
-    if !nix::unistd::isatty(&input).unwrap_or(false) {
-        return Ok(());
-    }
-    // Giving it up sends SIGHUP to all of its foreground group, which we are in.
-    // SAFETY: no handler is installed, so none can run.
-    let before = unsafe { signal(Signal::SIGHUP, SigHandler::SigIgn) }?;
-    // SAFETY: the descriptor is open for this process's whole life, and the call takes no pointer. That it is not our controlling
-    // terminal is no error here.
-    let _ = unsafe { ioctl::give_up_controlling(input.as_raw_fd()) };
-    // SAFETY: what was there before was no handler of ours: the default, or to be ignored.
-    unsafe { signal(Signal::SIGHUP, before) }?;
-    Ok(())
 }
 
 /// Makes standard input the controlling terminal of this process, the leader of a new session, if it is a terminal that nobody controls

@@ -165,7 +165,7 @@ async fn talk(
             Some(command) = commands.recv() => match command {
                 // One that has just ended by itself is gone, which is what was wanted.
                 Command::Stop => drop(proxy.stop_unit(&unit, "replace").await),
-                Command::Kill => drop(proxy.kill_unit(&unit, "all", libc::SIGKILL).await),
+                Command::Kill => drop(proxy.kill_unit(&unit, "main", libc::SIGKILL).await),
             },
         }
     }

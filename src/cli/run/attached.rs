@@ -18,7 +18,7 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::pipe2;
 
-use crate::cli::run::request::Given;
+use crate::cli::run::request::{Given, Streams};
 use crate::cli::run::terminal::{Raw, is_terminal};
 use crate::sys::terminal::{resize, window_size};
 use crate::systemd::Manager;
@@ -36,7 +36,7 @@ pub(super) enum Mode {
 /// What a container in the foreground has of ours.
 #[derive(Debug)]
 pub(super) struct Attached {
-    given: Option<[OwnedFd; 3]>,
+    given: Option<Streams>,
     channels: Vec<Channel>,
     /// Our end of the pseudo-terminal.
     terminal: Option<OwnedFd>,
@@ -99,8 +99,14 @@ impl Attached {
             stops: 0,
         };
         attached.given = Some(match mode {
-            Mode::Streams => attached.open_streams().context("opening the container's streams")?,
-            Mode::Terminal => attached.open_terminal().context("opening a pseudo-terminal")?,
+            Mode::Streams => {
+                let streams = attached.open_streams();
+                Streams::Separate(streams.context("opening the container's streams")?)
+            }
+            Mode::Terminal => {
+                let terminal = attached.open_terminal();
+                Streams::Terminal(terminal.context("opening a pseudo-terminal")?)
+            }
         });
         Ok(attached)
     }
@@ -150,7 +156,7 @@ impl Attached {
         Ok(write)
     }
 
-    fn open_terminal(&mut self) -> io::Result<[OwnedFd; 3]> {
+    fn open_terminal(&mut self) -> io::Result<[OwnedFd; 2]> {
         let (input, output) = (io::stdin(), io::stdout());
         let size = window_size(input.as_fd()).or_else(|| window_size(output.as_fd()));
         let pty = openpty(size.as_ref(), None)?;
@@ -164,7 +170,7 @@ impl Attached {
             Kind::Output,
         )?;
         self.terminal = Some(pty.master);
-        Ok([pty.slave.try_clone()?, pty.slave.try_clone()?, pty.slave])
+        Ok([pty.slave.try_clone()?, pty.slave])
     }
 
     /// Our ends of pipes and pseudo-terminals never block; our own terminal may, but is only used when poll(2) says that it will not.

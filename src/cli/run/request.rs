@@ -16,10 +16,19 @@ use crate::systemd::transient::Request;
 
 /// The descriptors that a service in the foreground is given, and the end of a pipe that tells its client's end.
 pub(super) struct Given {
-    /// Its standard input, output and error.
-    pub(super) streams: [OwnedFd; 3],
+    /// What its standard streams are.
+    pub(super) streams: Streams,
     /// Ends when this process does.
     pub(super) lifeline: OwnedFd,
+}
+
+/// What the standard streams of a service in the foreground are.
+#[derive(Debug)]
+pub(super) enum Streams {
+    /// Input, output and error.
+    Separate([OwnedFd; 3]),
+    /// One terminal, twice: for output and error. Input it becomes in the shim.
+    Terminal([OwnedFd; 2]),
 }
 
 /// The call for these units: `files` is what the generator would write, `resolved` the resolved definition's own file.
@@ -50,22 +59,24 @@ pub(super) fn of_units(unit: &str, files: &BTreeMap<String, String>, shim: &Path
 ///
 /// # Errors
 /// A path that is not UTF-8.
-pub(super) fn bind(request: &mut Request, given: Given, shim: &Path, stem: &str) -> Result<()> {
+pub(super) fn bind(request: &mut Request, given: Given, shim: &Path, resolved: &Path, stem: &str) -> Result<()> {
     let watch = format!("{stem}-client.service");
     let Given { streams, lifeline } = given;
-    let names = [
-        "StandardInputFileDescriptor",
-        "StandardOutputFileDescriptor",
-        "StandardErrorFileDescriptor",
-    ];
-    request.properties.extend(
-        names
-            .into_iter()
-            .zip(streams)
-            .map(|(name, stream)| property::descriptor(name, stream)),
-    );
+    let named = |name: &str, stream: OwnedFd| property::descriptor(&format!("Standard{name}FileDescriptor"), stream);
+    let own = &mut request.properties;
+    match streams {
+        Streams::Separate([input, output, error]) => {
+            own.extend([named("Input", input), named("Output", output), named("Error", error)]);
+        }
+        Streams::Terminal([output, error]) => {
+            own.extend([named("Output", output), named("Error", error)]);
+            own.retain(|(name, _)| name != "ExecStart");
+            let start = ["--terminal", text_of(resolved)?, &request.unit];
+            own.push(command("ExecStart", shim, &start, OnFailure::Fail)?);
+        }
+    }
     for key in ["BindsTo", "After"] {
-        request.properties.extend(property::parse(key, &watch)?);
+        own.extend(property::parse(key, &watch)?);
     }
     let mut properties = vec![
         command("ExecStart", shim, &["--attend"], OnFailure::Fail)?,
@@ -202,10 +213,12 @@ mod tests {
         let (lifeline, _ours) = nix::unistd::pipe().unwrap();
         let stream = || OwnedFd::from(std::fs::File::open("/dev/null").unwrap());
         let given = Given {
-            streams: [stream(), stream(), stream()],
+            streams: Streams::Terminal([stream(), stream()]),
             lifeline,
         };
-        bind(&mut request, given, Path::new("/shim"), "x").unwrap();
+        bind(&mut request, given, Path::new("/shim"), Path::new("/x.json"), "x").unwrap();
+        assert_eq!(value(&request.properties, "StandardInputFileDescriptor"), "");
+        assert!(value(&request.properties, "ExecStart").contains("--terminal"));
         assert!(value(&request.properties, "BindsTo").contains("x-client.service"));
         assert_eq!(request.auxiliary[0].0, "x-client.service");
         assert!(value(&request.auxiliary[0].1, "ExecStart").contains("--attend"));

@@ -46,17 +46,13 @@ pub(super) fn load(arguments: &Arguments, stem: &str, resolved: PathBuf) -> Resu
 
 fn typed(arguments: &Arguments) -> Result<Typed> {
     let mut typed = Typed::default();
-    match arguments.image.starts_with(['/', '.']) {
-        true => typed.text("Rootfs", &arguments.image, absolute(&arguments.image)?),
-        false => typed.text("Image", &arguments.image, arguments.image.clone()),
+    let (image, command) = arguments.words.split_first().context("there is no image")?;
+    match image.starts_with(['/', '.']) {
+        true => typed.text("Rootfs", image, absolute(image)?),
+        false => typed.text("Image", image, image.clone()),
     }
-    if !arguments.command.is_empty() {
-        typed.set(
-            Section::Container,
-            "Exec",
-            &arguments.command.join(" "),
-            list(&arguments.command),
-        );
+    if !command.is_empty() {
+        typed.set(Section::Container, "Exec", &command.join(" "), list(command));
     }
     if let Some(entrypoint) = &arguments.entrypoint {
         let words = match entrypoint.starts_with('[') {
