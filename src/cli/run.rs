@@ -150,10 +150,6 @@ fn carry_out(arguments: &Arguments, output: &mut Output) -> Result<u8> {
         user: arguments.manager == Which::User,
         root: None,
     };
-    ensure!(
-        scope.user || nix::unistd::geteuid().is_root(),
-        "the system's service manager runs containers for root only, and you are not: use sudo"
-    );
     let stem = match &arguments.name {
         Some(name) => unit_stem(name)?,
         None => unique_stem()?,
@@ -161,13 +157,18 @@ fn carry_out(arguments: &Arguments, output: &mut Output) -> Result<u8> {
     let unit = format!("{stem}.service");
     let directory = Directory::of(&scope);
     let loaded = settings::load(arguments, &stem, directory.file(&stem))?;
-    plan::config(&loaded.definition, &unit, &scope)?;
     let context = crate::generate::Context {
         output_directory: directory.path().to_owned(),
         ..scope.context()
     };
     let drafted = generate(std::slice::from_ref(&loaded), &context);
     refuse_mistakes(&loaded, drafted.diagnostics.iter().map(|report| &report.diagnostic))?;
+    ensure!(
+        scope.user || nix::unistd::geteuid().is_root(),
+        "the system's service manager runs containers for root only, and you are not: use sudo"
+    );
+    // What the shim would say in the journal is said here, and sooner.
+    plan::config(&loaded.definition, &unit, &scope)?;
 
     let manager = if scope.user { Manager::User } else { Manager::System };
     directory.sweep(manager);

@@ -23,15 +23,16 @@ pub fn writable_layer(store: &Store, unit: &str) -> Result<PathBuf> {
     Ok(store.root().join("containers").join(name))
 }
 
-/// Removes what `unit` has left, and the resolved definition that was made for this one run (`coracle run`).
+/// Removes what `unit` has left, and then the resolved definition that was made for this one run (`coracle run`): as long as that is there,
+/// the rest can be found.
 ///
 /// # Errors
 /// As [`remove_writable_layer`] and [`remove_resolved`].
 pub fn clean_up(unit: &str, resolved: Option<&Path>) -> Result<(), Failure> {
-    resolved.map_or(Ok(()), remove_resolved).or_fail(NAMESPACE)?;
     let store = Store::open(Store::system_root()).or_fail(CONFIG)?;
     let directory = writable_layer(&store, unit).or_fail(CONFIG)?;
-    remove_writable_layer(&directory).or_fail(NAMESPACE)
+    remove_writable_layer(&directory).or_fail(NAMESPACE)?;
+    resolved.map_or(Ok(()), remove_resolved).or_fail(NAMESPACE)
 }
 
 /// Removes the resolved definition of a single run, and its directory with the last one.

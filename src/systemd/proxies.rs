@@ -113,6 +113,10 @@ pub trait Unit {
     #[zbus(property)]
     fn active_state(&self) -> zbus::Result<String>;
 
+    /// The job queued for it, 0 where there is none, and that job's object.
+    #[zbus(property)]
+    fn job(&self) -> zbus::Result<(u32, OwnedObjectPath)>;
+
     /// `LoadState`.
     #[zbus(property)]
     fn load_state(&self) -> zbus::Result<String>;

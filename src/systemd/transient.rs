@@ -9,6 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::pin::Pin;
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use futures_core::Stream;
@@ -145,31 +146,70 @@ async fn talk(
     let proxy = ManagerProxy::new(&connection).await.context("asking systemd")?;
     proxy.subscribe().await.context("subscribing to systemd's signals")?;
     let path = unit_path(&request.unit)?;
-    let mut jobs = signals(&connection, "org.freedesktop.systemd1.Manager", MANAGER_PATH).await?;
-    let mut changes = signals(&connection, "org.freedesktop.DBus.Properties", path.as_str()).await?;
+    let jobs = signals(
+        &connection,
+        "org.freedesktop.systemd1.Manager",
+        "JobRemoved",
+        MANAGER_PATH,
+    )
+    .await?;
+    let changes = signals(
+        &connection,
+        "org.freedesktop.DBus.Properties",
+        "PropertiesChanged",
+        path.as_str(),
+    )
+    .await?;
+    let (told, mut events) = unbounded_channel();
+    // Apart from the questions: the connection stands still, answers and all, while a signal waits that nobody takes.
+    tokio::spawn(forward(jobs, changes, told));
     let unit = request.unit.clone();
     // Our copies of the descriptors in it are closed with this: whoever reads the other ends must see them end.
     let job = ask_for(&proxy, request).await?;
     let _ = taken.send(());
     let watched = Watched::new(&connection, path).await?;
     let mut result: Option<String> = None;
+    let mut missed = 0;
     loop {
-        if let Some(job) = &result
-            && (until == Until::Started || watched.has_ended().await?)
-        {
-            return Ok(watched.outcome(job).await);
-        }
+        let state = watched.state().await;
+        missed = if state.is_err() { missed + 1 } else { 0 };
+        let pause = match (state, &result, until) {
+            (Ok(State::Ended), Some(job), _) | (Ok(_), Some(job), Until::Started) => {
+                return Ok(watched.outcome(job).await);
+            }
+            (Err(error), ..) if missed > ANSWERS_MISSED => return Err(error),
+            // A systemd that is executing itself anew answers nobody, and forgets the question.
+            (Err(_), ..) => AGAIN,
+            _ => NOW_AND_THEN,
+        };
         tokio::select! {
-            message = next(&mut jobs) => result = result.or(finished(&message?, &job)),
-            message = next(&mut changes) => drop(message?),
+            event = events.recv() => match event.context("systemd's bus has closed the connection")? {
+                Event::JobOver(path, outcome) if path == job => result = Some(outcome),
+                Event::JobOver(..) | Event::Changed => {}
+            },
+            () = tokio::time::sleep(pause) => result = result.or(watched.result().await),
             Some(command) = commands.recv() => match command {
                 // One that has just ended by itself is gone, which is what was wanted.
                 Command::Stop => drop(proxy.stop_unit(&unit, "replace").await),
+                // The main process is the init of a PID namespace, and all in it end with it. What systemd runs for the unit must not: it
+                // cleans up.
                 Command::Kill => drop(proxy.kill_unit(&unit, "main", libc::SIGKILL).await),
             },
         }
     }
 }
+
+/// How often systemd may leave a question without an answer.
+const ANSWERS_MISSED: u32 = 30;
+
+/// How long it may take to answer this one.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How soon it is asked again.
+const AGAIN: Duration = Duration::from_millis(100);
+
+/// How often it is asked without a reason: what it would have signalled while it executed itself anew is not signalled later.
+const NOW_AND_THEN: Duration = Duration::from_secs(5);
 
 /// Has systemd make and start the units. Returns the job.
 async fn ask_for(proxy: &ManagerProxy<'_>, request: Request) -> Result<OwnedObjectPath> {
@@ -200,12 +240,13 @@ fn refused(unit: &str, error: &zbus::Error) -> anyhow::Error {
     anyhow!("systemd refuses to make '{unit}': {error}")
 }
 
-async fn signals(connection: &Connection, interface: &str, path: &str) -> Result<MessageStream> {
+async fn signals(connection: &Connection, interface: &str, member: &str, path: &str) -> Result<MessageStream> {
     let rule = || {
         MatchRule::builder()
             .msg_type(zbus::message::Type::Signal)
             .sender("org.freedesktop.systemd1")
             .interface(interface.to_owned())
+            .member(member.to_owned())
             .path(path.to_owned())
             .build()
     };
@@ -216,20 +257,45 @@ async fn signals(connection: &Connection, interface: &str, path: &str) -> Result
         .context(subscribing)
 }
 
-async fn next(stream: &mut MessageStream) -> Result<Message> {
-    let message = poll_fn(|context| Pin::new(&mut *stream).poll_next(context)).await;
-    message
-        .context("systemd's bus has closed the connection")?
-        .context("hearing from systemd")
+/// What systemd has signalled.
+#[derive(Debug)]
+enum Event {
+    /// A job is over, with this result.
+    JobOver(OwnedObjectPath, String),
+    /// Something of our unit is another.
+    Changed,
 }
 
-/// The result of our job, if this is the signal that it is over.
-fn finished(message: &Message, job: &OwnedObjectPath) -> Option<String> {
-    let header = message.header();
-    header.member().filter(|member| member.as_str() == "JobRemoved")?;
+/// Takes the signals until the connection or the listener is gone.
+async fn forward(mut jobs: MessageStream, mut changes: MessageStream, told: UnboundedSender<Event>) {
+    loop {
+        let event = tokio::select! {
+            Some(Ok(message)) = next(&mut jobs) => over(&message),
+            Some(Ok(_)) = next(&mut changes) => Some(Event::Changed),
+            else => return,
+        };
+        if event.is_some_and(|event| told.send(event).is_err()) {
+            return;
+        }
+    }
+}
+
+async fn next(stream: &mut MessageStream) -> Option<zbus::Result<Message>> {
+    poll_fn(|context| Pin::new(&mut *stream).poll_next(context)).await
+}
+
+fn over(message: &Message) -> Option<Event> {
     let body = message.body();
     let (_, path, _, result): (u32, OwnedObjectPath, String, String) = body.deserialize().ok()?;
-    (path == *job).then_some(result)
+    Some(Event::JobOver(path, result))
+}
+
+/// `ActiveState`, as far as it matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Starting,
+    Started,
+    Ended,
 }
 
 struct Watched<'c> {
@@ -251,13 +317,26 @@ impl<'c> Watched<'c> {
         })
     }
 
-    async fn has_ended(&self) -> Result<bool> {
-        let state = self
-            .unit
-            .active_state()
-            .await
-            .context("asking systemd for the unit's state")?;
-        Ok(matches!(state.as_str(), "inactive" | "failed"))
+    async fn state(&self) -> Result<State> {
+        let asking = "asking systemd for the unit's state";
+        let answer = tokio::time::timeout(PATIENCE, self.unit.active_state()).await;
+        let state = answer.context(asking)?.context(asking)?;
+        Ok(match state.as_str() {
+            "inactive" | "failed" => State::Ended,
+            "activating" => State::Starting,
+            _ => State::Started,
+        })
+    }
+
+    /// The result of a start job whose signal was missed, if it is over.
+    async fn result(&self) -> Option<String> {
+        let (job, _) = tokio::time::timeout(PATIENCE, self.unit.job()).await.ok()?.ok()?;
+        match self.state().await.ok()? {
+            _ if job != 0 => None,
+            State::Starting => None,
+            State::Started => Some("done".to_owned()),
+            State::Ended => Some("failed".to_owned()),
+        }
     }
 
     async fn outcome(&self, job: &str) -> Outcome {

@@ -15,7 +15,7 @@ use nix::fcntl::{AT_FDCWD, AtFlags, Flock, FlockArg};
 use nix::unistd::linkat;
 
 use crate::cli::scope::Scope;
-use crate::run::cleanup::remove_resolved;
+use crate::run::cleanup::{clean_up, remove_resolved};
 use crate::systemd::{self, Manager, Question};
 
 /// Where they lie.
@@ -127,7 +127,7 @@ impl Directory {
         for (_lock, stem) in &abandoned {
             let state = states.get(&format!("{stem}.service"));
             if state.is_some_and(|state| matches!(state.active.as_str(), "inactive" | "failed")) {
-                let _ = remove_resolved(&self.file(stem));
+                let _ = clean_up(&format!("{stem}.service"), Some(&self.file(stem)));
             }
         }
     }
