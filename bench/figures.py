@@ -49,6 +49,36 @@ def table(result: dict, day: str) -> str:
     return f"Measured on {day}, medians.\n\n" + "\n".join(lines)
 
 
+def distance(result: dict) -> str:
+    """The audit of default containers as a table: what the payload itself sees."""
+
+    def row(words: str, cell) -> str:
+        return f"| {words} | " + " | ".join(cell(result["audit"][name]) for name in ("coracle", "podman")) + " |"
+
+    def value(lines: list[str], word: str) -> str:
+        return next((line[len(word) :].strip() for line in lines if line.startswith(f"{word} ")), "–")
+
+    def all_of(lines: list[str], word: str) -> str:
+        return ", ".join(line[len(word) :].strip() for line in lines if line.startswith(f"{word} ")) or "none"
+
+    def root(lines: list[str]) -> str:
+        outside = value(lines, "identities").split()[1]
+        return "the host's root" if outside == "0" else f"user {outside}"
+
+    rows = [
+        row("root inside is, on the host", root),
+        row("capabilities it can have", lambda lines: str(int(value(lines, "CapBnd"), 16).bit_count())),
+        row("`no_new_privs`", lambda lines: value(lines, "NoNewPrivs")),
+        row("seccomp mode, filters", lambda lines: f"{value(lines, 'Seccomp')}, {value(lines, 'Seccomp_filters')}"),
+        row("network interfaces", lambda lines: all_of(lines, "interface")),
+        row("processes it sees", lambda lines: value(lines, "processes")),
+        row("open descriptors", lambda lines: value(lines, "descriptors")),
+        row("files of the host it can write", lambda lines: all_of(lines, "writable")),
+        row("may make a new user namespace", lambda lines: value(lines, "new user namespace:")),
+    ]
+    return "\n".join(["| a default container | Coracle | Podman |", "| --- | --- | --- |", *rows])
+
+
 def main() -> None:
     source, target = sys.argv[1:3]
     with open(source, encoding="utf-8") as file:
@@ -59,7 +89,7 @@ def main() -> None:
     before, rest = text.split(START)
     _, after = rest.split(END)
     with open(target, "w", encoding="utf-8") as file:
-        file.write(f"{before}{START}\n{table(result, day)}\n{END}{after}")
+        file.write(f"{before}{START}\n{table(result, day)}\n\n{distance(result)}\n{END}{after}")
 
 
 if __name__ == "__main__":

@@ -235,6 +235,21 @@ def generators(rows: Rows, runs: int) -> None:
     shutil.rmtree("/dev/shm/out", ignore_errors=True)
 
 
+def audit() -> dict[str, list[str]]:
+    """How far from the host a container is by default, as the payload sees it, with us and with Podman."""
+    said("audit of default containers")
+    write("/etc/coracle/audit.toml", '[Container]\nImage = "localhost/payload"\nExec = ["audit"]\n[Service]\nRestart = "no"\n')
+    run("systemctl", "daemon-reload")
+    run("systemctl", "start", "audit.service")
+    deadline = time.monotonic() + 10
+    while property_of("audit.service", "ActiveState") != "inactive" and time.monotonic() < deadline:
+        time.sleep(0.05)
+    ours = run("journalctl", "-b", "-o", "cat", "_COMM=payload", "SYSLOG_IDENTIFIER=audit")
+    os.unlink("/etc/coracle/audit.toml")
+    theirs = run("podman", "run", "--rm", "--network=none", "--pull=never", "localhost/bench:latest", "audit")
+    return {"coracle": ours.splitlines(), "podman": theirs.splitlines()}
+
+
 def ratios(rows: Rows) -> dict[str, float | None]:
     """The figures that the goals are set in. A figure whose parts were not measured is null, never a guess."""
 
@@ -276,7 +291,7 @@ def main() -> None:
     warm(rows, 15, 1)
     resident(rows, 10)
     generators(rows, runs)
-    result = {"rows": rows.rows(), "ratios": ratios(rows)}
+    result = {"rows": rows.rows(), "ratios": ratios(rows), "audit": audit()}
     partial = output.with_suffix(".new")
     partial.write_text(json.dumps(result, indent=2) + "\n")
     partial.rename(output)

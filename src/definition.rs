@@ -13,12 +13,15 @@ pub mod places;
 pub mod report;
 pub mod resolve;
 pub mod setting;
-pub mod share;
 pub mod toml;
 
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+
+use crate::definition::diagnostic::Diagnostic;
+use crate::sys::user::Extent;
+use crate::unitfile::line::Line;
 
 /// What the generator leaves for the shim: `NAME.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,19 +53,67 @@ pub struct Definition {
     pub passthrough: Passthrough,
 }
 
-/// The sections that belong to systemd, as `(key, value)` pairs in the order of the file, values unquoted as systemd reads them.
+impl Definition {
+    /// The service's name without its suffix.
+    #[must_use]
+    pub fn stem(&self) -> &str {
+        self.passthrough.service_name.as_deref().unwrap_or(&self.name)
+    }
+
+    /// The units that start the container, as stem and type: its sockets and its timer, so that nothing runs before somebody connects
+    /// or the time comes; its service where it has neither.
+    #[must_use]
+    pub fn wakers(&self) -> Vec<(&str, &'static str)> {
+        let mut wakers: Vec<(&str, &str)> = self
+            .sockets
+            .iter()
+            .map(|socket| (socket.unit.as_str(), "socket"))
+            .collect();
+        if !self.passthrough.timer.is_empty() {
+            wakers.push((self.stem(), "timer"));
+        }
+        if wakers.is_empty() {
+            wakers.push((self.stem(), "service"));
+        }
+        wakers
+    }
+}
+
+/// The sections that belong to systemd, in the order of the files. What no container can have is left out, and said.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Passthrough {
     /// `[Unit]`.
-    pub unit: Vec<(String, String)>,
-    /// `[Service]`, and what keys of `[Container]` set there (`Memory=` is `MemoryMax=`).
-    pub service: Vec<(String, String)>,
+    pub unit: Vec<Line>,
+    /// `[Service]`, and before it what keys of `[Container]` set there (`Memory=` is `MemoryMax=`).
+    pub service: Vec<Line>,
     /// `[Timer]`: makes a `NAME.timer`.
-    pub timer: Vec<(String, String)>,
+    pub timer: Vec<Line>,
     /// `[Install]`.
-    pub install: Vec<(String, String)>,
+    pub install: Install,
     /// `ServiceName=`: the service unit's name without its suffix, where it is not [`Definition::name`].
     pub service_name: Option<String>,
+}
+
+/// `[Install]`: what the container's units are started by, and how else they are called. All names are units', with their types.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Install {
+    /// `WantedBy=`: nothing where it is not said, so that the default holds; empty where it is said that there is none.
+    pub wanted_by: Option<Vec<String>>,
+    /// `RequiredBy=`, as above.
+    pub required_by: Option<Vec<String>>,
+    /// `UpheldBy=`, as above.
+    pub upheld_by: Option<Vec<String>>,
+    /// What is to be said of `UpheldBy=` where systemd is older than [`Self::UPHELD_SINCE`].
+    pub not_upheld: Vec<Diagnostic>,
+    /// `Alias=`: each name with the unit that it is another name of.
+    pub aliases: Vec<(String, String)>,
+    /// `DefaultInstance=`: makes a name of each of the units that are templates.
+    pub default_instance: Option<String>,
+}
+
+impl Install {
+    /// The first version of systemd that knows `UpheldBy=`.
+    pub const UPHELD_SINCE: u32 = 254;
 }
 
 /// Keys of `[Container]` as the plan needs them.
@@ -108,6 +159,11 @@ pub struct Container {
     /// `DropCapability=`, as above.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub drop_capability: Vec<String>,
+    /// `UserNS=`, or `UIDMap=` and `GIDMap=`.
+    pub user_namespace: UserNamespace,
+    /// `SeccompProfile=`.
+    #[serde(skip_serializing_if = "SeccompProfile::is_default")]
+    pub seccomp_profile: SeccompProfile,
     /// `Network=`.
     pub network: Network,
     /// `StopSignal=`: a number; over the image's.
@@ -150,6 +206,20 @@ pub struct Volume {
     /// `ro` was given.
     #[serde(default)]
     pub read_only: bool,
+    /// `noidmap` was given, or not.
+    #[serde(default)]
+    pub owners: Owners,
+}
+
+/// Whose numbers the owners of a volume's files are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Owners {
+    /// The container's: what belongs to 1000 on disk belongs to 1000 inside.
+    #[default]
+    Inside,
+    /// The host's: nobody's, inside a user namespace.
+    Outside,
 }
 
 /// One `Tmpfs=TARGET[:OPTIONS]`.
@@ -168,6 +238,24 @@ pub struct Tmpfs {
     pub exec: bool,
 }
 
+/// `UserNS=`: which users and groups of the host those of the container are.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum UserNamespace {
+    /// 65,536 that nobody else has.
+    #[default]
+    Auto,
+    /// The host's own.
+    Host,
+    /// Those of `UIDMap=` and `GIDMap=`.
+    Mapped {
+        /// The users.
+        users: Vec<Extent>,
+        /// The groups.
+        groups: Vec<Extent>,
+    },
+}
+
 /// `Network=`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -177,6 +265,25 @@ pub enum Network {
     None,
     /// The host's network.
     Host,
+}
+
+/// `SeccompProfile=`: which system calls the payload may make.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SeccompProfile {
+    /// Those of the profile that the container world shares.
+    #[default]
+    Default,
+    /// All.
+    Unconfined,
+    /// Those that a file on the host names, absolute but for specifiers.
+    File(String),
+}
+
+impl SeccompProfile {
+    fn is_default(&self) -> bool {
+        *self == Self::Default
+    }
 }
 
 /// `Activation=`: how the program gets the sockets.
@@ -212,7 +319,7 @@ pub struct Socket {
     pub listen: Vec<Listen>,
     /// Other keys of `[Socket]`, as they are. Only the generator reads them.
     #[serde(skip)]
-    pub options: Vec<(String, String)>,
+    pub options: Vec<Line>,
 }
 
 /// One listening address: what systemd binds, and what the payload will ask for.

@@ -11,7 +11,6 @@ pub mod broken;
 pub mod draft;
 pub mod install;
 pub mod invocation;
-pub mod keys;
 pub mod report;
 pub mod run;
 pub mod service;
@@ -29,8 +28,8 @@ use std::path::PathBuf;
 
 use crate::definition::diagnostic::{Diagnostic, Severity};
 use crate::definition::places::{Loaded, Scope};
-use crate::definition::share::share;
 use crate::generate::draft::Draft;
+use crate::threads::share;
 
 /// What the generator must know of the system that will run the units.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -16,7 +16,7 @@
 //! | program | runs | does | never |
 //! | --- | --- | --- | --- |
 //! | `coracle-generator` | at every daemon-reload, as a systemd.generator(7) | reads definitions, writes units, warns | writes outside its three directories, fails because of one bad file, needs network, D-Bus or `/var` |
-//! | `coracle-shim` | at every start, as `ExecStart=` | makes the container's first process, lends it a hand, hands the main PID over, exits | starts a thread, keeps running beside a container, speaks D-Bus |
+//! | `coracle-shim` | at every start, as `ExecStart=` | makes the container's first process and what takes the host's rights, hands the main PID over, exits | starts a thread, keeps running beside a container, speaks D-Bus |
 //! | init: the container's first process | as PID 1 of each container | builds the container around itself, starts the payload, forwards signals, reaps, answers `bind(2)`, tells readiness, ends as the payload ended | grows: its private memory is tens of kilobytes; touches the data path |
 //! | `coracle` | when somebody types it | check, list, show, explain, run, stats, top, set, image, man, completions | replaces systemctl or journalctl |
 //!
@@ -54,7 +54,7 @@
 //! A module uses only those that stand to its right; the programs' `main` functions stand above all.
 //!
 //! ```text
-//! cli > registry > systemd > run > store > generate > plan > activation > definition > image > unitfile > sys
+//! cli > registry > systemd > run > store > generate > plan > activation > definition > image > unitfile > threads > sys
 //! ```
 //!
 //! | module | is | invariant |
@@ -70,6 +70,7 @@
 //! | `definition` | text → definition and diagnostics; the key table; where definitions lie | parsing never fails; only `places` opens files |
 //! | `image` | references, digests, media types | parses text, nothing else |
 //! | `unitfile` | systemd's syntax: sections, quoting, specifiers | what is quoted here is read back by systemd as it was |
+//! | `threads` | shares work among the processors | the results' order is the work's, on any machine |
 //! | `sys` | system calls that nix does not have | the only unsafe code |
 //!
 //! The key table in `definition` is where a key is described, once: name, section, type, meaning, since when, carried out or not.
@@ -78,13 +79,30 @@
 //! # The start
 //!
 //! A client waits for it, so its length is counted in tenths of milliseconds, and two processes share it. The shim reads the resolved
-//! definition and at once makes the container's first process, in new namespaces and as a child of systemd (`CLONE_PARENT`). That one reads
-//! the image, makes the plan and mounts. The shim meanwhile makes what takes the kernel long and depends on nothing: the directories of
-//! the writable layer and the network namespace. Whoever comes first waits for the other over a socket pair.
+//! definition and the image, makes the plan, and makes the container's first process, in new namespaces and as a child of systemd
+//! (`CLONE_PARENT`). That one makes the network namespace; the shim meanwhile stacks the image's layers, makes `/dev` and opens what is
+//! mounted from the host. It gives all of it over as descriptors, through a socket pair, and whoever comes first waits for the other.
+//!
+//! This is also the border of rights. The container's first process is in a user namespace of its own from its first instruction on
+//! (`UserNS=`): its root is a user of the host that owns nothing. Every path that an image or a payload can have a hand in is looked up by that process, and never by
+//! the shim. The range of identities follows from the unit's name; a lock on a byte of `/run/coracle/.identities` keeps it from others
+//! and ends with the container. Layers, writable layer and volumes are idmapped mounts: on disk their owners are those inside.
 //!
 //! The payload is started as vfork(2) would: init stands still until it has been executed. systemd is told of the new main process when
 //! init first has something to say to it, readiness as a rule, and 20 ms after the start at the latest; readiness waits 2 ms for the
 //! payload's first answer. Until then the shim is the main process, and a stop that reaches it is passed on.
+//!
+//! # The filter of system calls
+//!
+//! Before the payload is executed, and with no call in between, init's child installs a seccomp filter: the profile that Docker and Podman
+//! share, or the file that `SeccompProfile=` names, which is read at the start and not by the generator. It is part of the plan: rules made
+//! for this machine, this kernel and the payload's capabilities, and the program of classic BPF that follows from them. The program is
+//! made anew at each start, since that takes some 11 µs; what it costs is its installation, where the kernel looks up every call
+//! once. So it is a balanced tree, in which any call is decided in some ten instructions, for each table of calls that the machine has
+//! (x86_64 with i386 and x32, aarch64 with arm); a call by any other table ends the process.
+//!
+//! It stacks with the filter that catches `bind(2)`, which is installed first: of all answers to a call the kernel takes the strictest, and
+//! asking init is stricter than letting through.
 //!
 //! # The socket
 //!
@@ -120,6 +138,7 @@
 //! | `/run/systemd/generator*` | units and `NAME.json` | the generator, at each reload |
 //! | `/var/lib/coracle` (`~/.local/share/coracle`) | the store: an OCI image layout, and `layers/DIFFID/` beside it, each layer unpacked once | `coracle image` |
 //! | `/var/lib/coracle/containers/UNIT` | the writable layer of a running container; `ExecStopPost=` removes it | the shim |
+//! | `/run/coracle/.identities` | an empty file whose bytes are locked by those who have a range of identities | the shim |
 //! | `/usr/libexec/coracle` | the shim; each container's root is mounted over this directory, in its own mount namespace | the package |
 //!
 //! # What does the work
@@ -160,4 +179,5 @@ pub mod store;
 #[allow(unsafe_code)]
 pub mod sys;
 pub mod systemd;
+pub mod threads;
 pub mod unitfile;

@@ -10,6 +10,7 @@ pub mod capability;
 pub mod mount;
 pub mod oci;
 pub mod process;
+pub mod seccomp;
 pub mod signal;
 pub mod specifier;
 
@@ -18,10 +19,16 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, ensure};
 use oci_spec::image::Config;
 
-use crate::definition::{Activation, ContainerAddress, Definition, Listen, Network, Notify, Root};
+use crate::definition::{
+    Activation, ContainerAddress, Definition, Listen, Network, Notify, Root, SeccompProfile, UserNamespace,
+};
 use crate::plan::mount::Mount;
 use crate::plan::process::Process;
+use crate::plan::seccomp::architecture::Machine;
+use crate::plan::seccomp::profile::{Circumstances, Kernel};
+use crate::plan::seccomp::{Filter, Rules, profile};
 use crate::plan::specifier::Specifiers;
+use crate::sys::capability::Mask;
 
 /// Everything that one start does.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +41,8 @@ pub struct Plan {
     pub writable_layer: Option<PathBuf>,
     /// A directory of the host that the new root is mounted on, in the container's own mount namespace only.
     pub mount_point: PathBuf,
+    /// Whose identities the container has.
+    pub user_namespace: UserNamespace,
     /// `CLONE_NEWNET` or not.
     pub network: Network,
     /// uname(2)'s node name.
@@ -48,6 +57,8 @@ pub struct Plan {
     pub process: Process,
     /// The sockets, in the order of the definition.
     pub sockets: Vec<Grant>,
+    /// Which system calls the payload may make; `None` for all.
+    pub seccomp: Option<Filter>,
     /// How the payload gets them.
     pub activation: Activation,
     /// When the unit counts as started.
@@ -85,6 +96,10 @@ pub struct Surroundings<'a> {
     pub writable_layer: &'a Path,
     /// A directory to build the root on.
     pub mount_point: &'a Path,
+    /// The text of the file that `SeccompProfile=` names.
+    pub seccomp_profile: Option<&'a str>,
+    /// The running kernel.
+    pub kernel: Kernel,
     /// The environment that systemd started the shim with, as `(name, value)`.
     pub environment: &'a [(String, String)],
 }
@@ -121,6 +136,7 @@ pub fn plan(definition: &Definition, source: Source<'_>, surroundings: Surroundi
         notify,
     )
     .with_context(|| format!("deciding what {} runs", describe_root(&container.root)))?;
+    let seccomp = seccomp(definition, &specifiers, &surroundings, process.capabilities)?;
     let stop_signal = match (
         container.stop_signal,
         source.config.and_then(|c| c.stop_signal().as_deref()),
@@ -134,6 +150,7 @@ pub fn plan(definition: &Definition, source: Source<'_>, surroundings: Surroundi
         layers: source.layers.to_vec(),
         writable_layer: (!container.read_only).then(|| surroundings.writable_layer.to_owned()),
         mount_point: surroundings.mount_point.to_owned(),
+        user_namespace: container.user_namespace.clone(),
         network: container.network,
         mounts: mount::mounts(container, &specifiers, &hostname)?,
         hostname,
@@ -141,10 +158,45 @@ pub fn plan(definition: &Definition, source: Source<'_>, surroundings: Surroundi
         read_only_paths: &mount::READ_ONLY_PATHS,
         process,
         sockets,
+        seccomp,
         activation,
         notify,
         stop_signal,
     })
+}
+
+/// The filter of system calls, made for this machine and for what the payload may do.
+fn seccomp(
+    definition: &Definition,
+    specifiers: &Specifiers<'_>,
+    surroundings: &Surroundings<'_>,
+    capabilities: Mask,
+) -> Result<Option<Filter>> {
+    let circumstances = Circumstances {
+        machine: Machine::HOST,
+        kernel: surroundings.kernel,
+        capabilities,
+    };
+    match &definition.container.seccomp_profile {
+        SeccompProfile::Unconfined => Ok(None),
+        SeccompProfile::Default => seccomp::default(Machine::HOST, capabilities).map(Some),
+        SeccompProfile::File(path) => {
+            let path = seccomp_path(path, specifiers)?;
+            let text = surroundings.seccomp_profile.unwrap_or_default();
+            let filter = profile::parse(text, &circumstances).and_then(Rules::compile);
+            filter
+                .map(Some)
+                .with_context(|| format!("reading the seccomp profile '{path}'"))
+        }
+    }
+}
+
+/// The file that `SeccompProfile=` names.
+///
+/// # Errors
+/// A specifier that does not exist.
+pub fn seccomp_path(path: &str, specifiers: &Specifiers<'_>) -> Result<String> {
+    specifiers.expand(path).context("expanding 'SeccompProfile'")
 }
 
 /// The sockets of `definition`, one by one, with what the payload will really bind.

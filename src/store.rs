@@ -177,10 +177,10 @@ impl Store {
     pub fn hold_confined(&self, image: &Image) -> Result<Held> {
         let path = self.layers_path();
         let place = open_place(&path).with_context(|| format!("opening '{}'", path.display()))?;
-        let layers = clone_tree(place.as_fd()).context("cloning the mount of the layers")?;
+        let layers = clone_tree(place.as_fd(), Depth::Mount).context("cloning the mount of the layers")?;
         let attributes =
             libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NODEV | libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NOEXEC;
-        add_attributes(layers.as_fd(), attributes, Depth::Tree).context("making the layers read-only")?;
+        add_attributes(layers.as_fd(), attributes, Depth::Mount).context("making the layers read-only")?;
         self.hold_in(layers, image)
     }
 

@@ -4,8 +4,10 @@
 //! syntax (systemd.syntax(7), systemd.service(5) "Command lines", systemd-escape(1)) and nothing of Coracle.
 //!
 //! Nothing here opens a file or reads the environment. No value, whatever it contains, can end its line or begin another key or
-//! section: [`UnitFile`] sees to that for every value, quoted or not.
+//! section: [`UnitFile`] sees to that for every value, quoted or not. What somebody else wrote is a [`line::Line`], of which the key is
+//! known to be one as well.
 
+pub mod line;
 pub mod name;
 pub mod quote;
 pub mod words;
@@ -96,27 +98,9 @@ fn joins_next_line(value: &str) -> bool {
         == 1
 }
 
-/// Why a raw value cannot stand in a unit file as it is, if it cannot.
-///
-/// Raw values are those of `[Unit]`, `[Service]` and the like, which belong to systemd: they are neither quoted nor changed.
-#[must_use]
-pub fn reject_raw(key: &str, value: &str) -> Option<&'static str> {
-    if key.is_empty() || !key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
-        Some("the key is none of systemd's: only letters, digits and '-' may be in it")
-    } else if has_line_end(value) {
-        Some("its value has a line break, which no unit file can hold")
-    } else if joins_next_line(value) {
-        Some("its value ends in a backslash, which would join it with the next line")
-    } else if key.len() + value.len() + 2 > LINE_MAX {
-        Some("its value is longer than the 1 MiB that systemd reads")
-    } else {
-        None
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{UnitFile, reject_raw};
+    use super::UnitFile;
 
     #[test]
     fn a_file_is_sections_and_lines() {
@@ -141,22 +125,6 @@ mod tests {
             proptest::prop_assert_eq!(lines.len(), 6, "{:?}", text);
             proptest::prop_assert_eq!(lines[4], "B=1");
             proptest::prop_assert!(!super::joins_next_line(lines[3]));
-        }
-    }
-
-    #[test]
-    fn raw_values_are_checked() {
-        assert!(reject_raw("X-Note", r"C:\\ %i $A").is_none());
-        for (key, value) in [
-            ("", ""),
-            ("A=b", ""),
-            ("#A", ""),
-            ("A", "b\nc"),
-            ("A", "b\rc"),
-            ("A", r"b\"),
-            ("A", "b\\ "),
-        ] {
-            assert!(reject_raw(key, value).is_some(), "{key:?} {value:?}");
         }
     }
 }

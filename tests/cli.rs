@@ -463,7 +463,7 @@ fn show_plan_is_an_oci_configuration() {
         .iter()
         .map(|n| n["type"].as_str().unwrap())
         .collect();
-    assert_eq!(types, ["mount", "pid", "uts", "ipc", "cgroup", "network"]);
+    assert_eq!(types, ["mount", "pid", "uts", "ipc", "cgroup", "network", "user"]);
     let data = document["mounts"]
         .as_array()
         .unwrap()

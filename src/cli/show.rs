@@ -14,7 +14,9 @@ use crate::cli::output::{Format, Output, Paint, visible};
 use crate::cli::scope::Scope;
 use crate::definition::diagnostic::Severity;
 use crate::definition::places::Loaded;
-use crate::definition::{Container, ContainerAddress, Definition, Listen, Resolved, Root, SocketKind, keys};
+use crate::definition::{
+    Container, ContainerAddress, Definition, Listen, Resolved, Root, SeccompProfile, SocketKind, UserNamespace, keys,
+};
 use crate::generate::draft::Draft;
 use crate::generate::generate;
 
@@ -94,8 +96,9 @@ fn find<'a>(loaded: &'a [Loaded], typed: &str, scope: &Scope) -> anyhow::Result<
     let template = name.split_once('@').map(|(prefix, _)| format!("{prefix}@"));
     let is_meant = |one: &&Loaded, name: &str| {
         let definition = &one.definition;
-        let service = definition.passthrough.service_name.as_deref();
-        definition.name == name || service == Some(name) || definition.sockets.iter().any(|socket| socket.unit == name)
+        definition.name == name
+            || definition.stem() == name
+            || definition.sockets.iter().any(|socket| socket.unit == name)
     };
     let names = || loaded.iter().map(|one| one.definition.name.as_str());
     let exact = loaded.iter().find(|one| is_meant(one, name));
@@ -167,6 +170,8 @@ fn fields(definition: &Definition) -> Vec<(&'static str, String)> {
         read_only,
         add_capability,
         drop_capability,
+        user_namespace,
+        seccomp_profile,
         network,
         stop_signal,
         activation,
@@ -225,6 +230,19 @@ fn fields(definition: &Definition) -> Vec<(&'static str, String)> {
     fields.extend(read_only.then(|| ("ReadOnly", "true".to_owned())));
     fields.extend(add_capability.iter().map(|name| ("AddCapability", name.clone())));
     fields.extend(drop_capability.iter().map(|name| ("DropCapability", name.clone())));
+    match user_namespace {
+        UserNamespace::Auto => fields.push(("UserNS", "auto".to_owned())),
+        UserNamespace::Host => fields.push(("UserNS", "host".to_owned())),
+        UserNamespace::Mapped { users, groups } => {
+            fields.extend(users.iter().map(|extent| ("UIDMap", extent.to_string())));
+            fields.extend(groups.iter().map(|extent| ("GIDMap", extent.to_string())));
+        }
+    }
+    fields.extend(match seccomp_profile {
+        SeccompProfile::Default => None,
+        SeccompProfile::Unconfined => Some(("SeccompProfile", "unconfined".to_owned())),
+        SeccompProfile::File(path) => Some(("SeccompProfile", path.clone())),
+    });
     fields.push(("Network", word(network)));
     fields.extend(stop_signal.map(|signal| ("StopSignal", signal.to_string())));
     fields.extend(activation.as_ref().map(|activation| ("Activation", word(activation))));

@@ -5,6 +5,7 @@
 //! says so, and refuses the start where leaving it out would open a hole or lose data.
 
 mod container;
+pub mod refused;
 mod systemd;
 
 use std::fmt::{self, Display, Formatter};

@@ -1,9 +1,8 @@
 //! Names of definitions, which become names of units (systemd.unit(5)).
 //!
-//! A file whose name cannot name a unit is reported under a name that can: [`escape`] does what systemd-escape(1) does.
+//! A file whose name cannot name a unit is reported under a name that can: [`escape`].
 
-/// The longest a unit's name can be, suffix included.
-pub const UNIT_NAME_MAX: usize = 255;
+use crate::unitfile::name::{self as unit, NAME_MAX};
 
 /// What the longest suffix of a generated unit takes: `-image.service`.
 const SUFFIX_MAX: usize = "-image.service".len();
@@ -18,8 +17,8 @@ pub fn mistake(name: &str) -> Option<String> {
     if prefix.is_empty() {
         return Some("the name is empty".to_owned());
     }
-    if name.len() + SUFFIX_MAX > UNIT_NAME_MAX {
-        let limit = UNIT_NAME_MAX - SUFFIX_MAX;
+    if name.len() + SUFFIX_MAX > NAME_MAX {
+        let limit = NAME_MAX - SUFFIX_MAX;
         return Some(format!(
             "the name is longer than {limit} bytes, which a unit's cannot be"
         ));
@@ -27,7 +26,9 @@ pub fn mistake(name: &str) -> Option<String> {
     if instance.is_some_and(|instance| instance.contains('@')) {
         return Some("the name holds '@' more than once".to_owned());
     }
-    let odd = name.chars().find(|character| !is_valid(*character))?;
+    let odd = name
+        .chars()
+        .find(|character| !unit::is_valid_character(*character) && *character != '@')?;
     Some(format!(
         "the name holds {}, but a unit's name is made of ASCII letters, digits and ':-_.\\@'",
         match odd {
@@ -37,27 +38,16 @@ pub fn mistake(name: &str) -> Option<String> {
     ))
 }
 
-const fn is_valid(character: char) -> bool {
-    character.is_ascii_alphanumeric() || matches!(character, ':' | '-' | '_' | '.' | '\\' | '@')
-}
-
-/// Any bytes as a name that a unit can have; different bytes give different names unless they are too long.
+/// What systemd-escape(1) makes of a file's name, and where that is too long or nothing at all another name that a unit can have.
+/// Different names give different ones.
 #[must_use]
 pub fn escape(name: &[u8]) -> String {
-    let mut escaped = String::new();
-    for (index, byte) in name.iter().enumerate() {
-        match *byte {
-            b'.' if index == 0 => escaped.push_str("\\x2e"),
-            byte if byte.is_ascii_alphanumeric() || matches!(byte, b':' | b'_' | b'.') => {
-                escaped.push(char::from(byte))
-            }
-            byte => escaped.push_str(&format!("\\x{byte:02x}")),
-        }
-    }
+    let mut escaped = unit::escape(name);
     if escaped.is_empty() {
+        // As of a lonely '@': no file has an empty name.
         escaped.push_str("\\x40");
     }
-    if escaped.len() + SUFFIX_MAX > UNIT_NAME_MAX {
+    if escaped.len() + SUFFIX_MAX > NAME_MAX {
         // Cut, but told apart by a checksum (FNV-1a) of the whole.
         let sum = name.iter().fold(0xcbf2_9ce4_8422_2325_u64, |sum, byte| {
             (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)

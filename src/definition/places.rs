@@ -18,8 +18,8 @@ use std::path::{Path, PathBuf};
 use crate::definition::diagnostic::{Diagnostic, Severity};
 use crate::definition::places::read::{Content, Listed, Problem};
 use crate::definition::places::scan::{Found, Scan};
-use crate::definition::share::share;
 use crate::definition::{Definition, name, toml};
+use crate::threads::share;
 
 /// The directories with definitions, strongest first.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -69,16 +69,24 @@ impl<'a> Report<'a> {
 
     /// A diagnostic at a place, with what would mend it.
     pub fn say(&mut self, severity: Severity, span: Span, message: String, suggestion: Option<String>) {
-        let Some(file) = self.files.get(span.file) else {
-            return;
-        };
         if self.is_full() {
             self.left_out += 1;
             self.left_out_error |= severity == Severity::Error;
-            return;
+        } else if let Some(diagnostic) = self.diagnostic(severity, span, message) {
+            let diagnostic = Diagnostic {
+                suggestion,
+                ..diagnostic
+            };
+            self.said.push(((span.file, span.start), diagnostic));
         }
+    }
+
+    /// A diagnostic at a place that is not said here, for those who know whether it is to be said.
+    #[must_use]
+    pub fn diagnostic(&self, severity: Severity, span: Span, message: String) -> Option<Diagnostic> {
+        let file = self.files.get(span.file)?;
         let (line, column, source_line, width) = file.locate(span);
-        let diagnostic = Diagnostic {
+        Some(Diagnostic {
             severity,
             file: file.path.to_path_buf(),
             line,
@@ -86,9 +94,8 @@ impl<'a> Report<'a> {
             source_line,
             width,
             message,
-            suggestion,
-        };
-        self.said.push(((span.file, span.start), diagnostic));
+            suggestion: None,
+        })
     }
 
     /// A diagnostic on a whole file.
@@ -97,6 +104,12 @@ impl<'a> Report<'a> {
             let diagnostic = Diagnostic::whole_file(severity, path, message);
             self.said.push(((file, 0), diagnostic));
         }
+    }
+
+    /// Whether there is an error among what was said.
+    #[must_use]
+    pub fn has_error(&self) -> bool {
+        self.left_out_error || self.said.iter().any(|(_, said)| said.severity == Severity::Error)
     }
 
     /// Whether nothing more is kept, so that it need not be thought about at length.

@@ -4,11 +4,15 @@
 //! array takes back what was there, as in systemd's drop-ins. Nothing fails: whatever is wrong is said, and left out.
 
 mod container;
+mod identities;
+mod install;
 mod mounts;
 mod names;
 mod ports;
 mod sockets;
 mod systemd;
+#[cfg(test)]
+mod tests;
 mod values;
 
 use std::path::Path;
@@ -18,8 +22,10 @@ use crate::definition::keys::{self, Key, Section, Support};
 use crate::definition::report::{Report, Span};
 use crate::definition::resolve::container::Draft;
 use crate::definition::resolve::sockets::SocketDrafts;
+use crate::definition::resolve::systemd::Sections;
 use crate::definition::setting::{Damage, Setting, Settings};
-use crate::definition::{Definition, Notify, Root};
+use crate::definition::{Definition, Notify, Root, Socket};
+use crate::unitfile::name;
 
 /// What is being resolved: the settings' meaning so far.
 struct Resolver<'r, 'a> {
@@ -32,6 +38,8 @@ struct Resolver<'r, 'a> {
     root: Tried,
     /// How many more addresses the definition's sockets can have.
     addresses_left: usize,
+    /// The last key of a section of systemd's that is blamed once for all its values.
+    blamed: Option<Span>,
 }
 
 /// How many addresses the sockets of one definition can have.
@@ -56,8 +64,10 @@ pub fn resolve(name: &str, source: &Path, settings: &Settings<'_>, report: &mut 
         unsupported: Vec::new(),
         root: Tried::No,
         addresses_left: ADDRESSES_MAX,
+        blamed: None,
     };
     let mut draft = Draft::default();
+    let mut sections = Sections::default();
     let mut sockets = SocketDrafts::new(&settings.headers, &mut resolver);
     for setting in &settings.settings {
         let key = match keys::find(setting.section, &setting.key) {
@@ -75,20 +85,32 @@ pub fn resolve(name: &str, source: &Path, settings: &Settings<'_>, report: &mut 
             (Section::Container, Some(key)) => draft.set(key, setting, &mut resolver),
             (Section::Container, None) => resolver.unknown(setting),
             (Section::Socket, _) => sockets.set(key, setting, &mut resolver),
-            (Section::Unit, _) => resolver.pass_on(setting, &mut definition.passthrough.unit),
-            (Section::Service, _) => resolver.pass_on(setting, &mut definition.passthrough.service),
-            (Section::Timer, _) => resolver.pass_on(setting, &mut definition.passthrough.timer),
-            (Section::Install, _) => resolver.pass_on(setting, &mut definition.passthrough.install),
+            (Section::Unit, _) => resolver.pass_on(setting, &mut sections.unit),
+            (Section::Service, _) => resolver.pass_on(setting, &mut sections.service),
+            (Section::Timer, _) => resolver.pass_on(setting, &mut sections.timer),
+            (Section::Install, _) => resolver.pass_on(setting, &mut sections.install),
         }
     }
     resolver.name_unsupported();
-    let ports = draft.finish(&mut definition, &mut resolver);
+    let ports = draft.finish(&mut definition, &mut sections.service, &mut resolver);
     definition.sockets = sockets.finish(name, ports, &mut resolver);
     resolver.check_notify(&definition, settings);
+    resolver.check_templates(&definition, settings);
     if definition.container.root == Root::default() && resolver.root == Tried::No && settings.damaged == Damage::None {
         resolver.missing_root(settings);
     }
+    let passthrough = &mut definition.passthrough;
+    passthrough.unit = resolver.judge(Section::Unit, sections.unit, &definition.sockets);
+    passthrough.service = resolver.judge(Section::Service, sections.service, &definition.sockets);
+    passthrough.timer = systemd::lines(sections.timer);
+    definition.passthrough.install = resolver.install(&sections.install, &definition);
     definition
+}
+
+/// The setting that has the last word on a key of `[Container]`.
+fn last<'s, 'a>(settings: &'s Settings<'a>, key: &str) -> Option<&'s Setting<'a>> {
+    let is_meant = |setting: &&Setting<'_>| setting.section == Section::Container && setting.key == key;
+    settings.settings.iter().rfind(is_meant)
 }
 
 impl Resolver<'_, '_> {
@@ -154,12 +176,23 @@ impl Resolver<'_, '_> {
         if definition.container.notify != Some(Notify::Listening) || !definition.sockets.is_empty() {
             return;
         }
-        let is_notify = |setting: &&Setting<'_>| setting.section == Section::Container && setting.key == "Notify";
-        if let (Some(setting), Damage::None) = (settings.settings.iter().rfind(is_notify), settings.damaged) {
+        if let (Some(setting), Damage::None) = (last(settings, "Notify"), settings.damaged) {
             let message = "'Notify' cannot be 'listening' in a definition without sockets".to_owned();
             let suggestion = Some("write 'started' or 'yes', or publish a port with PublishPort".to_owned());
             self.report
                 .say(Severity::Error, setting.value.span, message, suggestion);
+        }
+    }
+
+    /// Says that a service is no template though its sockets are, or the other way round: an instance would start none.
+    fn check_templates(&mut self, definition: &Definition, settings: &Settings<'_>) {
+        let stem = definition.stem();
+        let is_other = |socket: &&Socket| name::is_template(&socket.unit) != name::is_template(stem);
+        let other = definition.sockets.iter().find(is_other);
+        if let (Some(socket), Some(setting)) = (other, last(settings, "ServiceName")) {
+            let unit = &socket.unit;
+            let message = format!("'{unit}.socket' and '{stem}.service' must both be templates or neither");
+            self.report.error(setting.value.span, message);
         }
     }
 

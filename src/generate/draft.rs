@@ -5,9 +5,9 @@
 
 use serde::Serialize;
 
-use crate::definition::Definition;
 use crate::definition::diagnostic::{Diagnostic, Severity};
 use crate::definition::places::Loaded;
+use crate::definition::{self, Definition};
 use crate::generate::{Context, service, socket, timer};
 use crate::unitfile::name;
 
@@ -15,7 +15,7 @@ use crate::unitfile::name;
 #[derive(Debug)]
 pub struct Draft<'a> {
     loaded: &'a Loaded,
-    /// The service's name without its suffix. Empty where the definition's name cannot be made into one.
+    /// The service's name without its suffix: the definition's, or what is made of it where it can be no unit's.
     pub stem: String,
     /// The service's full name.
     service: String,
@@ -23,7 +23,7 @@ pub struct Draft<'a> {
     pub files: Vec<(String, String)>,
     /// Install links.
     pub links: Vec<(String, String)>,
-    /// The parser's, then ours.
+    /// The parser's, and ours that concern the whole file or several.
     pub diagnostics: Vec<Diagnostic>,
 }
 
@@ -31,12 +31,7 @@ impl<'a> Draft<'a> {
     /// Drafts all units of a definition.
     #[must_use]
     pub fn new(loaded: &'a Loaded, context: &Context) -> Self {
-        let definition = &loaded.definition;
-        let wanted = definition
-            .passthrough
-            .service_name
-            .as_deref()
-            .unwrap_or(&definition.name);
+        let wanted = loaded.definition.stem();
         let mut draft = Self {
             loaded,
             stem: wanted.to_owned(),
@@ -45,19 +40,10 @@ impl<'a> Draft<'a> {
             links: Vec::new(),
             diagnostics: loaded.diagnostics.clone(),
         };
-        if wanted.is_empty() {
-            draft.service.clear();
-            return draft;
-        }
         if !name::is_valid(&draft.service) {
-            draft.stem = name::mangle(wanted);
-            draft.service = format!("{}.service", draft.stem);
             draft.refuse_name(wanted);
-            if !name::is_valid(&draft.service) {
-                draft.stem.clear();
-                draft.service.clear();
-                return draft;
-            }
+            draft.stem = definition::name::escape(wanted.as_bytes());
+            draft.service = [&draft.stem, ".service"].concat();
         }
         if !draft.is_broken() {
             draft.write(context);
@@ -77,7 +63,7 @@ impl<'a> Draft<'a> {
         self.diagnostics.iter().any(|d| d.severity == Severity::Error)
     }
 
-    /// The service's full name; empty where there is none.
+    /// The service's full name.
     #[must_use]
     pub fn unit(&self) -> String {
         self.service.clone()
@@ -86,7 +72,7 @@ impl<'a> Draft<'a> {
     /// The file names that it claims: of a broken one, its service's.
     pub fn claims(&self) -> impl Iterator<Item = &str> {
         let is_broken = self.is_broken();
-        let service = Some(self.service.as_str()).filter(|service| is_broken && !service.is_empty());
+        let service = Some(self.service.as_str()).filter(|_| is_broken);
         let files = self
             .files
             .iter()
@@ -110,9 +96,18 @@ impl<'a> Draft<'a> {
         });
     }
 
-    /// Says that something is wrong and what becomes of it.
-    pub fn warn(&mut self, message: String) {
-        self.say(Severity::Warning, message, None);
+    /// Adds a diagnostic that has a place, behind those above it.
+    pub fn place(&mut self, diagnostic: Diagnostic) {
+        let definition = &self.loaded.definition;
+        let place = |one: &Diagnostic| {
+            let drop_in = definition.drop_ins.iter().position(|file| *file == one.file);
+            (drop_in.map_or(0, |index| index + 1), one.line, one.column)
+        };
+        let above = self
+            .diagnostics
+            .iter()
+            .rposition(|one| place(one) <= place(&diagnostic));
+        self.diagnostics.insert(above.map_or(0, |index| index + 1), diagnostic);
     }
 
     /// Adds a file of that name.

@@ -1,16 +1,17 @@
 //! `NAME.service`.
 //!
 //! The defaults close the traps that kill a socket unit: a payload that cannot start leaves its clients waiting in the queue, and the
-//! next try serves them. So there is no start limit, a pause between tries, no dependency that can fail but the own sockets, and
-//! whatever a user writes against that is refused with the reason ([`crate::generate::keys`], [`crate::generate::unit_section`]).
-//! `[Service]` goes through to systemd otherwise, and its keys replace ours.
+//! next try serves them. So there is no start limit, a pause between tries, no dependency that can fail but the own sockets. Whatever a
+//! user writes against that did not come so far ([`crate::definition::keys::refused`]): what is left of `[Service]` goes through to
+//! systemd, and its keys replace ours.
 
 use std::borrow::Cow;
 
 use crate::definition::{Definition, Root};
 use crate::generate::draft::Draft;
-use crate::generate::{Context, keys, unit_section};
-use crate::unitfile::{UnitFile, name, quote, reject_raw};
+use crate::generate::{Context, unit_section};
+use crate::unitfile::line::Line;
+use crate::unitfile::{UnitFile, name, quote};
 
 /// The first line of every unit.
 pub const COMMENT: &str =
@@ -21,7 +22,7 @@ pub type Lines<'a> = Vec<(&'a str, Cow<'a, str>)>;
 
 /// Adds `NAME.service` to the draft.
 pub fn draft(draft: &mut Draft<'_>, context: &Context) {
-    let unit = unit_section::service(draft, context);
+    let unit = unit_section::service(draft.definition(), context);
     let service = service_section(draft, context);
     let mut file = UnitFile::new(COMMENT);
     file.section("Unit", pairs(&unit));
@@ -78,25 +79,19 @@ pub fn pairs<'l>(lines: &'l Lines<'_>) -> impl Iterator<Item = (&'l str, &'l str
     lines.iter().map(|(key, value)| (*key, value.as_ref()))
 }
 
-/// The user's lines of a section that systemd can read; the others are diagnosed.
-pub fn readable<'l>(draft: &mut Draft<'_>, section: &str, lines: &'l [(String, String)]) -> Vec<(&'l str, &'l str)> {
-    let mut kept = Vec::with_capacity(lines.len());
-    for (key, value) in lines {
-        match reject_raw(key, value) {
-            None => kept.push((key.as_str(), value.as_str())),
-            Some(why) => draft.warn(format!("'{}=' in [{section}]: {why}, ignoring", key.escape_debug())),
-        }
-    }
-    kept
+/// The user's lines of a section.
+#[must_use]
+pub fn given(lines: &[Line]) -> Lines<'_> {
+    lines.iter().map(|line| (line.key(), line.value().into())).collect()
 }
 
 fn path_word(path: &std::path::Path) -> String {
     quote::command_word(&path.to_string_lossy()).into_owned()
 }
 
-fn service_section<'a>(draft: &mut Draft<'a>, context: &Context) -> Lines<'a> {
+fn service_section<'a>(draft: &Draft<'a>, context: &Context) -> Lines<'a> {
     let definition = draft.definition();
-    let given = given(draft);
+    let given = given(&definition.passthrough.service);
     let mut defaults: Lines<'_> = vec![
         ("Type", "notify".into()),
         ("NotifyAccess", "main".into()),
@@ -130,22 +125,4 @@ fn restart_pause(given: &Lines<'_>, context: &Context) -> Lines<'static> {
         ],
         (false, _) => vec![("RestartSec", "2s".into())],
     }
-}
-
-/// What of the user's `[Service]` reaches systemd.
-fn given<'a>(draft: &mut Draft<'a>) -> Lines<'a> {
-    let definition = draft.definition();
-    let activated = !definition.sockets.is_empty();
-    let mut kept = Lines::new();
-    for (key, value) in readable(draft, "Service", &definition.passthrough.service) {
-        match keys::refuse_in_service(key).or_else(|| activated.then(|| keys::refuse_with_sockets(key, value))?) {
-            Some(refusal) => {
-                let what_next = refusal.what_next();
-                let message = format!("'{key}=' in [Service] {}{what_next}", refusal.why);
-                draft.say(refusal.severity, message, refusal.instead.map(str::to_owned));
-            }
-            None => kept.push((key, value.into())),
-        }
-    }
-    kept
 }

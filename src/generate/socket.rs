@@ -6,37 +6,15 @@
 
 use std::net::IpAddr;
 
-use crate::definition::diagnostic::Severity;
 use crate::definition::{Socket, SocketKind};
 use crate::generate::draft::Draft;
 use crate::generate::service::{self, Lines};
-use crate::generate::{keys, unit_section};
-use crate::unitfile::{UnitFile, name, quote};
+use crate::generate::unit_section;
+use crate::unitfile::{UnitFile, quote};
 
 /// Adds a socket's unit to the draft.
 pub fn draft(draft: &mut Draft<'_>, socket: &Socket) {
     let unit = [&socket.unit, ".socket"].concat();
-    if !name::is_valid(&unit) {
-        draft.say(
-            Severity::Error,
-            format!("'{}' cannot be a unit's name", unit.escape_debug()),
-            None,
-        );
-        return;
-    }
-    if !is_descriptor_name(&socket.name) {
-        draft.say(
-            Severity::Error,
-            format!("'{}' cannot be a socket's name", socket.name.escape_debug()),
-            None,
-        );
-        return;
-    }
-    if name::is_template(&socket.unit) != name::is_template(&draft.stem) {
-        let message = format!("'{unit}' and '{}' must both be templates or neither", draft.unit());
-        draft.say(Severity::Error, message, None);
-        return;
-    }
     let unit_lines = unit_lines(draft, socket);
     let socket_lines = socket_lines(draft, socket);
     let mut file = UnitFile::new(service::COMMENT);
@@ -61,7 +39,7 @@ fn unit_lines<'a>(draft: &Draft<'a>, socket: &Socket) -> Lines<'a> {
     lines
 }
 
-fn socket_lines<'s>(draft: &mut Draft<'_>, socket: &'s Socket) -> Lines<'s> {
+fn socket_lines<'s>(draft: &Draft<'_>, socket: &'s Socket) -> Lines<'s> {
     let mut lines = Lines::new();
     for listen in &socket.listen {
         let key = match listen.kind {
@@ -87,23 +65,8 @@ fn socket_lines<'s>(draft: &mut Draft<'_>, socket: &'s Socket) -> Lines<'s> {
         defaults.push(("SocketMode", "0660".into()));
         defaults.push(("RemoveOnStop", "yes".into()));
     }
-    lines.extend(service::over_defaults(defaults, given(draft, socket)));
+    lines.extend(service::over_defaults(defaults, service::given(&socket.options)));
     lines
-}
-
-/// What of the user's `[Socket]` reaches systemd.
-fn given<'s>(draft: &mut Draft<'_>, socket: &'s Socket) -> Lines<'s> {
-    let mut kept = Lines::new();
-    for (key, value) in service::readable(draft, "Socket", &socket.options) {
-        match keys::refuse_in_socket(key, value) {
-            Some(refusal) => {
-                let message = format!("'{key}=' in [Socket] {}{}", refusal.why, refusal.what_next());
-                draft.say(refusal.severity, message, refusal.instead.map(str::to_owned));
-            }
-            None => kept.push((key, value.into())),
-        }
-    }
-    kept
 }
 
 /// Whether an address names a host, which may not be configured yet at boot.
@@ -117,11 +80,6 @@ fn is_specific(address: &str) -> bool {
     let host = host.trim_start_matches('[').trim_end_matches(']');
     let host = host.split('%').next().unwrap_or_default();
     !host.parse::<IpAddr>().is_ok_and(|address| address.is_unspecified())
-}
-
-/// What systemd takes for `FileDescriptorName=`.
-fn is_descriptor_name(name: &str) -> bool {
-    !name.is_empty() && name.len() <= 255 && name.chars().all(|c| c.is_ascii() && !c.is_ascii_control() && c != ':')
 }
 
 #[cfg(test)]

@@ -1,16 +1,15 @@
-//! Hostile definitions, which no parser would let through: whatever is in them, the units say what Coracle means.
+//! Hostile definitions, from their text to the units: whatever is in them, the units say what Coracle means.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use proptest::prelude::{Strategy, prop_assert, prop_assert_eq, proptest};
+use proptest::prelude::{Strategy, prop_assert, prop_assert_eq, prop_oneof, proptest};
 use proptest::{collection, option, sample};
 
 use crate::definition::diagnostic::{Diagnostic, Severity};
+use crate::definition::name::escape;
 use crate::definition::places::{Loaded, Scope};
-use crate::definition::{
-    Container, ContainerAddress, Definition, Listen, Passthrough, Resolved, Root, Socket, SocketKind, Volume,
-};
+use crate::definition::{Definition, Resolved, toml};
 use crate::generate::{Context, Output, generate};
 
 fn context() -> Context {
@@ -22,15 +21,9 @@ fn context() -> Context {
     }
 }
 
-fn loaded(definition: Definition) -> Loaded {
-    Loaded {
-        definition,
-        diagnostics: Vec::new(),
-    }
-}
-
+/// Any text, most of which the parser lets through.
 fn text() -> impl Strategy<Value = String> {
-    let parts = [
+    let mild = [
         "a",
         "web",
         " ",
@@ -40,9 +33,6 @@ fn text() -> impl Strategy<Value = String> {
         "\\",
         "\"",
         "'",
-        "\n",
-        "\r",
-        "\0",
         "[Service]",
         "ExecStart=/bin/sh",
         "=",
@@ -54,79 +44,96 @@ fn text() -> impl Strategy<Value = String> {
         "@",
         ".",
         "ü",
-        "\u{7f}",
         "-",
         "x.service",
+        "no",
     ];
-    collection::vec(sample::select(parts.to_vec()), 0..6).prop_map(|parts| parts.concat())
+    let wild = ["a", "\n", "\r", "\0", "\u{7f}", "\\", "[Service]", "ExecStart=/bin/sh"];
+    let some =
+        |parts: &[&'static str]| collection::vec(sample::select(parts.to_vec()), 0..6).prop_map(|parts| parts.concat());
+    prop_oneof![30 => some(&mild), 1 => some(&wild)]
 }
 
-fn lines() -> impl Strategy<Value = Vec<(String, String)>> {
-    let keys = [
+/// A string as TOML spells it.
+fn quoted(text: &str) -> String {
+    let escaped = text.chars().map(|c| match c {
+        '"' | '\\' => format!("\\{c}"),
+        c if c.is_control() => format!("\\u{:04x}", u32::from(c)),
+        c => c.to_string(),
+    });
+    format!("\"{}\"", escaped.collect::<String>())
+}
+
+/// A section with any keys and values.
+fn section(name: &'static str) -> impl Strategy<Value = String> {
+    let good = [
         "Description",
-        "ExecStart\n",
-        "Slice",
         "Restart",
-        "Type ",
         "WantedBy",
         "Alias",
-        "Condition",
+        "ConditionHost",
         "Requires",
-        "",
+        "RequiresMountsFor",
         "MemoryMax",
         "DefaultInstance",
-        "[Service]\nA",
+        "Back_log",
     ];
-    collection::vec((sample::select(keys.to_vec()).prop_map(str::to_owned), text()), 0..5)
-}
-
-fn socket() -> impl Strategy<Value = Socket> {
-    (text(), text(), text(), lines()).prop_map(|(name, unit, address, options)| Socket {
-        name,
-        unit,
-        listen: vec![Listen {
-            kind: SocketKind::Stream,
-            address,
-            container: ContainerAddress::Port(80),
-        }],
-        options,
+    let keys = prop_oneof![
+        40 => sample::select(good.to_vec()),
+        1 => sample::select(vec!["ExecStart\n", "Slice", "Type ", "", "[Service]\nA"]),
+    ];
+    let keys = keys.prop_map(str::to_owned);
+    collection::btree_map(keys, collection::vec(text(), 0..3), 0..3).prop_map(move |lines| {
+        let lines = lines.iter().map(|(key, values)| {
+            let values: Vec<String> = values.iter().map(|value| quoted(value)).collect();
+            format!("{} = [{}]\n", quoted(key), values.join(", "))
+        });
+        format!("[{name}]\n{}", lines.collect::<String>())
     })
 }
 
-fn definition() -> impl Strategy<Value = Definition> {
-    let sections = (lines(), lines(), lines(), lines(), option::of(text()));
-    (
+/// What a hostile file makes, with names that a file can have.
+fn loaded() -> impl Strategy<Value = Loaded> {
+    let names = sample::select(vec!["web", "web@", "web@a", "a-b"]);
+    let image = sample::select(vec!["x", "x:%i", "y/x"]);
+    let container = (
         text(),
-        text(),
-        text(),
-        text(),
-        collection::vec(socket(), 0..3),
-        sections,
+        option::of(sample::select(vec!["web", "web@", "b@c", "b", "c.d", "a/b"])),
+        option::weighted(0.3, text()),
+    );
+    let sockets = option::of((section("Socket"), section("Socket.a"), text()));
+    let sections = (
+        section("Unit"),
+        section("Service"),
+        section("Timer"),
+        section("Install"),
+    );
+    (names, image, container, sockets, sections).prop_map(
+        |(name, image, (volume, service_name, hostname), sockets, (unit, service, timer, install))| {
+            let mut file = format!("[Container]\nImage = {}\n", quoted(image));
+            file.push_str(&format!(
+                "Volume = {}\n",
+                quoted(&format!("/{}:/x", volume.replace(':', "")))
+            ));
+            for (key, value) in [("ServiceName", service_name), ("HostName", hostname.as_deref())] {
+                file.extend(value.map(|value| format!("{key} = {}\n", quoted(value))));
+            }
+            if let Some((socket, other, address)) = sockets {
+                file.push_str(&format!(
+                    "{socket}ListenStream = \"1%i\"\nContainerListen = 80\n{other}ListenStream = {}\n",
+                    quoted(&format!("/{address}"))
+                ));
+            }
+            for section in [unit, service, timer, install] {
+                file.push_str(&section);
+            }
+            let (definition, diagnostics) = toml::parse_merged(name, Path::new("/etc/coracle/%n x.toml"), &file, &[]);
+            Loaded {
+                definition,
+                diagnostics,
+            }
+        },
     )
-        .prop_map(
-            |(name, source, image, volume, sockets, (unit, service, timer, install, service_name))| Definition {
-                name,
-                source: PathBuf::from(source),
-                drop_ins: Vec::new(),
-                container: Container {
-                    root: Root::Image(image),
-                    volumes: vec![Volume {
-                        source: PathBuf::from(format!("/{volume}")),
-                        target: PathBuf::from("/x"),
-                        read_only: false,
-                    }],
-                    ..Container::default()
-                },
-                sockets,
-                passthrough: Passthrough {
-                    unit,
-                    service,
-                    timer,
-                    install,
-                    service_name,
-                },
-            },
-        )
 }
 
 /// The unit as systemd splits it into lines: how often each section begins, and the values of a key.
@@ -148,8 +155,7 @@ fn values<'a>(text: &'a str, key: &str) -> Vec<&'a str> {
 
 proptest! {
     #[test]
-    fn no_text_gets_out_of_its_value(definitions in collection::vec(definition(), 1..4)) {
-        let loaded: Vec<Loaded> = definitions.into_iter().map(loaded).collect();
+    fn no_text_gets_out_of_its_value(loaded in collection::vec(loaded(), 1..4)) {
         let output = generate(&loaded, &context());
         prop_assert_eq!(&output, &generate(&loaded, &context()));
         for (name, text) in &output.files {
@@ -162,7 +168,7 @@ proptest! {
             let own = format!("[{}{}]", kind[..1].to_uppercase(), &kind[1..]);
             let expected = BTreeMap::from([("[Unit]", 1), (own.as_str(), 1)]);
             let found = sections(text);
-            prop_assert!(found == expected || (kind == "timer" && found.len() == 1), "{}: {:?}", name, found);
+            prop_assert!(found == expected, "{}: {:?}", name, found);
             if kind == "service" {
                 let commands = values(text, "ExecStart");
                 prop_assert_eq!(commands.len(), 1, "{}", text);
@@ -174,6 +180,20 @@ proptest! {
             let parts: Vec<&str> = path.split('/').collect();
             prop_assert!(parts.len() <= 2 && parts.iter().all(|part| is_file_name(part)), "{:?}", path);
             prop_assert!(output.files.contains_key(target.trim_start_matches("../")), "{:?}", target);
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_name_gets_out_of_the_directory(name in text(), source in text()) {
+        let mut loaded = named(&name, None);
+        loaded.definition.source = PathBuf::from(source);
+        let output = generate(&[loaded], &context());
+        prop_assert_eq!(output.files.len(), 2);
+        for (name, text) in &output.files {
+            prop_assert!(is_file_name(name) && name.is_ascii(), "{:?}", name);
+            prop_assert!(name.ends_with(".json") || sections(text).len() == 2, "{}", text);
         }
     }
 }
@@ -206,20 +226,38 @@ fn one_bad_definition_never_stops_another() {
         named("bad", Some(Severity::Error)),
         named("warned", Some(Severity::Warning)),
         named(&"x".repeat(300), None),
-        named("", Some(Severity::Error)),
+        named("a b", None),
+        named("", None),
     ];
     let output = generate(&all, &context());
+    let long = escape("x".repeat(300).as_bytes());
+    let (long_json, long_service) = (format!("{long}.json"), format!("{long}.service"));
     let expected = [
+        r"\x40.json",
+        r"\x40.service",
+        r"a\x20b.json",
+        r"a\x20b.service",
         "bad.json",
         "bad.service",
         "good.json",
         "good.service",
         "warned.json",
         "warned.service",
+        &long_json,
+        &long_service,
     ];
     assert_eq!(files(&output), expected);
     let units: Vec<&str> = output.diagnostics.iter().map(|report| report.unit.as_str()).collect();
-    assert_eq!(units, ["bad.service", "warned.service", "", ""]);
+    assert_eq!(
+        units,
+        [
+            "bad.service",
+            "warned.service",
+            &long_service,
+            r"a\x20b.service",
+            r"\x40.service"
+        ]
+    );
 }
 
 #[test]

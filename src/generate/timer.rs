@@ -16,14 +16,7 @@ pub fn draft(draft: &mut Draft<'_>) {
         ("Description", description.into()),
         ("SourcePath", unit_section::source_path(definition).into()),
     ];
-    let mut lines = Lines::new();
-    for (key, value) in service::readable(draft, "Timer", &definition.passthrough.timer) {
-        if key == "Unit" {
-            draft.warn("'Unit=' in [Timer] is always the container's service, ignoring".to_owned());
-        } else {
-            lines.push((key, value.into()));
-        }
-    }
+    let lines = service::given(&definition.passthrough.timer);
     let mut file = UnitFile::new(service::COMMENT);
     file.section("Unit", service::pairs(&unit));
     file.section("Timer", service::pairs(&lines));

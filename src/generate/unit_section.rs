@@ -2,22 +2,21 @@
 //!
 //! systemd closes a socket for good when a connection starts a service whose `Requires=` fails or whose `Condition…=` is false. So a
 //! socket-activated service has neither: conditions and assertions are moved to the socket, which then does not listen in the first
-//! place; hard dependencies become `Wants=`, and mount points are wanted, not required.
+//! place; hard dependencies are `Wants=` in the definition already ([`crate::definition::keys::refused`]), and mount points are wanted,
+//! not required.
 
 use std::borrow::Cow;
 use std::path::Path;
 
 use crate::definition::{Definition, Root};
-use crate::generate::draft::Draft;
+use crate::generate::Context;
 use crate::generate::service::{self, Lines};
-use crate::generate::{Context, keys};
-use crate::unitfile::{name, quote, reject_raw, words};
+use crate::unitfile::{name, quote, words};
 
 /// The service's `[Unit]`.
 #[must_use]
-pub fn service<'a>(draft: &mut Draft<'a>, context: &Context) -> Lines<'a> {
-    let definition = draft.definition();
-    let given = given(draft, context);
+pub fn service<'a>(definition: &'a Definition, context: &Context) -> Lines<'a> {
+    let given = given(definition, context);
     let defaults = vec![
         ("Description", service::description(definition).into()),
         ("SourcePath", source_path(definition).into()),
@@ -34,10 +33,9 @@ pub fn service<'a>(draft: &mut Draft<'a>, context: &Context) -> Lines<'a> {
 #[must_use]
 pub fn moved_to_socket(definition: &Definition) -> Lines<'_> {
     let lines = definition.passthrough.unit.iter();
-    let readable = lines.filter(|(key, value)| reject_raw(key, value).is_none());
-    readable
-        .filter(|(key, _)| is_check(key) || key == "DefaultDependencies")
-        .map(|(key, value)| (key.as_str(), value.into()))
+    lines
+        .filter(|line| is_check(line.key()) || line.key() == "DefaultDependencies")
+        .map(|line| (line.key(), line.value().into()))
         .collect()
 }
 
@@ -55,8 +53,8 @@ pub fn description(definition: &Definition) -> String {
         .unit
         .iter()
         .rev()
-        .find(|(key, value)| key == "Description" && !value.is_empty() && reject_raw(key, value).is_none());
-    given.map_or_else(|| service::description(definition), |(_, value)| value.clone())
+        .find(|line| line.key() == "Description" && !line.value().is_empty());
+    given.map_or_else(|| service::description(definition), |line| line.value().to_owned())
 }
 
 fn is_activated(definition: &Definition) -> bool {
@@ -133,34 +131,21 @@ fn mounts(paths: &[String], activated: bool, context: &Context) -> Lines<'static
 }
 
 /// What of the user's `[Unit]` reaches the service.
-fn given<'a>(draft: &mut Draft<'a>, context: &Context) -> Lines<'a> {
-    let definition = draft.definition();
-    let activated = is_activated(definition);
-    let mut kept = Lines::new();
-    for (key, value) in service::readable(draft, "Unit", &definition.passthrough.unit) {
+fn given<'a>(definition: &'a Definition, context: &Context) -> Lines<'a> {
+    let lines = service::given(&definition.passthrough.unit);
+    if !is_activated(definition) {
+        return lines;
+    }
+    let mut kept = Lines::with_capacity(lines.len());
+    for (key, value) in lines {
         match key {
-            "SourcePath" => draft.warn("'SourcePath=' in [Unit] is always the definition's file, ignoring".to_owned()),
-            "JoinsNamespaceOf" => draft.warn(format!(
-                "'{key}=' in [Unit] would act on coracle-shim and not on the container, ignoring"
-            )),
-            _ if activated && is_check(key) => {}
-            "Requires" | "BindsTo" if activated => {
-                draft.warn(format!(
-                    "'{key}=' in [Unit] would let systemd close the socket for good when '{value}' fails, taking it as 'Wants='"
-                ));
-                kept.push(("Wants", value.into()));
+            _ if is_check(key) => {}
+            "RequiresMountsFor" => {
+                // The definition has no such line that cannot be split.
+                let paths = words::split(&value).unwrap_or_default();
+                kept.extend(mounts(&paths, is_activated(definition), context));
             }
-            "Requisite" if activated => draft.warn(format!(
-                "'{key}=' in [Unit] would let systemd close the socket for good when '{value}' is not running, ignoring"
-            )),
-            "RequiresMountsFor" if activated => match words::split(value) {
-                Ok(paths) => kept.extend(mounts(&paths, activated, context)),
-                Err(error) => draft.warn(format!("'{key}=' in [Unit]: {error}, ignoring")),
-            },
-            _ => match activated.then(|| keys::refuse_with_sockets(key, value)).flatten() {
-                Some(refusal) => draft.warn(format!("'{key}=' in [Unit] {}, ignoring", refusal.why)),
-                None => kept.push((key, value.into())),
-            },
+            _ => kept.push((key, value)),
         }
     }
     kept

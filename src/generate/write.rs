@@ -26,8 +26,8 @@ use nix::fcntl::{AtFlags, OFlag, open, openat, readlinkat, renameat};
 use nix::sys::stat::{Mode, mkdirat};
 use nix::unistd::{UnlinkatFlags, linkat, symlinkat, unlinkat};
 
-use crate::definition::share::share;
 use crate::generate::Output;
+use crate::threads::share;
 
 /// Writes all files and links. What cannot be written does not stop the rest.
 ///

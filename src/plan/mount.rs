@@ -4,7 +4,7 @@ use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::definition::{Container, Network};
+use crate::definition::{Container, Network, Owners, UserNamespace};
 use crate::plan::specifier::Specifiers;
 
 /// One mount.
@@ -21,16 +21,17 @@ pub struct Mount {
 }
 
 impl Mount {
-    /// Whether what it shows is the network namespace of whoever mounts it (sysfs(5)).
+    /// Its flags, `MOUNT_ATTR_…` of mount_setattr(2).
     #[must_use]
-    pub fn shows_the_network(&self) -> bool {
-        matches!(
-            self.kind,
-            Kind::New {
-                filesystem: "sysfs",
-                ..
-            }
-        )
+    pub fn attributes(&self) -> u64 {
+        let mut attributes = libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV;
+        if self.access == Access::ReadOnly {
+            attributes |= libc::MOUNT_ATTR_RDONLY;
+        }
+        if !self.executable {
+            attributes |= libc::MOUNT_ATTR_NOEXEC;
+        }
+        attributes
     }
 }
 
@@ -55,10 +56,12 @@ pub enum Kind {
     },
     /// `/dev`: a tmpfs with the nodes and links every program may expect.
     Devices,
-    /// A file or directory of the host, with what is mounted below it.
-    Bind(PathBuf),
-    /// The same, if the host has it.
+    /// A file or directory of the host, with what is mounted below it; and whose numbers its owners are.
+    Bind(PathBuf, Owners),
+    /// The same, the owners' numbers being the host's, if the host has it.
     BindIfPresent(PathBuf),
+    /// The host's sysfs(5), without what is mounted below it: with the host's network a user namespace can have no other.
+    HostSysfs,
     /// A small file made for this container.
     File(String),
 }
@@ -103,10 +106,14 @@ pub fn mounts(container: &Container, specifiers: &Specifiers<'_>, hostname: &str
     }
     mounts.push(file("/etc/hosts", hosts(hostname)));
     if container.network == Network::Host {
+        if container.user_namespace != UserNamespace::Host {
+            let sysfs = mounts.iter_mut().find(|mount| mount.target == Path::new("/sys"));
+            sysfs.into_iter().for_each(|mount| mount.kind = Kind::HostSysfs);
+        }
         let resolv = Path::new("/etc/resolv.conf");
         mounts.push(Mount {
             kind: Kind::BindIfPresent(resolv.to_owned()),
-            ..bind("/etc/resolv.conf", resolv, Access::ReadOnly)
+            ..bind("/etc/resolv.conf", resolv, Access::ReadOnly, Owners::Outside)
         });
     }
     let mut own = Vec::new();
@@ -126,7 +133,12 @@ pub fn mounts(container: &Container, specifiers: &Specifiers<'_>, hostname: &str
             is_free && path.parent().is_some(),
             "nothing can be mounted on '{target}', or the container would lose its protection"
         );
-        own.push(bind(&target, Path::new(&expand(&volume.source)?), access));
+        own.push(bind(
+            &target,
+            Path::new(&expand(&volume.source)?),
+            access,
+            volume.owners,
+        ));
     }
     for tmpfs in &container.tmpfs {
         let target = tmpfs.target.to_string_lossy();
@@ -161,7 +173,6 @@ fn system_mounts() -> Vec<Mount> {
         new("/dev/pts", "devpts", &["ptmxmode=0666", "mode=0620", "gid=5"]),
         new("/dev/mqueue", "mqueue", &[]),
         new("/dev/shm", "tmpfs", &["mode=1777", "size=64m"]),
-        // Last, since the network namespace that they belong to is made meanwhile.
         Mount {
             access: Access::ReadOnly,
             ..new("/sys", "sysfs", &[])
@@ -191,10 +202,10 @@ fn new(target: &str, filesystem: &'static str, parameters: &[&str]) -> Mount {
     }
 }
 
-fn bind(target: &str, source: &Path, access: Access) -> Mount {
+fn bind(target: &str, source: &Path, access: Access, owners: Owners) -> Mount {
     Mount {
         target: target.into(),
-        kind: Kind::Bind(source.to_owned()),
+        kind: Kind::Bind(source.to_owned(), owners),
         access,
         executable: true,
     }

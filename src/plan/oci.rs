@@ -3,21 +3,24 @@
 //! The document says what a runtime would have to do to get the same container. What the specification has no words for stands in
 //! annotations: the layers, the sockets, the files that are made, how the payload gets its sockets. It is never read back.
 
+mod seccomp;
+
 use std::collections::HashMap;
 use std::path::Path;
 
 use anyhow::{Context, Result};
 use oci_spec::runtime::{
-    Capabilities, Capability, LinuxBuilder, LinuxCapabilitiesBuilder, LinuxNamespace, LinuxNamespaceBuilder,
-    LinuxNamespaceType, Mount as OciMount, MountBuilder, Process as OciProcess, ProcessBuilder, RootBuilder, Spec,
-    SpecBuilder, User, UserBuilder,
+    Capabilities, Capability, LinuxBuilder, LinuxCapabilitiesBuilder, LinuxIdMapping, LinuxIdMappingBuilder,
+    LinuxNamespace, LinuxNamespaceBuilder, LinuxNamespaceType, Mount as OciMount, MountBuilder, Process as OciProcess,
+    ProcessBuilder, RootBuilder, Spec, SpecBuilder, User, UserBuilder,
 };
 use serde_json::{Value, json};
 
-use crate::definition::Network;
+use crate::definition::{Network, UserNamespace};
 use crate::plan::mount::{Access, Kind, Mount};
 use crate::plan::process::Process;
 use crate::plan::{Grant, Plan, capability};
+use crate::sys::user::Extent;
 
 /// The version of the specification whose words are used.
 const VERSION: &str = "1.2.0";
@@ -49,11 +52,18 @@ fn spec(plan: &Plan) -> Result<Spec> {
         .readonly(plan.writable_layer.is_none())
         .build()?;
     let owned = |paths: &[&str]| paths.iter().map(|&path| path.to_owned()).collect::<Vec<_>>();
-    let linux = LinuxBuilder::default()
-        .namespaces(namespaces(plan.network)?)
+    let mut linux = LinuxBuilder::default()
+        .namespaces(namespaces(plan)?)
         .masked_paths(owned(plan.masked_paths))
-        .readonly_paths(owned(plan.read_only_paths))
-        .build()?;
+        .readonly_paths(owned(plan.read_only_paths));
+    if let UserNamespace::Mapped { users, groups } = &plan.user_namespace {
+        linux = linux.uid_mappings(mappings(users)?).gid_mappings(mappings(groups)?);
+    }
+    let linux = match &plan.seccomp {
+        Some(filter) => linux.seccomp(seccomp::profile(&filter.rules)?),
+        None => linux,
+    };
+    let linux = linux.build()?;
     let mounts: Vec<OciMount> = plan
         .mounts
         .iter()
@@ -70,18 +80,35 @@ fn spec(plan: &Plan) -> Result<Spec> {
         .build()?)
 }
 
-fn namespaces(network: Network) -> Result<Vec<LinuxNamespace>> {
+fn namespaces(plan: &Plan) -> Result<Vec<LinuxNamespace>> {
     use LinuxNamespaceType as Type;
-    let own = match network {
+    let own = match plan.network {
         Network::None => Some(Type::Network),
         Network::Host => None,
     };
+    let users = match plan.user_namespace {
+        UserNamespace::Host => None,
+        UserNamespace::Auto | UserNamespace::Mapped { .. } => Some(Type::User),
+    };
     let types = [Type::Mount, Type::Pid, Type::Uts, Type::Ipc, Type::Cgroup]
         .into_iter()
-        .chain(own);
+        .chain(own)
+        .chain(users);
     types
         .map(|typ| Ok(LinuxNamespaceBuilder::default().typ(typ).build()?))
         .collect()
+}
+
+fn mappings(extents: &[Extent]) -> Result<Vec<LinuxIdMapping>> {
+    let mapping = |extent: &Extent| {
+        let mapping = LinuxIdMappingBuilder::default()
+            .container_id(extent.inside)
+            .host_id(extent.outside)
+            .size(extent.count)
+            .build()?;
+        Ok(mapping)
+    };
+    extents.iter().map(mapping).collect()
 }
 
 /// Nothing for a file that is made: the specification can only mount what exists.
@@ -89,7 +116,8 @@ fn mount(mount: &Mount) -> Result<Option<OciMount>> {
     let (typ, source, mut options) = match &mount.kind {
         Kind::New { filesystem, parameters } => (*filesystem, Path::new(filesystem), parameters.clone()),
         Kind::Devices => ("tmpfs", Path::new("tmpfs"), vec!["mode=0755".to_owned()]),
-        Kind::Bind(source) | Kind::BindIfPresent(source) => ("bind", source.as_path(), vec!["rbind".to_owned()]),
+        Kind::Bind(source, _) | Kind::BindIfPresent(source) => ("bind", source.as_path(), vec!["rbind".to_owned()]),
+        Kind::HostSysfs => ("bind", Path::new("/sys"), vec!["bind".to_owned()]),
         Kind::File(_) => return Ok(None),
     };
     options.push("nosuid".to_owned());
@@ -184,6 +212,14 @@ fn annotations(plan: &Plan) -> HashMap<String, String> {
     [
         ("coracle.unit", plan.unit.clone()),
         ("coracle.user", user),
+        (
+            "coracle.userns",
+            match plan.user_namespace {
+                UserNamespace::Auto => "auto".to_owned(),
+                UserNamespace::Host => "host".to_owned(),
+                UserNamespace::Mapped { .. } => "mapped".to_owned(),
+            },
+        ),
         ("coracle.layers", json!(plan.layers).to_string()),
         (
             "coracle.sockets",

@@ -1,9 +1,10 @@
 //! What passes between the two halves of a start.
 //!
-//! The shim makes the container's first process as soon as it knows what is to be started, and from then on both are at work, each on
-//! a processor of its own where there are two. The container reads the image, decides and mounts. The shim does for it what takes the
-//! kernel long and needs nothing of that: the directories of the writable layer, and the network namespace, which alone takes as long
-//! as most of the mounts together.
+//! The shim has the rights of the host, the container has none of them: it is in a user namespace of its own from its first
+//! instruction on, unless that is the host's. Both are at work at the same time, each on a processor of its own where there are two. The
+//! container makes its network namespace, which takes the kernel as long as most of the mounts together; the shim makes what takes the
+//! host's rights, and gives it over as descriptors: the root, `/dev`, what is mounted from the host. Everything that looks up a path in
+//! the image is the container's.
 //!
 //! systemd hears of its new main process only when that one has something to say, or after a moment ([`PATIENCE`]): it is then busy for
 //! as long as a quarter of the start, and until the payload listens a client waits.
@@ -12,7 +13,7 @@ use std::cell::Cell;
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd, OwnedFd, RawFd};
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, poll};
 use nix::sys::socket::{
@@ -35,11 +36,22 @@ pub struct Taker {
     is_main: Cell<bool>,
 }
 
-/// The messages, a byte each.
-const LAYER: u8 = b'l';
-const NETWORK: u8 = b'n';
-const ASK: u8 = b'?';
-const MAIN: u8 = b'!';
+/// A message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Message {
+    /// The root, mounted in the container's mount namespace; and the container's identities are mapped.
+    Root,
+    /// An empty directory to hide others under.
+    EmptyDirectory,
+    /// An empty file, likewise.
+    EmptyFile,
+    /// What the plan's mount of this number is made of. Without a descriptor the host does not have it, and need not.
+    Mount(u16),
+    /// The container asks to be made the main process.
+    Ask,
+    /// systemd knows that the container is the main process.
+    Main,
+}
 
 /// Both ends.
 ///
@@ -56,76 +68,92 @@ pub fn pair() -> io::Result<(Giver, Taker)> {
 }
 
 impl Giver {
-    /// The directories of the writable layer are there.
-    pub fn give_layer(&self) {
-        send(&self.0, LAYER, None);
-    }
-
-    /// The network namespace is there, if the container is to have one of its own.
-    pub fn give_network(&self, network: Option<OwnedFd>) {
-        send(&self.0, NETWORK, network.as_ref());
+    /// Gives something to the container. If that one is gone, it has failed and said why, or was killed.
+    pub fn give(&self, what: Message, descriptor: Option<&OwnedFd>) {
+        send(&self.0, what, descriptor);
     }
 
     /// Waits until the container wants to speak to systemd, is gone, or has been quiet for long enough.
     pub fn await_wish(&self) {
         let _ = poll(&mut [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)], PATIENCE);
     }
-
-    /// systemd has been told who the main process is. A container that is gone does not matter.
-    pub fn hand_over(self) {
-        send(&self.0, MAIN, None);
-    }
 }
 
 impl Taker {
-    /// Waits for the directories of the writable layer.
+    /// Waits for something that the shim has to give; what comes in between is not needed.
     ///
     /// # Errors
     /// The shim is gone: it has failed, and has said why, or was killed.
-    pub fn await_layer(&self) -> Result<()> {
-        self.await_message(LAYER).map(drop)
+    pub fn await_maybe(&self, wanted: Message) -> Result<Option<OwnedFd>> {
+        loop {
+            let (message, descriptor) = receive(&self.socket)?;
+            if message == Some(wanted) {
+                return Ok(descriptor);
+            }
+        }
     }
 
-    /// Waits for the container's own network namespace; `None` if it is to have none.
+    /// The same, for what is always there.
     ///
     /// # Errors
     /// The shim is gone.
-    pub fn await_network(&self) -> Result<Option<OwnedFd>> {
-        self.await_message(NETWORK)
+    pub fn await_one(&self, wanted: Message) -> Result<OwnedFd> {
+        self.await_maybe(wanted)?
+            .context("the shim gave a message without its descriptor")
     }
 
     /// Makes this process the service's main process, if it is not yet. False if it never will be, since the shim is gone.
     pub fn become_main(&self) -> bool {
         if !self.is_main.get() {
-            send(&self.socket, ASK, None);
-            self.is_main.set(self.await_message(MAIN).is_ok());
+            send(&self.socket, Message::Ask, None);
+            self.is_main.set(self.await_maybe(Message::Main).is_ok());
         }
         self.is_main.get()
     }
-
-    fn await_message(&self, wanted: u8) -> Result<Option<OwnedFd>> {
-        loop {
-            let (message, descriptor) = receive(&self.socket)?;
-            if message == wanted {
-                return Ok(descriptor);
-            }
-        }
-    }
 }
 
-fn send(to: &OwnedFd, message: u8, descriptor: Option<&OwnedFd>) {
+/// How long a message is: what it is, and a number.
+const LENGTH: usize = 3;
+
+fn encode(message: Message) -> [u8; LENGTH] {
+    let (kind, number) = match message {
+        Message::Root => (b'r', 0),
+        Message::EmptyDirectory => (b'd', 0),
+        Message::EmptyFile => (b'f', 0),
+        Message::Mount(number) => (b'm', number),
+        Message::Ask => (b'?', 0),
+        Message::Main => (b'!', 0),
+    };
+    let [low, high] = number.to_le_bytes();
+    [kind, low, high]
+}
+
+fn decode([kind, low, high]: [u8; LENGTH]) -> Option<Message> {
+    Some(match kind {
+        b'r' => Message::Root,
+        b'd' => Message::EmptyDirectory,
+        b'f' => Message::EmptyFile,
+        b'm' => Message::Mount(u16::from_le_bytes([low, high])),
+        b'?' => Message::Ask,
+        b'!' => Message::Main,
+        _ => return None,
+    })
+}
+
+fn send(to: &OwnedFd, message: Message, descriptor: Option<&OwnedFd>) {
     let descriptor = descriptor.map(AsRawFd::as_raw_fd);
     let rights = descriptor
         .as_ref()
         .map(|fd| ControlMessage::ScmRights(std::slice::from_ref(fd)));
-    let text = [io::IoSlice::new(std::slice::from_ref(&message))];
+    let bytes = encode(message);
+    let text = [io::IoSlice::new(&bytes)];
     // An end that is gone is found out by who waits for its answer.
     let _ = sendmsg::<()>(to.as_raw_fd(), &text, rights.as_slice(), MsgFlags::MSG_NOSIGNAL, None);
 }
 
-fn receive(from: &OwnedFd) -> Result<(u8, Option<OwnedFd>)> {
-    let mut message = [0];
-    let mut text = [io::IoSliceMut::new(&mut message)];
+fn receive(from: &OwnedFd) -> Result<(Option<Message>, Option<OwnedFd>)> {
+    let mut bytes = [0; LENGTH];
+    let mut text = [io::IoSliceMut::new(&mut bytes)];
     let mut space = nix::cmsg_space!(RawFd);
     let received = match recvmsg::<()>(
         from.as_raw_fd(),
@@ -147,12 +175,12 @@ fn receive(from: &OwnedFd) -> Result<(u8, Option<OwnedFd>)> {
     if is_end {
         bail!("the shim is gone");
     }
-    Ok((message[0], descriptor))
+    Ok((decode(bytes), descriptor))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::pair;
+    use super::{Message, decode, encode, pair, send};
     use std::os::fd::OwnedFd;
 
     fn any_descriptor() -> OwnedFd {
@@ -160,34 +188,40 @@ mod tests {
     }
 
     #[test]
+    fn messages_are_read_as_they_were_written() {
+        for message in [Message::Root, Message::EmptyFile, Message::Mount(0x1234), Message::Main] {
+            assert_eq!(decode(encode(message)), Some(message));
+        }
+        assert_eq!(decode([0, 0, 0]), None);
+    }
+
+    #[test]
     fn gifts_come_in_order_and_what_is_not_wanted_is_skipped() {
         let (giver, taker) = pair().expect("a pair");
-        giver.give_layer();
-        giver.give_network(Some(any_descriptor()));
-        taker.await_layer().expect("the layer");
-        assert!(taker.await_network().expect("the network").is_some());
-
-        let (giver, taker) = pair().expect("a pair");
-        giver.give_layer();
-        giver.give_network(Some(any_descriptor()));
-        giver.hand_over();
+        giver.give(Message::Root, Some(&any_descriptor()));
+        giver.give(Message::Mount(1), None);
+        giver.give(Message::Mount(2), Some(&any_descriptor()));
+        giver.give(Message::Main, None);
+        taker.await_one(Message::Root).expect("the root");
+        taker.await_one(Message::Mount(2)).expect("a mount");
         assert!(taker.become_main() && taker.become_main());
     }
 
     #[test]
     fn a_question_that_comes_too_late_has_its_answer_already() {
         let (giver, taker) = pair().expect("a pair");
-        super::send(&taker.socket, super::ASK, None);
-        giver.hand_over();
+        send(&taker.socket, Message::Ask, None);
+        giver.give(Message::Main, None);
+        drop(giver);
         assert!(taker.become_main());
     }
 
     #[test]
     fn without_the_shim_nobody_becomes_the_main_process() {
         let (giver, taker) = pair().expect("a pair");
-        giver.give_layer();
+        giver.give(Message::Root, Some(&any_descriptor()));
         drop(giver);
-        taker.await_layer().expect("the layer");
-        assert!(taker.await_network().is_err() && !taker.become_main());
+        taker.await_one(Message::Root).expect("the root");
+        assert!(taker.await_one(Message::EmptyFile).is_err() && !taker.become_main());
     }
 }

@@ -16,13 +16,13 @@ use nix::sys::stat::Mode;
 
 use crate::definition::{Notify, SocketKind};
 use crate::plan::Plan;
+use crate::run::container::Kept;
 use crate::run::failure::{Failure, NAMESPACE, OrFail as _, Priority, USER, say};
 use crate::run::intercept::Intercept;
 use crate::run::log::Pipe;
 use crate::run::notify::{Relay, Systemd};
 use crate::run::payload::Payload;
 use crate::run::user;
-use crate::store::Held;
 use crate::sys::capability::{self, Mask};
 use crate::sys::death::die_of;
 use crate::sys::process::{self, Outcome, exit, forbid_inspection, trim_memory};
@@ -68,7 +68,7 @@ enum Stream {
 }
 
 /// Runs the payload to its end. Returns only if it could not be started.
-pub fn run(plan: Plan, sockets: Vec<OwnedFd>, systemd: &Systemd, held: Option<Held>, umask: Mode) -> Failure {
+pub fn run(plan: Plan, sockets: Vec<OwnedFd>, systemd: &Systemd, kept: Kept, umask: Mode) -> Failure {
     let begun = Instant::now();
     let mut init = match Init::start(&plan, &sockets, systemd, umask) {
         Ok(init) => init,
@@ -90,7 +90,7 @@ pub fn run(plan: Plan, sockets: Vec<OwnedFd>, systemd: &Systemd, held: Option<He
             }
             // A payload that shut its listening socket down must not take the port with it.
             sockets.iter().for_each(|socket| drop(listen(socket.as_fd())));
-            drop(held);
+            drop(kept);
             if begun.elapsed() < UNSETTLED {
                 systemd.settle();
             }

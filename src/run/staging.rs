@@ -12,7 +12,7 @@
 
 use std::fs::File;
 use std::io::{self, Write as _};
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
@@ -38,6 +38,12 @@ pub const SKELETON: &str = "skeleton";
 /// The lowest layer's name.
 pub const GROUND: &str = "ground";
 
+/// Where the image's layers are put.
+pub const LAYERS: &str = "layers";
+
+/// Where the writable layer is put, if it lies on disk.
+pub const WRITABLE: &str = "writable";
+
 impl Staging {
     /// Mounts it, with everything in it that `plan` needs.
     ///
@@ -49,30 +55,43 @@ impl Staging {
         let mount = Filesystem::open("tmpfs")?.mount(MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC)?;
         attach(mount.as_fd(), place.as_fd()).context("mounting a tmpfs to work in")?;
         let staging = Self { mount, path };
-        staging.directory("empty", 0o555)?;
-        staging.file("nothing", "")?;
-        staging.directory(SKELETON, 0o755)?;
-        staging.directory(GROUND, 0o755)?;
+        staging.fill(plan).context("filling the tmpfs to work in")?;
+        Ok(staging)
+    }
+
+    fn fill(&self, plan: &Plan) -> Result<()> {
+        for name in ["empty", SKELETON, GROUND, LAYERS, WRITABLE] {
+            self.directory(name, 0o755)?;
+        }
+        self.file("nothing", "")?;
         for (number, mount) in plan.mounts.iter().enumerate() {
             match &mount.kind {
                 // What lies deeper lies on another of these mounts.
                 Kind::New { .. } | Kind::Devices if mount.target.components().count() == 2 => {
                     let name = mount.target.strip_prefix("/").unwrap_or(&mount.target);
-                    staging.directory(&Path::new(SKELETON).join(name), 0o755)?;
+                    self.directory(&Path::new(SKELETON).join(name), 0o755)?;
                 }
                 Kind::File(content) => {
-                    staging.file(file_name(number).as_str(), content)?;
-                    staging.ground(&mount.target)?;
+                    self.file(file_name(number).as_str(), content)?;
+                    self.ground(&mount.target)?;
                 }
-                Kind::New { .. } | Kind::Devices | Kind::Bind(_) | Kind::BindIfPresent(_) => {}
+                Kind::New { .. } | Kind::Devices | Kind::Bind(..) | Kind::BindIfPresent(_) | Kind::HostSysfs => {}
             }
         }
         if plan.writable_layer.is_none() {
             // A root that cannot be written has an upper layer all the same, for the mount points that the image lacks.
-            staging.directory("upper", 0o755)?;
-            staging.directory("work", 0o700)?;
+            self.directory("upper", 0o755)?;
+            self.directory("work", 0o700)?;
         }
-        Ok(staging)
+        Ok(())
+    }
+
+    /// Puts a mount at one of the places for layers.
+    ///
+    /// # Errors
+    /// What move_mount(2) says.
+    pub fn put(&self, place: &str, mount: BorrowedFd<'_>) -> Result<()> {
+        Ok(attach(mount, self.open(place)?.as_fd())?)
     }
 
     /// Where it is mounted.
@@ -89,20 +108,20 @@ impl Staging {
         Ok(add_attributes(self.mount.as_fd(), MOUNT_ATTR_RDONLY, Depth::Mount)?)
     }
 
-    /// A mount of an empty directory.
+    /// An empty directory, to be mounted over others.
     ///
     /// # Errors
-    /// What open_tree(2) says.
-    pub fn empty_directory(&self) -> io::Result<OwnedFd> {
-        self.take("empty")
+    /// What open(2) says.
+    pub fn empty_directory(&self) -> Result<OwnedFd> {
+        Ok(self.open("empty")?)
     }
 
-    /// A mount of an empty file.
+    /// An empty file, likewise.
     ///
     /// # Errors
-    /// What open_tree(2) says.
-    pub fn empty_file(&self) -> io::Result<OwnedFd> {
-        self.take("nothing")
+    /// What open(2) says.
+    pub fn empty_file(&self) -> Result<OwnedFd> {
+        Ok(self.open("nothing")?)
     }
 
     /// A mount of the file that the plan's mount `number` consists of.
@@ -114,7 +133,11 @@ impl Staging {
     }
 
     fn take(&self, name: &str) -> io::Result<OwnedFd> {
-        clone_tree(openat(&self.mount, name, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())?.as_fd())
+        clone_tree(self.open(name)?.as_fd(), Depth::Mount)
+    }
+
+    fn open(&self, name: &str) -> nix::Result<OwnedFd> {
+        openat(&self.mount, name, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())
     }
 
     fn directory<P: nix::NixPath + ?Sized>(&self, path: &P, mode: libc::mode_t) -> Result<()> {

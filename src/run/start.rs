@@ -4,8 +4,9 @@
 //! small files. What stays behind is a child of systemd, made with `CLONE_PARENT`, and known to it by `MAINPID=` (sd_notify(3)).
 
 use std::ffi::OsString;
-use std::fs::{self, DirBuilder};
+use std::fs::{self, DirBuilder, File};
 use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
@@ -14,21 +15,26 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use nix::sys::signal::SigSet;
+use nix::sys::stat::{Mode, SFlag, fstat, umask};
 use nix::unistd::Pid;
 use sd_notify::NotifyState;
 
 use crate::activation;
-use crate::definition::{Definition, Network, Resolved};
-use crate::run::cleanup::{remove_writable_layer, writable_layer};
-use crate::run::container::{self, Beginning};
+use crate::definition::{Definition, Resolved, UserNamespace};
+use crate::plan::Plan;
+use crate::run::cleanup::remove_writable_layer;
+use crate::run::container::{self, Beginning, Kept};
 use crate::run::failure::{CONFIG, Failure, NAMESPACE, OrFail as _, Priority, say};
-use crate::run::handover::{self, Giver};
-use crate::run::notify;
+use crate::run::handover::{self, Giver, Message};
+use crate::run::identities::Range;
+use crate::run::lend::{Identities, Output, lend};
+use crate::run::{notify, planning};
 use crate::store::Store;
-use crate::sys::network;
+use crate::sys::path::file_type;
 use crate::sys::process::{clone_sibling, is_pending, send_signal};
+use crate::sys::user::map_identities;
 
-/// The namespaces that every container has. The network comes later and from the shim.
+/// The namespaces that every container has. The network's comes later: it is made by the container, while the shim is at work.
 const NAMESPACES: libc::c_int =
     libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWUTS | libc::CLONE_NEWIPC | libc::CLONE_NEWCGROUP;
 
@@ -37,33 +43,32 @@ const NAMESPACES: libc::c_int =
 /// # Errors
 /// Everything up to the hand-over but what is the container's own to do; it reports that itself, and exits in the same way.
 pub fn start(resolved: &Path, unit: &str) -> Result<(), Failure> {
-    let environment: Vec<(String, String)> = std::env::vars_os()
-        .map(|(name, value)| (lossy(name), lossy(value)))
-        .collect();
+    let environment = environment();
     let definition = read(resolved).or_fail(CONFIG)?;
     may_start().or_fail(CONFIG)?;
     let passed = activation::take(&environment).or_fail(CONFIG)?;
     let sockets = activation::in_order(&definition.sockets, passed).or_fail(CONFIG)?;
     let store = Store::open(Store::system_root()).or_fail(CONFIG)?;
-    let layer = writable_layer(&store, unit).or_fail(CONFIG)?;
-    let (read_only, network) = (definition.container.read_only, definition.container.network);
+    let (plan, image) = planning::plan(&definition, unit, &environment, &store).or_fail(CONFIG)?;
+    let (namespaces, range) = user_namespace(&plan).or_fail(NAMESPACE)?;
     let notify = notify::connect(&environment)
         .context("connecting to systemd's notify socket")
         .or_fail(NAMESPACE)?;
     let (giver, taker) = handover::pair().or_fail(NAMESPACE)?;
     // An init has no default action for SIGTERM, so a stop that comes before init reads signals must stay pending.
     SigSet::all().thread_block().or_fail(NAMESPACE)?;
-    match clone_sibling(NAMESPACES)
+    match clone_sibling(namespaces)
         .context("creating the namespaces (clone3)")
         .or_fail(NAMESPACE)?
     {
         None => {
             drop(giver);
             container::enter(Beginning {
-                definition,
-                unit: unit.to_owned(),
-                environment,
-                store,
+                plan,
+                kept: Kept {
+                    image,
+                    identities: range,
+                },
                 sockets,
                 notify,
                 shim: taker,
@@ -72,39 +77,67 @@ pub fn start(resolved: &Path, unit: &str) -> Result<(), Failure> {
         Some(container) => {
             // The container must read the end of it when this process is killed.
             drop(taker);
-            let layer = (!read_only).then_some(layer.as_path());
-            attend(container, layer, network, notify.as_ref(), giver).or_fail(NAMESPACE)
+            attend(container, &plan, range.as_ref(), notify.as_ref(), &giver).or_fail(NAMESPACE)
         }
     }
+}
+
+/// The namespaces to create, and the container's identities where they are a range of its own.
+fn user_namespace(plan: &Plan) -> Result<(libc::c_int, Option<Range>)> {
+    Ok(match plan.user_namespace {
+        UserNamespace::Host => (NAMESPACES, None),
+        UserNamespace::Mapped { .. } => (NAMESPACES | libc::CLONE_NEWUSER, None),
+        UserNamespace::Auto => (NAMESPACES | libc::CLONE_NEWUSER, Some(Range::of_unit(&plan.unit)?)),
+    })
 }
 
 /// The shim's part of the work, while the container does its own. When it fails, the container ends too, without a word.
 fn attend(
     container: Pid,
-    layer: Option<&Path>,
-    network: Network,
+    plan: &Plan,
+    range: Option<&Range>,
     notify: Option<&UnixDatagram>,
-    giver: Giver,
+    giver: &Giver,
 ) -> Result<()> {
-    if let Some(layer) = layer {
+    // Modes are as written here; the container has its own copy of systemd's.
+    umask(Mode::empty());
+    let identities = identities(container, plan, range).context("mapping the container's identities")?;
+    if let Some(layer) = &plan.writable_layer {
         prepare(layer)?;
     }
-    giver.give_layer();
-    giver.give_network(match network {
-        Network::None => Some(network::create().context("creating the network namespace")?),
-        Network::Host => None,
-    });
+    let outputs = [output(std::io::stdout())?, output(std::io::stderr())?];
+    lend(plan, outputs, container, identities.as_ref(), giver)?;
     giver.await_wish();
     if let Some(notify) = notify {
         let main = NotifyState::MainPid(container.as_raw().cast_unsigned());
         notify::send_surely(notify, &main.to_string());
     }
-    giver.hand_over();
+    giver.give(Message::Main, None);
     // A stop that was still meant for us is meant for the main process now.
     if is_pending(libc::SIGTERM) {
         send_signal(container, libc::SIGTERM);
     }
     Ok(())
+}
+
+/// Gives the container its identities, if they are not the host's.
+fn identities(container: Pid, plan: &Plan, range: Option<&Range>) -> Result<Option<Identities>> {
+    let (users, groups) = match (&plan.user_namespace, range) {
+        (UserNamespace::Mapped { users, groups }, _) => (users.clone(), groups.clone()),
+        (_, Some(range)) => (vec![range.extent()], vec![range.extent()]),
+        (_, None) => return Ok(None),
+    };
+    map_identities(container, &users, &groups)?;
+    Ok(Some(Identities {
+        namespace: File::open(format!("/proc/{container}/ns/user"))?.into(),
+        users,
+        groups,
+    }))
+}
+
+fn output(stream: impl AsFd) -> Result<Output> {
+    let is_socket = file_type(&fstat(stream)?) == SFlag::S_IFSOCK;
+    Ok(if is_socket { Output::Socket } else { Output::Reopenable })
 }
 
 /// Without root it takes user namespaces, which this release does not make.
@@ -116,11 +149,21 @@ fn may_start() -> Result<()> {
     Ok(())
 }
 
-/// Prints a failure as the shim and init do: for the journal, and as the unit's status text.
+/// Says why a start has failed: each line in the journal, and the last one as the unit's status text.
 pub fn report(failure: &Failure) {
+    // `systemctl status` shows no line from before the moment in which systemd takes the unit for started, and we may be faster.
+    if let Ok(Some(notify)) = notify::connect(&environment()) {
+        notify::settle(&notify);
+    }
     let message = failure.to_string();
-    say(Priority::Error, &message);
-    let _ = sd_notify::notify(&[NotifyState::Status(message.lines().next().unwrap_or_default())]);
+    message.lines().for_each(|line| say(Priority::Error, line));
+    let _ = sd_notify::notify(&[NotifyState::Status(message.lines().last().unwrap_or_default())]);
+}
+
+fn environment() -> Vec<(String, String)> {
+    std::env::vars_os()
+        .map(|(name, value)| (lossy(name), lossy(value)))
+        .collect()
 }
 
 fn lossy(text: OsString) -> String {
@@ -140,16 +183,12 @@ fn prepare(directory: &Path) -> Result<()> {
     create(&directory.join("work"), 0o700)
 }
 
-/// Reads what the generator left. A definition with mistakes fails here with its diagnostics, one line each.
+/// Reads what the generator left. A definition with mistakes fails here with its diagnostics, a line each.
 fn read(resolved: &Path) -> Result<Definition> {
     let text = read_between_reloads(resolved).with_context(|| format!("reading '{}'", resolved.display()))?;
     match serde_json::from_str(&text).with_context(|| format!("reading '{}'", resolved.display()))? {
         Resolved::Container(definition) => Ok(*definition),
-        Resolved::Broken(diagnostics) => {
-            let (last, others) = diagnostics.split_last().context("the definition is broken")?;
-            others.iter().for_each(|diagnostic| say(Priority::Error, diagnostic));
-            bail!("{last}")
-        }
+        Resolved::Broken(diagnostics) => bail!("{}", diagnostics.join("\n")),
     }
 }
 

@@ -47,6 +47,31 @@ pub fn set(mask: Mask) -> io::Result<()> {
     Ok(())
 }
 
+/// Makes all that is permitted to this thread effective again.
+///
+/// # Errors
+/// What capget(2) and capset(2) say.
+pub fn raise() -> io::Result<()> {
+    let header = Header {
+        version: VERSION,
+        pid: 0,
+    };
+    let none = Data {
+        effective: 0,
+        permitted: 0,
+        inheritable: 0,
+    };
+    let mut data = [none; 2];
+    // SAFETY: both structures have the kernel's layout for version 3, which writes two Data.
+    Errno::result(unsafe { libc::syscall(libc::SYS_capget, &raw const header, data.as_mut_ptr()) })?;
+    for half in &mut data {
+        half.effective = half.permitted;
+    }
+    // SAFETY: as above, but read.
+    Errno::result(unsafe { libc::syscall(libc::SYS_capset, &raw const header, data.as_ptr()) })?;
+    Ok(())
+}
+
 /// Takes everything that is not in `mask` out of the bounding set, and empties the ambient set.
 ///
 /// # Errors

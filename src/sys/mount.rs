@@ -73,13 +73,16 @@ impl Filesystem {
 /// `FSOPEN_CLOEXEC`.
 const FSOPEN_CLOEXEC: libc::c_uint = 1;
 
-/// A detached copy of the mount at `source`, with what is mounted below it.
+/// A detached copy of the mount at `source`, from that directory or file on, and with `depth` of what is mounted below it.
 ///
 /// # Errors
 /// What open_tree(2) says.
-pub fn clone_tree(source: BorrowedFd<'_>) -> io::Result<OwnedFd> {
-    let flags =
-        libc::OPEN_TREE_CLONE | libc::OPEN_TREE_CLOEXEC | (libc::AT_EMPTY_PATH | libc::AT_RECURSIVE).cast_unsigned();
+pub fn clone_tree(source: BorrowedFd<'_>, depth: Depth) -> io::Result<OwnedFd> {
+    let how_deep = match depth {
+        Depth::Mount => 0,
+        Depth::Tree => libc::AT_RECURSIVE,
+    };
+    let flags = libc::OPEN_TREE_CLONE | libc::OPEN_TREE_CLOEXEC | (libc::AT_EMPTY_PATH | how_deep).cast_unsigned();
     // SAFETY: an empty C string and integers; a non-negative result is a new descriptor.
     let fd = Errno::result(unsafe { libc::syscall(libc::SYS_open_tree, source.as_raw_fd(), c"".as_ptr(), flags) })?;
     own(fd)
@@ -109,6 +112,39 @@ pub fn add_attributes(mount: BorrowedFd<'_>, attributes: Attributes, depth: Dept
     let mut change: libc::mount_attr = unsafe { std::mem::zeroed() };
     change.attr_set = attributes;
     set_attributes(mount, &change, depth)
+}
+
+/// Cuts the detached mount `mount` off from the one it was cloned from: what is mounted on either is not seen on the other.
+///
+/// # Errors
+/// What mount_setattr(2) says.
+pub fn make_private(mount: BorrowedFd<'_>, depth: Depth) -> io::Result<()> {
+    // SAFETY: all bytes zero is a valid mount_attr: nothing set, nothing cleared.
+    let mut change: libc::mount_attr = unsafe { std::mem::zeroed() };
+    change.propagation = libc::MS_PRIVATE;
+    set_attributes(mount, &change, depth)
+}
+
+/// Shows the detached mount `mount`, and with `depth` all below it, as the user namespace `namespace` sees identities: what belongs to
+/// 1000 on disk belongs to the namespace's 1000 (mount_setattr(2), "ID-mapped mounts").
+///
+/// # Errors
+/// `EINVAL` if the file system cannot do that.
+pub fn map_identities(mount: BorrowedFd<'_>, namespace: BorrowedFd<'_>, depth: Depth) -> io::Result<()> {
+    // SAFETY: all bytes zero is a valid mount_attr: nothing set, nothing cleared.
+    let mut change: libc::mount_attr = unsafe { std::mem::zeroed() };
+    change.attr_set = libc::MOUNT_ATTR_IDMAP;
+    change.userns_fd = u64::from(namespace.as_raw_fd().cast_unsigned());
+    set_attributes(mount, &change, depth)
+}
+
+/// Moves this process into the mount namespace of process `pid`: its root and working directory are that one's root from now on.
+///
+/// # Errors
+/// What open(2) or setns(2) says.
+pub fn join(pid: nix::unistd::Pid) -> io::Result<()> {
+    let namespace = std::fs::File::open(format!("/proc/{pid}/ns/mnt"))?;
+    Ok(nix::sched::setns(namespace, nix::sched::CloneFlags::CLONE_NEWNS)?)
 }
 
 /// How far [`add_attributes`] reaches.

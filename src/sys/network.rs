@@ -1,32 +1,22 @@
 //! Network namespaces (network_namespaces(7)), and their loopback interface, which is born down.
 
-use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::AsRawFd;
 
 use nix::errno::Errno;
-use nix::sched::{CloneFlags, setns, unshare};
+use nix::sched::{CloneFlags, unshare};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 
 /// `IFF_UP`, as wide as `struct ifreq` has it.
 const UP: libc::c_short = 1;
 
-/// Moves this process into a new network namespace, whose loopback interface is up, and gives that namespace for others to [`join`].
+/// Moves this process into a new network namespace, whose loopback interface is up.
 ///
 /// # Errors
 /// What unshare(2) says, or what stands in the way of the interface.
-pub fn create() -> io::Result<OwnedFd> {
+pub fn enter_new() -> io::Result<()> {
     unshare(CloneFlags::CLONE_NEWNET)?;
-    bring_loopback_up()?;
-    Ok(File::open("/proc/self/ns/net")?.into())
-}
-
-/// Moves this process into the network namespace `namespace`.
-///
-/// # Errors
-/// What setns(2) says.
-pub fn join(namespace: impl AsFd) -> io::Result<()> {
-    Ok(setns(namespace, CloneFlags::CLONE_NEWNET)?)
+    bring_loopback_up()
 }
 
 /// Brings `lo` up (netdevice(7)); the kernel then gives it 127.0.0.1 and ::1.

@@ -11,7 +11,7 @@ use std::os::fd::OwnedFd;
 use anyhow::{Context as _, Result, bail};
 use zbus::{Fd, Variant};
 
-use crate::generate::keys::refuse_in_service;
+use crate::definition::keys::{Section, nearest_of, refused};
 use crate::systemd::property::values::{
     Amount, addresses, boolean, command, count, limits, of_device, quota, scaled, set, signal, size, span, weight,
     words,
@@ -190,14 +190,14 @@ pub fn parse(key: &str, value: &str) -> Result<Vec<Property>> {
         .ok()
         .and_then(|at| KEYS.get(at));
     let Some((_, shape)) = found else {
-        if let Some(refusal) = refuse_in_service(key) {
+        if let Some(refusal) = refused::find(Section::Service, key, value, &[]) {
             let instead = refusal
                 .instead
                 .map(|instead| format!(": {instead}"))
                 .unwrap_or_default();
             bail!("the property '{key}' {}{instead}", refusal.why);
         }
-        match crate::definition::keys::nearest_of(key, names()) {
+        match nearest_of(key, names()) {
             Some(near) => bail!("the property '{key}' is not known here, did you mean '{near}'?"),
             None => bail!("the property '{key}' is not known here: write it into [Service] of a definition"),
         }

@@ -1,4 +1,4 @@
-//! Unit names: which are valid, what they are made of, and how other text becomes one.
+//! Unit names: which are valid, what they are made of, and how anything else becomes one.
 //!
 //! systemd.unit(5): a prefix, then `@` and perhaps an instance, then a dot and a type; letters, digits and `:-_.\` may be in it, and
 //! no more than 255 bytes. A file of that name is also a file of ours, so a valid name never has a slash and is never `.` or `..`.
@@ -53,30 +53,15 @@ pub fn instantiate<'s>(stem: &'s str, instance: &str) -> Cow<'s, str> {
     }
 }
 
-/// What systemctl(1) makes of a name that was typed: characters that a unit name cannot have are escaped, a slash becomes a dash.
+/// What systemd-escape(1) makes of any bytes: a part of a unit name. Different bytes without a slash give different names.
 #[must_use]
-pub fn mangle(stem: &str) -> String {
-    let mut out = String::with_capacity(stem.len());
-    for byte in stem.bytes() {
-        match char::from(byte) {
+pub fn escape(bytes: &[u8]) -> String {
+    let mut out = String::with_capacity(bytes.len());
+    for (index, byte) in bytes.iter().enumerate() {
+        match char::from(*byte) {
             '/' => out.push('-'),
-            c if is_valid_character(c) || c == '@' => out.push(c),
-            _ => escape_byte(&mut out, byte),
-        }
-    }
-    out
-}
-
-/// What systemd-escape(1) makes of any text: a part of a unit name.
-#[must_use]
-pub fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for (index, byte) in text.bytes().enumerate() {
-        match char::from(byte) {
-            '/' => out.push('-'),
-            '.' if index == 0 => escape_byte(&mut out, byte),
-            c if c != '-' && c != '\\' && is_valid_character(c) => out.push(c),
-            _ => escape_byte(&mut out, byte),
+            c if c != '-' && c != '\\' && is_valid_character(c) && (c != '.' || index > 0) => out.push(c),
+            _ => _ = write!(out, "\\x{byte:02x}"),
         }
     }
     out
@@ -92,21 +77,19 @@ pub fn escape_path(path: &str) -> String {
     if parts.is_empty() {
         "-".to_owned()
     } else {
-        escape(&parts.join("/"))
+        escape(parts.join("/").as_bytes())
     }
 }
 
-fn is_valid_character(c: char) -> bool {
+/// Whether a prefix or an instance may hold it.
+#[must_use]
+pub fn is_valid_character(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, ':' | '-' | '_' | '.' | '\\')
-}
-
-fn escape_byte(out: &mut String, byte: u8) {
-    _ = write!(out, "\\x{byte:02x}");
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{escape, escape_path, instantiate, is_template, is_valid, mangle};
+    use super::{escape, escape_path, instantiate, is_template, is_valid};
 
     #[test]
     fn names_are_judged_as_systemd_does() {
@@ -144,11 +127,13 @@ mod tests {
     /// Expected values are what systemd-escape of systemd 252 printed.
     #[test]
     fn escaped_as_systemd_escape_does() {
-        assert_eq!(escape("Hallöchen, Meister"), r"Hall\xc3\xb6chen\x2c\x20Meister");
-        assert_eq!(escape(".a-b/c\\"), r"\x2ea\x2db-c\x5c");
+        assert_eq!(
+            escape("Hallöchen, Meister".as_bytes()),
+            r"Hall\xc3\xb6chen\x2c\x20Meister"
+        );
+        assert_eq!(escape(b".a-b/c\\"), r"\x2ea\x2db-c\x5c");
         assert_eq!(escape_path("/tmp//waldi/foobar/"), "tmp-waldi-foobar");
         assert_eq!(escape_path("/.hidden/a-b"), r"\x2ehidden-a\x2db");
         assert_eq!(escape_path("/"), "-");
-        assert_eq!(mangle("my app-1"), r"my\x20app-1");
     }
 }

@@ -11,9 +11,11 @@
  *   payload notify MESSAGE...        sends each message to $NOTIFY_SOCKET, prints what came of it, then sleeps
  *   payload unless FILE [PORT]       exits 1 at once unless FILE exists, then serves
  *   payload show                     prints who and where it is
+ *   payload audit                    prints how far it is from the host, a line each
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -25,7 +27,9 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -130,6 +134,74 @@ static void show(void) {
     }
 }
 
+/* One line of a file that starts with a word, without that word. */
+static const char *line_of(const char *path, const char *word) {
+    static char line[4096];
+    FILE *file = fopen(path, "r");
+    while (file && fgets(line, sizeof line, file))
+        if (!strncmp(line, word, strlen(word))) {
+            fclose(file);
+            line[strcspn(line, "\n")] = 0;
+            return line + strlen(word) + strspn(line + strlen(word), ": \t");
+        }
+    if (file) fclose(file);
+    return "-";
+}
+
+static int count_in(const char *path, int (*wanted)(const char *)) {
+    int count = 0;
+    DIR *directory = opendir(path);
+    for (struct dirent *entry; directory && (entry = readdir(directory));) count += wanted(entry->d_name);
+    if (directory) closedir(directory);
+    return count;
+}
+
+static int is_number(const char *name) { return name[0] >= '0' && name[0] <= '9'; }
+static int is_entry(const char *name) { return name[0] != '.'; }
+
+/* What can be opened for writing, of files that would change the host. */
+static void writable(const char *path) {
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0) return;
+    close(fd);
+    printf("writable %s\n", path);
+}
+
+static void audit(void) {
+    static const char *const dangerous[] = {
+        "/proc/sys/kernel/core_pattern", "/proc/sys/kernel/hostname", "/proc/sysrq-trigger", "/proc/sys/vm/drop_caches",
+        "/proc/sys/kernel/modprobe", "/proc/sys/fs/binfmt_misc/register", "/sys/kernel/uevent_helper", "/sys/fs/cgroup/cgroup.procs",
+        "/sys/power/state", "/proc/bus/pci", "/dev/mem", "/dev/kmsg", "/dev/fuse", "/proc/1/mem", "/proc/kcore", "/proc/timer_list",
+    };
+    static const struct { const char *name; long flags; } namespaces[] = {{"user", 0x10000000}, {"mount", 0x00020000}, {"net", 0x40000000}};
+    char line[4096];
+    FILE *file;
+    printf("identities %s\n", line_of("/proc/self/uid_map", ""));
+    for (const char *const *word = (const char *const[]){"CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs", "Seccomp", "Seccomp_filters", "Groups", NULL}; *word; word++)
+        printf("%s %s\n", *word, line_of("/proc/self/status", *word));
+    file = fopen("/proc/net/dev", "r");
+    for (int row = 0; file && fgets(line, sizeof line, file); row++)
+        if (row > 1) printf("interface %.*s\n", (int)(strcspn(line, ":") - strspn(line, " ")), line + strspn(line, " "));
+    if (file) fclose(file);
+    printf("processes %d\n", count_in("/proc", is_number));
+    printf("descriptors %d\n", count_in("/proc/self/fd", is_number) - 1);
+    printf("devices %d\n", count_in("/dev", is_entry));
+    /* A mount that shows a part of another file system than its own root is bound from somewhere. */
+    file = fopen("/proc/self/mountinfo", "r");
+    int mounts = 0, shared = 0;
+    while (file && fgets(line, sizeof line, file)) mounts++, shared += strstr(line, "shared:") || strstr(line, "master:");
+    if (file) fclose(file);
+    printf("mounts %d, shared with the host %d\n", mounts, shared);
+    for (size_t i = 0; i < sizeof dangerous / sizeof *dangerous; i++) writable(dangerous[i]);
+    for (size_t i = 0; i < sizeof namespaces / sizeof *namespaces; i++) {
+        pid_t child = fork();
+        if (!child) _exit(syscall(SYS_unshare, namespaces[i].flags) ? errno : 0);
+        int status;
+        waitpid(child, &status, 0);
+        printf("new %s namespace: %s\n", namespaces[i].name, WEXITSTATUS(status) ? strerror(WEXITSTATUS(status)) : "allowed");
+    }
+}
+
 int main(int argc, char **argv) {
     const char *mode = argc > 1 ? argv[1] : "serve", *first = argc > 2 ? argv[2] : NULL, *second = argc > 3 ? argv[3] : NULL;
     const char *where = "8080";
@@ -145,6 +217,7 @@ int main(int argc, char **argv) {
         return 71;
     }
     if (!strcmp(mode, "show")) { show(); return 0; }
+    if (!strcmp(mode, "audit")) { audit(); return 0; }
     if (!strcmp(mode, "notify")) {
         for (int i = 2; i < argc; i++) notify(argv[i]);
         while (!ending) pause();

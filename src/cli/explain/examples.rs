@@ -17,6 +17,9 @@ pub fn default(key: &Key) -> Option<&'static str> {
         (Section::Container, "NoNewPrivileges" | "RunInit") => "true",
         (Section::Container, "Notify") => "listening where sockets are intercepted, started otherwise",
         (Section::Container, "ReadOnly") => "false",
+        (Section::Container, "SeccompProfile") => {
+            "the profile that Docker and Podman share, the stricter one where they differ"
+        }
         (Section::Container, "ServiceName") => "the file's name without its suffix",
         (Section::Container, "StopTimeout") => "systemd's DefaultTimeoutStopSec=",
         (Section::Socket, "ContainerListen") => "the address itself",
@@ -68,6 +71,7 @@ fn special(key: &Key) -> Option<&'static str> {
         (Section::Container, "AddHost") => "\"db.internal:10.0.0.5\"",
         (Section::Container, "DNS") => "\"192.0.2.53\"",
         (Section::Container, "DropCapability") => "\"all\"",
+        (Section::Container, "GIDMap" | "UIDMap") => "\"0:700000:65536\"",
         (Section::Container, "Entrypoint") => "[\"/usr/sbin/nginx\"]",
         (Section::Container, "EnvironmentFile") => "\"/etc/web.env\"",
         (Section::Container, "Exec") => "[\"-g\", \"daemon off;\"]",
@@ -85,12 +89,14 @@ fn special(key: &Key) -> Option<&'static str> {
         (Section::Container, "PidsLimit") => "100",
         (Section::Container, "PublishPort") => "\"8080:80\", \"127.0.0.1:8443:443\"",
         (Section::Container, "Rootfs") => "\"/srv/web\"",
+        (Section::Container, "SeccompProfile") => "\"/etc/coracle/web-seccomp.json\"",
         (Section::Container, "ServiceName") => "\"my-web\"",
         (Section::Container, "StopSignal") => "\"SIGQUIT\"",
         (Section::Container, "Sysctl") => "\"net.core.somaxconn=1024\"",
         (Section::Container, "Tmpfs") => "\"/tmp:size=64M\"",
         (Section::Container, "Ulimit") => "\"nofile=1024:2048\"",
         (Section::Container, "User") => "\"www-data\"",
+        (Section::Container, "UserNS") => "\"host\"",
         (Section::Container, "Volume") => "\"/srv/www:/usr/share/nginx/html:ro\"",
         (Section::Container, "WorkingDir") => "\"/srv\"",
         (Section::Socket, "Accept") => "false",

@@ -321,8 +321,8 @@ mod tests {
         assert_eq!((container.network, container.stop_signal), (Network::Host, Some(2)));
         assert_eq!(container.user.as_deref(), Some("app"));
         let service = &loaded.definition.passthrough.service;
-        assert!(service.contains(&("MemoryMax".into(), "256M".into())));
-        assert!(service.contains(&("Slice".into(), "batch.slice".into())));
+        let has = |key: &str, value: &str| service.iter().any(|line| line.key() == key && line.value() == value);
+        assert!(has("MemoryMax", "256M") && has("Slice", "batch.slice"));
     }
 
     #[test]

@@ -19,7 +19,7 @@ const fn own(name: &'static str, kind: Kind, repeat: Repeat, meaning: &'static s
 const NO_NETWORK: &str =
     "until then a container has no network of its own but its sockets, or all of the host's with Network = \"host\"";
 const NO_PROBES: &str = "until then use Notify and systemd's Restart=";
-const NO_USER_NAMESPACE: &str = "remove it to start with the identities of the host";
+const NO_USER_NAMESPACE: &str = "use UserNS, or UIDMap and GIDMap";
 const NO_LABELS: &str = "remove it to start without a label of its own";
 const USE_BIND: &str = "use Volume with absolute paths";
 
@@ -141,9 +141,8 @@ pub(super) const KEYS: &[Key] = &[
         "GIDMap",
         Text,
         Many,
-        "Maps group identities of the container to those of the host.",
-    )
-    .refused(NO_USER_NAMESPACE),
+        "Maps groups of the container to those of the host, INSIDE:OUTSIDE:COUNT; the users' maps where it is not given.",
+    ),
     key(
         "GlobalArgs",
         Command,
@@ -396,8 +395,12 @@ pub(super) const KEYS: &[Key] = &[
         Once,
         "Whether a small init runs as process 1 and reaps orphans; always true.",
     ),
-    key("SeccompProfile", Text, Once, "Filters system calls by this profile.")
-        .refused("remove it to start with the default filter"),
+    key(
+        "SeccompProfile",
+        Text,
+        Once,
+        "Filters system calls by this profile, a JSON file as Docker and Podman take it, instead of the default one; 'unconfined' filters none.",
+    ),
     key("Secret", Text, Many, "Hands a secret to the container.")
         .refused("use LoadCredential= in [Service] or a read-only Volume"),
     key(
@@ -487,9 +490,8 @@ pub(super) const KEYS: &[Key] = &[
         "UIDMap",
         Text,
         Many,
-        "Maps user identities of the container to those of the host.",
-    )
-    .refused(NO_USER_NAMESPACE),
+        "Maps users of the container to those of the host, INSIDE:OUTSIDE:COUNT; the groups' maps where it is not given.",
+    ),
     key("Ulimit", Text, Many, "Sets a resource limit of the program.")
         .later("use LimitNOFILE=, LimitNPROC= and so on in [Service]"),
     key("Unmask", Text, Once, "Shows paths that are hidden by default.").later(""),
@@ -499,7 +501,12 @@ pub(super) const KEYS: &[Key] = &[
         Once,
         "The user, by name or number, that the program runs as; names are looked up in the image.",
     ),
-    key("UserNS", Text, Once, "How the container's user namespace is made.").refused(NO_USER_NAMESPACE),
+    key(
+        "UserNS",
+        Text,
+        Once,
+        "Whose users and groups the container's are: 'auto', the default, gives it 65536 that nobody else has, 'host' the host's own.",
+    ),
     key("VolatileTmp", Boolean, Once, "Puts a tmpfs on /tmp.").later("use Tmpfs = \"/tmp\""),
     key(
         "Volume",

@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Read};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
-use crate::definition::diagnostic::{Diagnostic, Severity};
+use crate::definition::diagnostic::{Diagnostic, LINE_LIMIT, Severity};
 
 /// The largest definition that is read.
 const SIZE_MAX: u64 = 1024 * 1024;
@@ -28,6 +28,7 @@ pub(super) struct Problem {
     message: String,
     line: u32,
     column: u32,
+    source_line: String,
 }
 
 impl Problem {
@@ -43,6 +44,7 @@ impl Problem {
         Diagnostic {
             line: self.line,
             column: self.column,
+            source_line: self.source_line,
             ..Diagnostic::whole_file(Severity::Error, file, self.message)
         }
     }
@@ -106,10 +108,14 @@ fn read_text(path: &Path, mut file: File, size: u64) -> Result<Content, Problem>
         let line_start = before.rfind('\n').map_or(0, |index| index + 1);
         let line = before.matches('\n').count() + 1;
         let column = before[line_start..].chars().count() + 1;
+        // What stands before the byte is valid and stays as it is, so that the column holds.
+        let rest = error.as_bytes()[line_start..].split(|byte| *byte == b'\n').next();
+        let source_line = String::from_utf8_lossy(rest.unwrap_or_default());
         Problem {
             message: "the file is not text: this byte is not valid UTF-8".to_owned(),
             line: u32::try_from(line).unwrap_or(u32::MAX),
             column: u32::try_from(column).unwrap_or(u32::MAX),
+            source_line: source_line.trim_end_matches('\r').chars().take(LINE_LIMIT).collect(),
         }
     })
 }

@@ -223,6 +223,11 @@ fn bad_files_do_not_stop_others() {
             "/etc/coracle/socket.toml: this is a socket, not a file, remove or rename it",
         ]
     );
+    let binary = contents.definitions[0].diagnostics[0].render();
+    assert!(
+        binary.ends_with("\n 2 | Image = \"\u{fffd}\"\n   |          ^"),
+        "{binary}"
+    );
     let good: Vec<_> = contents
         .definitions
         .iter()

@@ -6,11 +6,14 @@ use crate::definition::diagnostic::Severity;
 use crate::definition::keys::Key;
 use crate::definition::name;
 use crate::definition::report::Span;
+use crate::definition::resolve::identities::Identities;
 use crate::definition::resolve::names::{capabilities, group, hostname, signal, user};
 use crate::definition::resolve::ports::publish;
+use crate::definition::resolve::systemd::Given;
+use crate::definition::resolve::values::is_absolute;
 use crate::definition::resolve::{Resolver, Tried};
 use crate::definition::setting::{Data, Setting, Value};
-use crate::definition::{Activation, Container, Definition, Listen, Network, Notify, Root};
+use crate::definition::{Activation, Container, Definition, Listen, Network, Notify, Root, SeccompProfile};
 use crate::image::reference::Reference;
 
 /// `[Container]` so far.
@@ -20,10 +23,11 @@ pub(super) struct Draft {
     image: Option<(String, Span)>,
     rootfs: Option<(String, Span)>,
     ports: Vec<(Listen, Span)>,
-    memory: Option<String>,
-    pids_limit: Option<String>,
-    stop_timeout: Option<String>,
+    memory: Option<Given>,
+    pids_limit: Option<Given>,
+    stop_timeout: Option<Given>,
     service_name: Option<String>,
+    identities: Identities,
 }
 
 /// Appends unless the value takes back what is there.
@@ -78,11 +82,25 @@ impl Draft {
                 let new = capabilities(reset, to, key, value);
                 add(&mut container.drop_capability, value, new);
             }
+            "UserNS" => self.identities.namespace = once(reset, || to.user_namespace(key, value)),
+            "UIDMap" => {
+                let new = each(reset, to, key, value, Resolver::extent);
+                add(&mut self.identities.users, value, new);
+            }
+            "GIDMap" => {
+                let new = each(reset, to, key, value, Resolver::extent);
+                add(&mut self.identities.groups, value, new);
+            }
+            "SeccompProfile" => {
+                container.seccomp_profile = once(reset, || seccomp_profile(to, key, value)).unwrap_or_default();
+            }
             "Network" => container.network = once(reset, || network(to, key, value)).unwrap_or_default(),
             "StopSignal" => container.stop_signal = once(reset, || signal(to, key, value)),
-            "StopTimeout" => self.stop_timeout = once(reset, || to.time_span(key, value)),
-            "Memory" => self.memory = once(reset, || to.size(key, value)),
-            "PidsLimit" => self.pids_limit = once(reset, || pids_limit(to, key, value)),
+            "StopTimeout" => {
+                self.stop_timeout = once(reset, || Given::by(setting, "TimeoutStopSec", to.time_span(key, value)))
+            }
+            "Memory" => self.memory = once(reset, || Given::by(setting, "MemoryMax", to.size(key, value))),
+            "PidsLimit" => self.pids_limit = once(reset, || Given::by(setting, "TasksMax", pids_limit(to, key, value))),
             "ServiceName" => self.service_name = once(reset, || service_name(to, key, value)),
             "PublishPort" => {
                 let new = each(reset, to, key, value, published);
@@ -100,8 +118,15 @@ impl Draft {
     }
 
     /// Puts everything into the definition; what is left are the published ports.
-    pub(super) fn finish(self, definition: &mut Definition, to: &mut Resolver<'_, '_>) -> Vec<(Listen, Span)> {
+    /// `service` are the lines of [Service].
+    pub(super) fn finish(
+        self,
+        definition: &mut Definition,
+        service: &mut Vec<Given>,
+        to: &mut Resolver<'_, '_>,
+    ) -> Vec<(Listen, Span)> {
         definition.container = self.container;
+        definition.container.user_namespace = to.identities(self.identities);
         definition.container.root = match (self.image, self.rootfs) {
             (Some((image, _)), None) => Root::Image(image),
             (None, Some((rootfs, _))) => Root::Rootfs(PathBuf::from(rootfs)),
@@ -112,17 +137,9 @@ impl Draft {
             }
             (None, None) => Root::default(),
         };
-        let service = &mut definition.passthrough.service;
         // In front of what [Service] says itself, so that [Service] has the last word.
-        let limits = [
-            ("MemoryMax", self.memory),
-            ("TasksMax", self.pids_limit),
-            ("TimeoutStopSec", self.stop_timeout),
-        ];
-        let limits = limits
-            .into_iter()
-            .filter_map(|(key, value)| Some((key.to_owned(), value?)));
-        service.splice(0..0, limits);
+        let limits = [self.memory, self.pids_limit, self.stop_timeout];
+        service.splice(0..0, limits.into_iter().flatten());
         definition.passthrough.service_name = self.service_name;
         self.ports
     }
@@ -220,6 +237,20 @@ fn network(to: &mut Resolver<'_, '_>, key: &Key, value: &Value<'_>) -> Option<Ne
         };
     }
     network
+}
+
+/// Whether the file is a profile is seen at the start, when it is read.
+fn seccomp_profile(to: &mut Resolver<'_, '_>, key: &Key, value: &Value<'_>) -> Option<SeccompProfile> {
+    let text = to.text(key, value)?;
+    if text == "unconfined" {
+        return Some(SeccompProfile::Unconfined);
+    }
+    if is_absolute(&text) {
+        return Some(SeccompProfile::File(text.into_owned()));
+    }
+    let why = format_args!("'{text}' is neither an absolute path nor 'unconfined'; the default profile needs no key");
+    to.impossible(key, value.span, why);
+    None
 }
 
 /// Podman's -1 and 0 mean no limit.

@@ -8,7 +8,7 @@ use crate::definition::keys::Key;
 use crate::definition::report::Span;
 use crate::definition::resolve::Resolver;
 use crate::definition::resolve::values::is_absolute;
-use crate::definition::{Tmpfs, Volume};
+use crate::definition::{Owners, Tmpfs, Volume};
 
 impl Resolver<'_, '_> {
     /// One `SOURCE:TARGET[:OPTIONS]`.
@@ -38,19 +38,23 @@ impl Resolver<'_, '_> {
             source,
             target,
             read_only: false,
+            owners: Owners::Inside,
         };
         for option in parts.next().unwrap_or_default().split(',') {
             match option {
                 "" | "rw" | "bind" | "rbind" => {}
                 "ro" => volume.read_only = true,
+                "idmap" => volume.owners = Owners::Inside,
+                "noidmap" => volume.owners = Owners::Outside,
                 "z" | "Z" | "cached" | "delegated" | "consistent" | "private" | "rprivate" | "exec" | "suid"
                 | "dev" | "nocopy" | "copy" => {
                     let message = format!("'{}': option '{option}' is not carried out yet, ignoring", key.name);
                     self.report.warning(span, message);
                 }
                 _ => {
-                    let why =
-                        format!("option '{option}' is not known or not carried out yet, write 'ro', 'rw' or nothing");
+                    let why = format!(
+                        "option '{option}' is not known or not carried out yet, write 'ro', 'rw', 'noidmap' or nothing"
+                    );
                     self.impossible(key, span, why);
                     return None;
                 }

@@ -12,6 +12,7 @@ use crate::definition::name;
 use crate::definition::report::Span;
 use crate::definition::resolve::Resolver;
 use crate::definition::resolve::ports::{self, Mistake};
+use crate::definition::resolve::systemd::{self, Given};
 use crate::definition::setting::{Data, Header, Setting};
 use crate::definition::{ContainerAddress, Listen, Socket, SocketKind};
 
@@ -35,7 +36,7 @@ struct SocketDraft {
     tried: Tried,
     container: Vec<(String, Span)>,
     descriptor_name: Option<(String, Span)>,
-    options: Vec<(String, String)>,
+    options: Vec<Given>,
 }
 
 /// Whether there was an address, be it a wrong one of which enough is said.
@@ -162,7 +163,7 @@ impl SocketDrafts {
                 name,
                 unit,
                 listen: listens.into_iter().map(|(listen, _)| listen).collect(),
-                options: draft.options,
+                options: systemd::lines(draft.options),
             });
         }
         sockets
