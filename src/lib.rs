@@ -16,9 +16,9 @@
 //! | program | runs | does | never |
 //! | --- | --- | --- | --- |
 //! | `coracle-generator` | at every daemon-reload, as a systemd.generator(7) | reads definitions, writes units, warns | writes outside its three directories, fails because of one bad file, needs network, D-Bus or `/var` |
-//! | `coracle-shim` | at every start, as `ExecStart=` | makes the container's first process and what takes the host's rights, hands the main PID over, exits | starts a thread, keeps running, speaks D-Bus |
+//! | `coracle-shim` | at every start, as `ExecStart=` | makes the container's first process and what takes the host's rights, hands the main PID over, exits | starts a thread, keeps running beside a container, speaks D-Bus |
 //! | init: the container's first process | as PID 1 of each container | builds the container around itself, starts the payload, forwards signals, reaps, answers `bind(2)`, tells readiness, ends as the payload ended | grows: its private memory is tens of kilobytes; touches the data path |
-//! | `coracle` | when somebody types it | check, list, show, explain, image, man, completions | replaces systemctl or journalctl |
+//! | `coracle` | when somebody types it | check, list, show, explain, run, stats, top, set, image, man, completions | replaces systemctl or journalctl |
 //!
 //! # The way the data takes
 //!
@@ -117,11 +117,24 @@
 //! exit that nobody asked for is held back by init until systemd no longer counts it as one of a storm of starts. A payload that cannot
 //! start leaves its clients in the queue, and they are served as soon as it can.
 //!
+//! # A container without a file
+//!
+//! `coracle run` makes a definition of its options, through the same key table and resolver, has the generator's code draft the units, and
+//! turns each line of them into a property of a transient unit (StartTransientUnit() of org.freedesktop.systemd1(5)). The resolved
+//! definition lies below `/run/coracle/run` until `ExecStopPost=` removes it; one that is left over has no lock and no unit, and the next
+//! `coracle run` removes it.
+//!
+//! In the foreground the unit's standard streams are the caller's own descriptors. A terminal of the caller is never handed on, but copied:
+//! through pipes, or through a pseudo-terminal that becomes the payload's controlling terminal. And the container is bound (`BindsTo=`) to
+//! `NAME-client.service`, which reads a pipe that only its client holds open. The kernel closes it however the client ends, `kill -9`
+//! included, and systemd does the rest; nothing depends on the client's own doing.
+//!
 //! # Where things lie
 //!
 //! | path | what | who writes it |
 //! | --- | --- | --- |
 //! | `/etc/coracle`, `/run/coracle`, `/usr/lib/coracle` | definitions, strongest first; `~/.config/coracle`, `/etc/coracle/users` and `/etc/coracle/users/UID` for a user's manager | people and packages |
+//! | `/run/coracle/run` (`$XDG_RUNTIME_DIR/coracle/run`) | the resolved definitions of `coracle run`, each as long as its container lives | `coracle run`; `ExecStopPost=` and the next `coracle run` remove them |
 //! | `/run/systemd/generator*` | units and `NAME.json` | the generator, at each reload |
 //! | `/var/lib/coracle` (`~/.local/share/coracle`) | the store: an OCI image layout, and `layers/DIFFID/` beside it, each layer unpacked once | `coracle image` |
 //! | `/var/lib/coracle/containers/UNIT` | the writable layer of a running container; `ExecStopPost=` removes it | the shim |
@@ -144,12 +157,13 @@
 //! | **rustix** | `store` | extended attributes and locks, where nix has no such call or wants more of its caller |
 //! | **listenfd** | `activation` | takes the sockets. It sets close-on-exec on them, which is undone knowingly where they are handed on |
 //! | **sd-notify** | `run` | tells systemd the main process and readiness |
-//! | **zbus**, **tokio** | `systemd` | `coracle list` asks systemd for its units' state; one thread, never in shim or generator |
+//! | **zbus**, **tokio** | `systemd` | asks systemd for its units' state, makes the units of `coracle run`, changes properties; one thread, never in shim or generator |
+//! | **futures-core** | `systemd` | the trait by which zbus hands out signals one by one, and which zbus brings along |
 //! | **tracing**, **tracing-journald**, **tracing-subscriber** | `cli` | `coracle` notes in the journal, with fields, what it changes in the store. Not in the generator, which may never wait for journald, nor in the shim, whose standard error is the journal already |
 //! | **tar**, **flate2**, **zstd** | `store` | layers: reading, writing, inflating |
 //! | **sha2** | `image` | digests |
 //! | **anyhow**, **thiserror** | all | errors where things act; an enum only where a caller branches on it |
-//! | **libcgroups** | none | *absent yet*: it reads a unit's cgroup statistics, and comes with `coracle stats`. Until then `systemctl status` and systemd-cgtop(1) read the same files |
+//! | **libcgroups** | `systemd` | reads the files of a unit's control group for `coracle stats` and `top`; its readers of single files, since its manager fails where a host lacks a controller |
 //!
 //! libcontainer is left out on purpose: it wants a bundle on disk, forks twice, and moves the caller into a scope of its own, where this
 //! design needs the first process to be systemd's child in systemd's cgroup.

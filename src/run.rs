@@ -5,6 +5,7 @@
 //! the container around itself ([`container`], [`rootfs`]), starts the payload ([`payload`]) and becomes [`init`]. Nothing here decides what
 //! is done; that stands in the plan.
 
+pub mod attend;
 pub mod cleanup;
 pub mod container;
 pub mod failure;

@@ -13,4 +13,5 @@ pub mod path;
 pub mod process;
 pub mod seccomp;
 pub mod socket;
+pub mod terminal;
 pub mod user;

@@ -35,6 +35,7 @@ use crate::sys::process::{
     unshare_descriptors,
 };
 use crate::sys::seccomp::{self, Listener, catch_bind_and_listen};
+use crate::sys::terminal;
 
 /// A payload that has been executed.
 #[derive(Debug)]
@@ -163,6 +164,7 @@ fn prepare(
 
     // A session of its own, so that no terminal signal of ours reaches it and its jobs have a leader.
     setsid().context("creating a session")?;
+    terminal::take_controlling();
     restore_signals()?;
     // Closed now and not at the exec: by its name in /proc/self/fd, init's lock on a layer would be a way to the host for whatever path
     // of the image is looked up from here on.
