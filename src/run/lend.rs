@@ -33,8 +33,9 @@ use crate::sys::user::{Extent, make_files_as};
 pub enum Output {
     /// A file, a pipe or a terminal, which can be opened again by name.
     Reopenable,
-    /// The journal's socket, which cannot: `/dev/stdout` must be something else.
-    Socket,
+    /// The journal's socket, which cannot; nor can what belongs to a user of the host whom the container does not have. `/dev/stdout` must be
+    /// something else.
+    Unopenable,
 }
 
 /// The container's identities, where they are not the host's.
@@ -116,7 +117,9 @@ pub fn lend(
     gifts.push((Message::EmptyDirectory, Some(staging.empty_directory()?)));
     gifts.push((Message::EmptyFile, Some(staging.empty_file()?)));
     // All at once, so that the container is woken once: on a busy machine each time may take milliseconds.
-    gifts.iter().for_each(|(what, descriptor)| giver.give(*what, descriptor.as_ref()));
+    gifts
+        .iter()
+        .for_each(|(what, descriptor)| giver.give(*what, descriptor.as_ref()));
     Ok(())
 }
 
@@ -309,7 +312,7 @@ fn devices(outputs: [Output; 2]) -> Result<OwnedFd> {
     for ((name, target), output) in names.into_iter().zip(outputs) {
         match output {
             Output::Reopenable => symlinkat(target, &devices, name)?,
-            Output::Socket => {
+            Output::Unopenable => {
                 mknodat(&devices, name, SFlag::S_IFIFO, everybody, 0)?;
             }
         }

@@ -105,7 +105,10 @@ fn attend(
     if let Some(layer) = &plan.writable_layer {
         prepare(layer)?;
     }
-    let outputs = [output(std::io::stdout())?, output(std::io::stderr())?];
+    let outputs = match identities {
+        Some(_) => [Output::Unopenable; 2],
+        None => [output(std::io::stdout())?, output(std::io::stderr())?],
+    };
     lend(plan, outputs, container, identities.as_ref(), giver)?;
     giver.await_wish();
     if let Some(notify) = notify {
@@ -137,7 +140,11 @@ fn identities(container: Pid, plan: &Plan, range: Option<&Range>) -> Result<Opti
 
 fn output(stream: impl AsFd) -> Result<Output> {
     let is_socket = file_type(&fstat(stream)?) == SFlag::S_IFSOCK;
-    Ok(if is_socket { Output::Socket } else { Output::Reopenable })
+    Ok(if is_socket {
+        Output::Unopenable
+    } else {
+        Output::Reopenable
+    })
 }
 
 /// Without root it takes user namespaces, which this release does not make.
