@@ -1,6 +1,7 @@
 //! The command line: what was typed, and which verb it means. One file a verb, all printing in [`output`].
 //!
-//! Nothing here changes a unit or a definition: starting, stopping and reading logs is systemctl's and journalctl's work, and stays it.
+//! Nothing here changes a definition; and starting, stopping and reading logs of what is defined is systemctl's and journalctl's work, and
+//! stays it.
 
 pub mod check;
 pub mod completions;
@@ -10,8 +11,13 @@ pub mod journal;
 pub mod list;
 pub mod man;
 pub mod output;
+pub mod run;
 pub mod scope;
+pub mod set;
 pub mod show;
+pub mod stats;
+pub mod top;
+mod units;
 
 use std::process::ExitCode;
 
@@ -52,8 +58,8 @@ const LONG_ABOUT: &str = "\
 Containers as plain systemd services that wake up when somebody connects.
 
 A file NAME.toml in /etc/coracle becomes NAME.service and NAME.socket at the next 'systemctl daemon-reload'. From then on they are \
-units like any other: systemctl starts and stops them, journalctl shows their logs. This command checks and shows definitions, and \
-keeps the images.";
+units like any other: systemctl starts and stops them, journalctl shows their logs. This command checks and shows definitions, shows \
+what containers use, runs single commands in containers, and keeps the images.";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -61,6 +67,8 @@ Examples:
   coracle list                   what is defined, and what runs
   coracle show web --units       the units that 'web' becomes
   coracle explain PublishPort    what a key means
+  coracle run IMAGE [CMD...]     a command in a container of its own
+  coracle stats                  what the running containers use
   coracle image import FILE      take what 'docker save' wrote
 
 Exit status: 0 done, 1 failed or mistakes found, 2 wrong command line.
@@ -75,6 +83,10 @@ Manual pages: coracle(1), coracle.toml(5); 'coracle man' prints them, 'coracle c
 pub enum Verb {
     Check(check::Arguments),
     List(list::Arguments),
+    Run(Box<run::Arguments>),
+    Stats(stats::Arguments),
+    Top(top::Arguments),
+    Set(set::Arguments),
     Show(show::Arguments),
     Explain(explain::Arguments),
     Image(image::Arguments),
@@ -90,6 +102,10 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let code = match arguments.verb {
         Verb::Check(arguments) => check::run(&arguments, &mut output),
         Verb::List(arguments) => list::run(&arguments, &mut output),
+        Verb::Run(arguments) => run::run(&arguments, &mut output),
+        Verb::Stats(arguments) => stats::run(&arguments, &mut output),
+        Verb::Top(arguments) => top::run(&arguments, &mut output),
+        Verb::Set(arguments) => set::run(&arguments, &mut output),
         Verb::Show(arguments) => show::run(&arguments, &mut output),
         Verb::Explain(arguments) => explain::run(&arguments, &mut output),
         Verb::Image(arguments) => image::run(&arguments, &mut output),

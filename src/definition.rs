@@ -201,6 +201,9 @@ pub struct Container {
     pub drop_capability: Vec<String>,
     /// `UserNS=`, or `UIDMap=` and `GIDMap=`.
     pub user_namespace: UserNamespace,
+    /// `SeccompProfile=`.
+    #[serde(skip_serializing_if = "SeccompProfile::is_default")]
+    pub seccomp_profile: SeccompProfile,
     /// `Network=`.
     pub network: Network,
     /// `StopSignal=`: a number; over the image's.
@@ -386,6 +389,25 @@ pub enum Network {
     None,
     /// The host's network.
     Host,
+}
+
+/// `SeccompProfile=`: which system calls the payload may make.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SeccompProfile {
+    /// Those of the profile that the container world shares.
+    #[default]
+    Default,
+    /// All.
+    Unconfined,
+    /// Those that a file on the host names, absolute but for specifiers.
+    File(String),
+}
+
+impl SeccompProfile {
+    fn is_default(&self) -> bool {
+        *self == Self::Default
+    }
 }
 
 /// `Activation=`: how the program gets the sockets.

@@ -16,9 +16,9 @@
 //! | program | runs | does | never |
 //! | --- | --- | --- | --- |
 //! | `coracle-generator` | at every daemon-reload, as a systemd.generator(7) | reads definitions, writes units, warns | writes outside its three directories, fails because of one bad file, needs network, D-Bus or `/var` |
-//! | `coracle-shim` | at every start, as `ExecStart=` | makes the container's first process, lends it a hand, hands the main PID over, exits | starts a thread, keeps running, speaks D-Bus |
+//! | `coracle-shim` | at every start, as `ExecStart=` | makes the container's first process and what takes the host's rights, hands the main PID over, exits | starts a thread, keeps running beside a container, speaks D-Bus |
 //! | init: the container's first process | as PID 1 of each container | builds the container around itself, starts the payload, forwards signals, reaps, answers `bind(2)`, tells readiness, ends as the payload ended | grows: its private memory is tens of kilobytes; touches the data path |
-//! | `coracle` | when somebody types it | check, list, show, explain, image, man, completions | replaces systemctl or journalctl |
+//! | `coracle` | when somebody types it | check, list, show, explain, run, stats, top, set, image, man, completions | replaces systemctl or journalctl |
 //!
 //! # The way the data takes
 //!
@@ -79,9 +79,14 @@
 //! # The start
 //!
 //! A client waits for it, so its length is counted in tenths of milliseconds, and two processes share it. The shim reads the resolved
-//! definition and at once makes the container's first process, in new namespaces and as a child of systemd (`CLONE_PARENT`). That one reads
-//! the image, makes the plan and mounts. The shim meanwhile makes what takes the kernel long and depends on nothing: the directories of
-//! the writable layer and the network namespace. Whoever comes first waits for the other over a socket pair.
+//! definition and the image, makes the plan, and makes the container's first process, in new namespaces and as a child of systemd
+//! (`CLONE_PARENT`). That one makes the network namespace; the shim meanwhile stacks the image's layers, makes `/dev` and opens what is
+//! mounted from the host. It gives all of it over as descriptors, through a socket pair, and whoever comes first waits for the other.
+//!
+//! This is also the border of rights. The container's first process is in a user namespace of its own from its first instruction on
+//! (`UserNS=`): its root is a user of the host that owns nothing. Every path that an image or a payload can have a hand in is looked up by that process, and never by
+//! the shim. The range of identities follows from the unit's name; a lock on a byte of `/run/coracle/.identities` keeps it from others
+//! and ends with the container. Layers, writable layer and volumes are idmapped mounts: on disk their owners are those inside.
 //!
 //! The payload is started as vfork(2) would: init stands still until it has been executed. systemd is told of the new main process when
 //! init first has something to say to it, readiness as a rule, and 20 ms after the start at the latest; readiness waits 2 ms for the
@@ -94,6 +99,18 @@
 //! can make a node, so that is all there is, and such a unit has no `DevicePolicy=`: to load one takes the kernel a part of the start. Units
 //! with `AddDevice=`, whose nodes belong to the container's root, and units with `UserNS=host`, whose root may have CAP_MKNOD, have the closed
 //! policy with what they need.
+//!
+//! # The filter of system calls
+//!
+//! Before the payload is executed, and with no call in between, init's child installs a seccomp filter: the profile that Docker and Podman
+//! share, or the file that `SeccompProfile=` names, which is read at the start and not by the generator. It is part of the plan: rules made
+//! for this machine, this kernel and the payload's capabilities, and the program of classic BPF that follows from them. The program is
+//! made anew at each start, since that takes some 11 µs; what it costs is its installation, where the kernel looks up every call
+//! once. So it is a balanced tree, in which any call is decided in some ten instructions, for each table of calls that the machine has
+//! (x86_64 with i386 and x32, aarch64 with arm); a call by any other table ends the process.
+//!
+//! It stacks with the filter that catches `bind(2)`, which is installed first: of all answers to a call the kernel takes the strictest, and
+//! asking init is stricter than letting through.
 //!
 //! # The socket
 //!
@@ -108,14 +125,28 @@
 //! exit that nobody asked for is held back by init until systemd no longer counts it as one of a storm of starts. A payload that cannot
 //! start leaves its clients in the queue, and they are served as soon as it can.
 //!
+//! # A container without a file
+//!
+//! `coracle run` makes a definition of its options, through the same key table and resolver, has the generator's code draft the units, and
+//! turns each line of them into a property of a transient unit (StartTransientUnit() of org.freedesktop.systemd1(5)). The resolved
+//! definition lies below `/run/coracle/run` until `ExecStopPost=` removes it; one that is left over has no lock and no unit, and the next
+//! `coracle run` removes it.
+//!
+//! In the foreground the unit's standard streams are the caller's own descriptors. A terminal of the caller is never handed on, but copied:
+//! through pipes, or through a pseudo-terminal that becomes the payload's controlling terminal. And the container is bound (`BindsTo=`) to
+//! `NAME-client.service`, which reads a pipe that only its client holds open. The kernel closes it however the client ends, `kill -9`
+//! included, and systemd does the rest; nothing depends on the client's own doing.
+//!
 //! # Where things lie
 //!
 //! | path | what | who writes it |
 //! | --- | --- | --- |
 //! | `/etc/coracle`, `/run/coracle`, `/usr/lib/coracle` | definitions, strongest first; `~/.config/coracle`, `/etc/coracle/users` and `/etc/coracle/users/UID` for a user's manager | people and packages |
+//! | `/run/coracle/run` (`$XDG_RUNTIME_DIR/coracle/run`) | the resolved definitions of `coracle run`, each as long as its container lives | `coracle run`; `ExecStopPost=` and the next `coracle run` remove them |
 //! | `/run/systemd/generator*` | units and `NAME.json` | the generator, at each reload |
 //! | `/var/lib/coracle` (`~/.local/share/coracle`) | the store: an OCI image layout, and `layers/DIFFID/` beside it, each layer unpacked once | `coracle image` |
 //! | `/var/lib/coracle/containers/UNIT` | the writable layer of a running container; `ExecStopPost=` removes it | the shim |
+//! | `/run/coracle/.identities` | an empty file whose bytes are locked by those who have a range of identities | the shim |
 //! | `/usr/libexec/coracle` | the shim; each container's root is mounted over this directory, in its own mount namespace | the package |
 //!
 //! # What does the work
@@ -134,12 +165,13 @@
 //! | **rustix** | `store` | extended attributes and locks, where nix has no such call or wants more of its caller |
 //! | **listenfd** | `activation` | takes the sockets. It sets close-on-exec on them, which is undone knowingly where they are handed on |
 //! | **sd-notify** | `run` | tells systemd the main process and readiness |
-//! | **zbus**, **tokio** | `systemd` | `coracle list` asks systemd for its units' state; one thread, never in shim or generator |
+//! | **zbus**, **tokio** | `systemd` | asks systemd for its units' state, makes the units of `coracle run`, changes properties; one thread, never in shim or generator |
+//! | **futures-core** | `systemd` | the trait by which zbus hands out signals one by one, and which zbus brings along |
 //! | **tracing**, **tracing-journald**, **tracing-subscriber** | `cli` | `coracle` notes in the journal, with fields, what it changes in the store. Not in the generator, which may never wait for journald, nor in the shim, whose standard error is the journal already |
 //! | **tar**, **flate2**, **zstd** | `store` | layers: reading, writing, inflating |
 //! | **sha2** | `image` | digests |
 //! | **anyhow**, **thiserror** | all | errors where things act; an enum only where a caller branches on it |
-//! | **libcgroups** | none | *absent yet*: it reads a unit's cgroup statistics, and comes with `coracle stats`. Until then `systemctl status` and systemd-cgtop(1) read the same files |
+//! | **libcgroups** | `systemd` | reads the files of a unit's control group for `coracle stats` and `top`; its readers of single files, since its manager fails where a host lacks a controller |
 //!
 //! libcontainer is left out on purpose: it wants a bundle on disk, forks twice, and moves the caller into a scope of its own, where this
 //! design needs the first process to be systemd's child in systemd's cgroup.

@@ -12,6 +12,7 @@ pub mod device;
 pub mod mount;
 pub mod oci;
 pub mod process;
+pub mod seccomp;
 pub mod signal;
 pub mod specifier;
 
@@ -21,11 +22,16 @@ use anyhow::{Context as _, Result, ensure};
 use oci_spec::image::Config;
 
 use crate::definition::{
-    Activation, ContainerAddress, Definition, Device, Listen, Network, Notify, Root, Sysctl, UserNamespace,
+    Activation, ContainerAddress, Definition, Device, Listen, Network, Notify, Root, SeccompProfile, Sysctl,
+    UserNamespace,
 };
 use crate::plan::mount::Mount;
 use crate::plan::process::Process;
+use crate::plan::seccomp::architecture::Machine;
+use crate::plan::seccomp::profile::{Circumstances, Kernel};
+use crate::plan::seccomp::{Filter, Rules, profile};
 use crate::plan::specifier::Specifiers;
+use crate::sys::capability::Mask;
 
 /// Everything that one start does.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,6 +64,8 @@ pub struct Plan {
     pub process: Process,
     /// The sockets, in the order of the definition.
     pub sockets: Vec<Grant>,
+    /// Which system calls the payload may make; `None` for all.
+    pub seccomp: Option<Filter>,
     /// How the payload gets them.
     pub activation: Activation,
     /// When the unit counts as started.
@@ -95,6 +103,10 @@ pub struct Surroundings<'a> {
     pub writable_layer: &'a Path,
     /// A directory to build the root on.
     pub mount_point: &'a Path,
+    /// The text of the file that `SeccompProfile=` names.
+    pub seccomp_profile: Option<&'a str>,
+    /// The running kernel.
+    pub kernel: Kernel,
     /// The environment that systemd started the shim with, as `(name, value)`.
     pub environment: &'a [(String, String)],
     /// What the definition's environment files set, in their order.
@@ -135,6 +147,7 @@ pub fn plan(definition: &Definition, source: Source<'_>, surroundings: Surroundi
         notify,
     )
     .with_context(|| format!("deciding what {} runs", describe_root(&container.root)))?;
+    let seccomp = seccomp(definition, &specifiers, &surroundings, process.capabilities)?;
     let stop_signal = match (
         container.stop_signal,
         source.config.and_then(|c| c.stop_signal().as_deref()),
@@ -158,10 +171,45 @@ pub fn plan(definition: &Definition, source: Source<'_>, surroundings: Surroundi
         read_only_paths: closed::read_only(container),
         process,
         sockets,
+        seccomp,
         activation,
         notify,
         stop_signal,
     })
+}
+
+/// The filter of system calls, made for this machine and for what the payload may do.
+fn seccomp(
+    definition: &Definition,
+    specifiers: &Specifiers<'_>,
+    surroundings: &Surroundings<'_>,
+    capabilities: Mask,
+) -> Result<Option<Filter>> {
+    let circumstances = Circumstances {
+        machine: Machine::HOST,
+        kernel: surroundings.kernel,
+        capabilities,
+    };
+    match &definition.container.seccomp_profile {
+        SeccompProfile::Unconfined => Ok(None),
+        SeccompProfile::Default => seccomp::default(Machine::HOST, capabilities).map(Some),
+        SeccompProfile::File(path) => {
+            let path = seccomp_path(path, specifiers)?;
+            let text = surroundings.seccomp_profile.unwrap_or_default();
+            let filter = profile::parse(text, &circumstances).and_then(Rules::compile);
+            filter
+                .map(Some)
+                .with_context(|| format!("reading the seccomp profile '{path}'"))
+        }
+    }
+}
+
+/// The file that `SeccompProfile=` names.
+///
+/// # Errors
+/// A specifier that does not exist.
+pub fn seccomp_path(path: &str, specifiers: &Specifiers<'_>) -> Result<String> {
+    specifiers.expand(path).context("expanding 'SeccompProfile'")
 }
 
 /// The sockets of `definition`, one by one, with what the payload will really bind.

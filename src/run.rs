@@ -1,9 +1,11 @@
 //! Carries a plan out: namespaces, root, payload, and the init that stays.
 //!
-//! [`start`] is the shim: it makes the container's first process as a sibling, lends it a hand while that one is at work ([`handover`]), tells
-//! systemd that it is the main process now, and is gone. The first process gathers what a plan needs ([`planning`]), builds the container around
-//! itself ([`container`]), starts the payload ([`payload`]) and becomes [`init`]. Nothing here decides what is done; that stands in the plan.
+//! [`start`] is the shim: it gathers what a plan needs ([`planning`]), makes the container's first process as a sibling, makes for it what
+//! takes the rights of the host ([`lend`], [`handover`]), tells systemd that it is the main process now, and is gone. The first process builds
+//! the container around itself ([`container`], [`rootfs`]), starts the payload ([`payload`]) and becomes [`init`]. Nothing here decides what
+//! is done; that stands in the plan.
 
+pub mod attend;
 pub mod cleanup;
 pub mod container;
 pub mod device;

@@ -3,6 +3,7 @@
 //! What is here takes and gives owned or borrowed descriptors, paths and plain values; nothing here knows of containers, and nothing
 //! decides. A function is a system call or a short sequence that only makes sense as one.
 
+pub mod bpf;
 pub mod capability;
 pub mod death;
 pub mod entry;
@@ -12,4 +13,5 @@ pub mod path;
 pub mod process;
 pub mod seccomp;
 pub mod socket;
+pub mod terminal;
 pub mod user;

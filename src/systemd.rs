@@ -1,4 +1,4 @@
-//! Asks systemd for the state of units, over D-Bus.
+//! Talks with systemd over D-Bus: asks for the state of units, here; makes units ([`transient`]), changes and looks at them ([`control`]).
 //!
 //! A host may have a thousand definitions, so the number of round trips does not grow with them: one call names all units at once, one
 //! more asks for all instances of the templates, and only the services that run are asked for their main PID, many at a time.
@@ -6,12 +6,17 @@
 //! Only the `coracle` command uses this. Neither the generator, which runs before there is a bus, nor the shim, which a client waits
 //! for, speaks D-Bus.
 
+pub mod cgroup;
+pub mod control;
+pub mod property;
 pub mod proxies;
+pub mod transient;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 use zbus::Connection;
 use zbus::proxy::CacheProperties;
@@ -57,11 +62,15 @@ const AT_ONCE: usize = 64;
 
 /// The states of all units in the question, by name. Fails where the manager cannot be reached.
 pub fn states(manager: Manager, question: &Question) -> anyhow::Result<BTreeMap<String, UnitState>> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
+    runtime()?.block_on(ask(manager, question))
+}
+
+/// One thread that talks with systemd.
+fn runtime() -> anyhow::Result<Runtime> {
+    tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .context("starting the D-Bus client")?;
-    runtime.block_on(ask(manager, question))
+        .context("starting the D-Bus client")
 }
 
 async fn ask(manager: Manager, question: &Question) -> anyhow::Result<BTreeMap<String, UnitState>> {

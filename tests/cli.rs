@@ -800,3 +800,77 @@ fn a_full_disk_is_a_failure() {
             .starts_with("coracle: writing to standard output: ")
     );
 }
+
+// run, stats, top, set
+
+#[test]
+fn run_points_at_the_option_that_is_wrong() {
+    for (arguments, words) in [
+        (&["-p", "99999:80"][..], &["'--publish=99999:80'", "65535"][..]),
+        (&["-v", "named:/x"], &["'--volume=named:/x'", "named volume"]),
+        (&["-k", "Imgae=x"], &["'--key=Imgae=x'", "did you mean 'Image'?"]),
+        (&["-k", "ReadOnly=maybe"], &["'--key=ReadOnly=maybe'", "true or false"]),
+        (&["--property", "MemoryMaks=1"], &["did you mean 'MemoryMax'?"]),
+        (&["--property", "MemoryMax=lots"], &["'MemoryMax=lots'", "256M"]),
+        (&["--property", "User=x"], &["'User'"]),
+        (&["--property", "SystemCallFilter=x"], &["SeccompProfile"]),
+        (&["--cap-add", "net_everything"], &["--cap-add=net_everything"]),
+        (&["--name", "a b"], &["'--name=a b'", "a space"]),
+        (&["--name", "web@"], &["instance"]),
+        (&["--entrypoint", "[1"], &["--entrypoint"]),
+    ] {
+        let run = run(&[&["run"], arguments, &["localhost/x", "-x"]].concat());
+        assert_eq!((run.code, run.out.as_str()), (125, ""), "{run:?}");
+        assert!(
+            words.iter().all(|word| run.err.contains(word)),
+            "{arguments:?}: {}",
+            run.err
+        );
+        assert!(run.err.lines().all(|line| line.starts_with("coracle: ")), "{}", run.err);
+    }
+}
+
+#[test]
+fn run_takes_what_stands_behind_the_image_as_it_is() {
+    // Without a root or without the image, but never because of the command's own options.
+    for command in [&["-u"][..], &["--bogus", "--help"], &["--", "-d"]] {
+        let run = run(&[&["run", "localhost/not-there"], command].concat());
+        assert_eq!(run.code, 125, "{run:?}");
+        assert!(run.err.contains("not-there") || run.err.contains("sudo"), "{}", run.err);
+    }
+    assert_eq!(run(&["run", "--bogus", "x"]).code, 2);
+    assert_eq!(run(&["run"]).code, 2);
+    assert_eq!(run(&["run", "-d", "-t", "x"]).code, 2);
+}
+
+#[test]
+fn what_concerns_running_containers_needs_systemd_and_a_name() {
+    for arguments in [
+        &["top", "no-such-container"][..],
+        &["stats", "no-such-container"],
+        &["set", "no-such-container", "TasksMax=1"],
+    ] {
+        let run = run(arguments);
+        assert_eq!((run.code, run.out.as_str()), (1, ""), "{run:?}");
+        assert!(
+            run.err
+                .starts_with("coracle: there is no container 'no-such-container'"),
+            "{}",
+            run.err
+        );
+    }
+    for wrong in [
+        "TasksMax",
+        "=1",
+        "TasksMaks=1",
+        "CPUQuota=half",
+        "IPAddressDeny=nowhere",
+    ] {
+        let run = run(&["set", "web", wrong]);
+        assert_eq!(run.code, 1, "{run:?}");
+        assert!(run.err.contains(wrong.split('=').next().unwrap()), "{}", run.err);
+    }
+    assert_eq!(run(&["set", "web"]).code, 2);
+    assert_eq!(run(&["set", "web", "--persist", "--runtime", "TasksMax=1"]).code, 2);
+    assert_eq!(run(&["stats", "--interval", "0"]).code, 2);
+}

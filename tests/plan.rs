@@ -1,8 +1,9 @@
 //! Definition and image configuration in, plan out: compares what a start would do, without privilege and without doing it.
 //!
 //! `tests/plan/CASE/definition.toml` is the definition, `image.json` the image's OCI configuration (none for a `Rootfs`), `unit` the
-//! service's name if it is not `web.service`, `environment` what systemd would set. `plan.json` is the plan as
-//! `coracle show --plan` prints it; where there is an `error` instead, planning must fail with that text. `UPDATE=1` rewrites
+//! service's name if it is not `web.service`, `environment` what systemd would set, `seccomp.json` the file that `SeccompProfile` names.
+//! `plan.json` is the plan as `coracle show --plan` prints it, but for the long list of system calls, which only the cases named `seccomp…`
+//! keep, on the one architecture that they were written on; where there is an `error` instead, planning must fail with that text. `UPDATE=1` rewrites
 //! whichever of the two is there, and writes the one that fits where neither is.
 
 use std::env;
@@ -12,9 +13,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use coracle::definition::{Root, toml};
+use coracle::plan::seccomp::profile::Kernel;
 use coracle::plan::{Source, Surroundings, oci, plan};
 use libtest_mimic::{Arguments, Trial};
 use oci_spec::image::ImageConfiguration;
+use serde_json::Value;
 
 fn main() {
     let arguments = Arguments::from_args();
@@ -65,7 +68,7 @@ fn compare(case: &Path) -> Result<()> {
 }
 
 /// The plan of a case as a `config.json`, or why there is none.
-fn decide(case: &Path) -> Result<Result<serde_json::Value>> {
+fn decide(case: &Path) -> Result<Result<Value>> {
     let text = fs::read_to_string(case.join("definition.toml")).context("reading 'definition.toml'")?;
     let unit = optional(&case.join("unit"))?.unwrap_or_else(|| "web.service".to_owned());
     let unit = unit.trim_end();
@@ -102,15 +105,28 @@ fn decide(case: &Path) -> Result<Result<serde_json::Value>> {
         layers: &layers,
         config: image.as_ref().and_then(|image| image.config().as_ref()),
     };
+    let profile = optional(&case.join("seccomp.json"))?;
     let surroundings = Surroundings {
         unit,
+        seccomp_profile: profile.as_deref(),
+        kernel: Kernel(6, 1),
         writable_layer: &Path::new("/var/lib/coracle/containers").join(unit),
         mount_point: Path::new("/usr/libexec/coracle"),
         environment: &environment,
         environment_files: &[],
         local_zone: Some("Europe/Berlin"),
     };
-    Ok(plan(&definition, source, surroundings).and_then(|plan| oci::config(&plan)))
+    let mut config = plan(&definition, source, surroundings).and_then(|plan| oci::config(&plan));
+    let about_calls = case
+        .file_name()
+        .is_some_and(|name| name.to_string_lossy().starts_with("seccomp"));
+    if let (Ok(config), false) = (&mut config, about_calls) {
+        let linux = config.pointer_mut("/linux").and_then(Value::as_object_mut);
+        linux
+            .and_then(|linux| linux.remove("seccomp"))
+            .context("the plan has no filter of system calls")?;
+    }
+    Ok(config)
 }
 
 fn optional(path: &Path) -> Result<Option<String>> {

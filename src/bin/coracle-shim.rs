@@ -1,19 +1,23 @@
-//! `coracle-shim`: one start of one container (`ExecStart=`), or the cleaning up after one (`ExecStopPost=`).
+//! `coracle-shim`: one start of one container (`ExecStart=`), or the cleaning up after one (`ExecStopPost=`), or the waiting for the end of
+//! the `coracle run` that a container belongs to.
 //!
-//! It parses two arguments by hand: it is on the start path, and nobody types it.
+//! It parses its arguments by hand: it is on the start path, and nobody types it.
 
 #![no_main]
 
 use std::path::Path;
 
+use coracle::run::attend::{attend, on_terminal};
 use coracle::run::cleanup::clean_up;
 use coracle::run::start::{report, start};
 
-const USAGE: &str = "usage: coracle-shim RESOLVED.json UNIT
-       coracle-shim --cleanup UNIT
+const USAGE: &str = "usage: coracle-shim [--terminal] RESOLVED.json UNIT
+       coracle-shim --cleanup UNIT [RESOLVED.json]
+       coracle-shim --attend
 
 Starts the container of a resolved definition, as systemd's ExecStart= in a unit that coracle-generator wrote; or
-removes the writable layer of a container that has stopped. See coracle(1).";
+removes the writable layer of a container that has stopped, and a definition that was made for one run; or waits for the
+end of standard input. See coracle(1).";
 
 coracle::entry!(run);
 
@@ -21,7 +25,10 @@ fn run() -> i32 {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let result = match arguments[..] {
-        ["--cleanup", unit] => clean_up(unit),
+        ["--cleanup", unit] => clean_up(unit, None),
+        ["--cleanup", unit, resolved] => clean_up(unit, Some(Path::new(resolved))),
+        ["--attend"] => attend(),
+        ["--terminal", resolved, unit] => on_terminal().and_then(|()| start(Path::new(resolved), unit)),
         [resolved, unit] if !resolved.starts_with('-') => start(Path::new(resolved), unit),
         _ => {
             eprintln!("{USAGE}");

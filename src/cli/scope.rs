@@ -82,6 +82,15 @@ impl Scope {
         self.below().join(directory.strip_prefix("/").unwrap_or(&directory))
     }
 
+    /// Where what lasts until the next boot lies.
+    #[must_use]
+    pub fn runtime(&self) -> PathBuf {
+        match self.user {
+            true => runtime_directory(),
+            false => self.below().join("run"),
+        }
+    }
+
     fn below(&self) -> &Path {
         self.root.as_deref().unwrap_or(Path::new("/"))
     }

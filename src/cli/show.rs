@@ -15,7 +15,7 @@ use crate::cli::scope::Scope;
 use crate::definition::diagnostic::Severity;
 use crate::definition::places::Loaded;
 use crate::definition::{
-    Container, ContainerAddress, Definition, Listen, Resolved, Root, SocketKind, UserNamespace, keys,
+    Container, ContainerAddress, Definition, Listen, Resolved, Root, SeccompProfile, SocketKind, UserNamespace, keys,
 };
 use crate::generate::draft::Draft;
 use crate::generate::generate;
@@ -184,6 +184,7 @@ fn fields(definition: &Definition) -> Vec<(&'static str, String)> {
         add_capability,
         drop_capability,
         user_namespace,
+        seccomp_profile,
         network,
         stop_signal,
         activation,
@@ -283,6 +284,11 @@ fn fields(definition: &Definition) -> Vec<(&'static str, String)> {
             fields.extend(groups.iter().map(|extent| ("GIDMap", extent.to_string())));
         }
     }
+    fields.extend(match seccomp_profile {
+        SeccompProfile::Default => None,
+        SeccompProfile::Unconfined => Some(("SeccompProfile", "unconfined".to_owned())),
+        SeccompProfile::File(path) => Some(("SeccompProfile", path.clone())),
+    });
     fields.push(("Network", word(network)));
     fields.extend(stop_signal.map(|signal| ("StopSignal", signal.to_string())));
     fields.extend(activation.as_ref().map(|activation| ("Activation", word(activation))));

@@ -93,6 +93,15 @@ pub fn names(mask: Mask) -> Vec<&'static str> {
         .collect()
 }
 
+/// Whether `name`, which is a capability's, is in `mask`.
+#[must_use]
+pub fn holds(mask: Mask, name: &str) -> bool {
+    NAMES
+        .iter()
+        .position(|known| *known == name)
+        .is_some_and(|bit| mask & 1 << bit != 0)
+}
+
 fn bits(name: &str) -> Result<Mask> {
     if name.eq_ignore_ascii_case("all") {
         return Ok((1 << NAMES.len()) - 1);

@@ -3,6 +3,8 @@
 //! The document says what a runtime would have to do to get the same container. What the specification has no words for stands in
 //! annotations: the layers, the sockets, the files that are made, how the payload gets its sockets. It is never read back.
 
+mod seccomp;
+
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -70,6 +72,10 @@ fn spec(plan: &Plan) -> Result<Spec> {
     if let UserNamespace::Mapped { users, groups } = &plan.user_namespace {
         linux = linux.uid_mappings(mappings(users)?).gid_mappings(mappings(groups)?);
     }
+    let linux = match &plan.seccomp {
+        Some(filter) => linux.seccomp(seccomp::profile(&filter.rules)?),
+        None => linux,
+    };
     let linux = linux.build()?;
     let mounts: Vec<OciMount> = plan
         .mounts

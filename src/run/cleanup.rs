@@ -23,14 +23,34 @@ pub fn writable_layer(store: &Store, unit: &str) -> Result<PathBuf> {
     Ok(store.root().join("containers").join(name))
 }
 
-/// Removes what `unit` has left.
+/// Removes what `unit` has left, and then the resolved definition that was made for this one run (`coracle run`): as long as that is there,
+/// the rest can be found.
 ///
 /// # Errors
-/// As [`remove_writable_layer`].
-pub fn clean_up(unit: &str) -> Result<(), Failure> {
+/// As [`remove_writable_layer`] and [`remove_resolved`].
+pub fn clean_up(unit: &str, resolved: Option<&Path>) -> Result<(), Failure> {
     let store = Store::open(Store::system_root()).or_fail(CONFIG)?;
     let directory = writable_layer(&store, unit).or_fail(CONFIG)?;
-    remove_writable_layer(&directory).or_fail(NAMESPACE)
+    remove_writable_layer(&directory).or_fail(NAMESPACE)?;
+    resolved.map_or(Ok(()), remove_resolved).or_fail(NAMESPACE)
+}
+
+/// Removes the resolved definition of a single run, and its directory with the last one.
+///
+/// # Errors
+/// What unlink(2) says, unless it is gone already.
+pub fn remove_resolved(resolved: &Path) -> Result<()> {
+    match fs::remove_file(resolved) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(error).with_context(|| format!("removing '{}'", resolved.display()));
+        }
+        _ => {}
+    }
+    if let Some(directory) = resolved.parent() {
+        // Whoever is about to put another one there makes the directory again.
+        let _ = fs::remove_dir(directory);
+    }
+    Ok(())
 }
 
 /// Removes a writable layer. It is no error if there is none.

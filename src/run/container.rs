@@ -70,8 +70,8 @@ pub fn enter(beginning: Beginning) -> ! {
 /// Says why the container ends, to the journal and as the unit's status text.
 fn report(failure: &Failure, systemd: &Systemd) {
     let message = failure.to_string();
-    // First of all: a shim that is gone is why this failed, and has said so.
-    systemd.introduce();
+    // First of all: a shim that is gone is why this failed, and has said so. And as there, not faster than systemd.
+    systemd.settle();
     say(Priority::Error, &message);
     systemd.tell(&format!("STATUS={}", one_line(&message)));
     systemd.settle();

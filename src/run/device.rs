@@ -140,7 +140,7 @@ pub fn make(outputs: [Output; 2], nodes: &[Node]) -> Result<OwnedFd> {
     for ((name, target), output) in names.into_iter().zip(outputs) {
         match output {
             Output::Reopenable => symlinkat(target, &devices, name)?,
-            Output::Socket => {
+            Output::Unopenable => {
                 mknodat(&devices, name, SFlag::S_IFIFO, everybody, 0)?;
             }
         }

@@ -33,8 +33,9 @@ use crate::sys::user::{Extent, make_files_as};
 pub enum Output {
     /// A file, a pipe or a terminal, which can be opened again by name.
     Reopenable,
-    /// The journal's socket, which cannot: `/dev/stdout` must be something else.
-    Socket,
+    /// The journal's socket, which cannot; nor can what belongs to a user of the host whom the container does not have. `/dev/stdout` must be
+    /// something else.
+    Unopenable,
 }
 
 /// The container's identities, where they are not the host's.
@@ -101,7 +102,7 @@ pub fn lend(
     }
     let root = overlay(plan, &staging, identities)?;
     staging.close()?;
-    giver.give(Message::Root, Some(&root));
+    let mut gifts = vec![(Message::Root, Some(root))];
     let mut sources = sources.into_iter().peekable();
     for (number, mount) in (0_u16..).zip(&plan.mounts) {
         let part = match &mount.kind {
@@ -112,10 +113,14 @@ pub fn lend(
                 sources.next_if(|(of, _)| *of == number).map(|(_, part)| part)
             }
         };
-        giver.give(Message::Mount(number), part.as_ref());
+        gifts.push((Message::Mount(number), part));
     }
-    giver.give(Message::EmptyDirectory, Some(&staging.empty_directory()?));
-    giver.give(Message::EmptyFile, Some(&staging.empty_file()?));
+    gifts.push((Message::EmptyDirectory, Some(staging.empty_directory()?)));
+    gifts.push((Message::EmptyFile, Some(staging.empty_file()?)));
+    // All at once, so that the container is woken once: on a busy machine each time may take milliseconds.
+    gifts
+        .iter()
+        .for_each(|(what, descriptor)| giver.give(*what, descriptor.as_ref()));
     Ok(())
 }
 

@@ -1,8 +1,8 @@
 //! `/dev/stdout` and `/dev/stderr` for programs that open them by name.
 //!
 //! The payload's output is the journal's socket, and a socket cannot be opened by its name in `/proc/self/fd` (`ENXIO`), as images
-//! do whose log files are links to `/dev/stdout`. So these two are FIFOs, and init passes on what is written to them. Descriptors 1 and 2
-//! of the payload are the journal's own stream all the same.
+//! do whose log files are links to `/dev/stdout`; nor can the pipe or terminal of a user whom the container does not have. So these two are
+//! FIFOs, and init passes on what is written to them. Descriptors 1 and 2 of the payload are the stream itself all the same.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _};
@@ -10,6 +10,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::{SFlag, fstat};
 
 use crate::sys::path::file_type;
@@ -71,13 +72,27 @@ impl Pipe {
                     _ => return,
                 }
             }
-            match send_now(journal, &self.pending) {
+            match pass_on(journal, &self.pending) {
                 Ok(length) => drop(self.pending.drain(..length.min(self.pending.len()))),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 // The journal is gone; so are the lines.
                 Err(_) => self.pending.clear(),
             }
         }
+    }
+}
+
+/// Gives `bytes`, a [`CHUNK`] at most, to a socket, a pipe, a file or a terminal, without waiting.
+fn pass_on(output: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
+    match send_now(output, bytes) {
+        Err(error) if error.raw_os_error() == Some(libc::ENOTSOCK) => {}
+        result => return result,
+    }
+    // A pipe that can be written to takes a page, which a chunk is (pipe(7), PIPE_BUF). Its flags are others' too and stay as they are.
+    let mut polled = [PollFd::new(output, PollFlags::POLLOUT)];
+    match poll(&mut polled, PollTimeout::ZERO) {
+        Ok(0) => Err(io::ErrorKind::WouldBlock.into()),
+        _ => Ok(nix::unistd::write(output, bytes)?),
     }
 }
 
@@ -89,7 +104,7 @@ impl AsFd for Pipe {
 
 #[cfg(test)]
 mod tests {
-    use super::Pipe;
+    use super::{CHUNK, Pipe, pass_on};
     use nix::sys::stat::Mode;
     use nix::unistd::{mkfifo, symlinkat};
 
@@ -107,5 +122,21 @@ mod tests {
         assert!(Pipe::open(&fifo).expect("opening").is_some());
         assert!(Pipe::open(&link).expect("opening").is_none());
         assert!(Pipe::open(&file).expect("opening").is_none());
+    }
+
+    #[test]
+    fn a_full_pipe_is_not_waited_for() {
+        use std::os::fd::AsFd as _;
+        let (reader, writer) = nix::unistd::pipe().expect("a pipe");
+        let mut written = 0;
+        let error = loop {
+            match pass_on(writer.as_fd(), &[b'x'; CHUNK]) {
+                Ok(length) => written += length,
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
+        assert!(written >= CHUNK);
+        drop(reader);
     }
 }

@@ -90,22 +90,27 @@ impl Systemd {
         }
     }
 
-    /// Waits until systemd has read all that was sent to it before, so that it knows its main process before that one ends
-    /// (`BARRIER=1`, sd_notify_barrier(3)).
+    /// Waits until systemd has read all that was sent to it before, so that it knows its main process before that one ends.
     pub fn settle(&self) {
         self.introduce();
-        let (Some(socket), Ok((ours, theirs))) = (&self.socket, nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC))
-        else {
-            return;
-        };
-        let descriptors = [theirs.as_raw_fd()];
-        let rights = [ControlMessage::ScmRights(&descriptors)];
-        let text = [io::IoSlice::new(b"BARRIER=1")];
-        if sendmsg::<()>(socket.as_raw_fd(), &text, &rights, MsgFlags::MSG_NOSIGNAL, None).is_ok() {
-            drop(theirs);
-            // It reads as closed when systemd has closed its copy.
-            let _ = poll(&mut [PollFd::new(ours.as_fd(), PollFlags::POLLIN)], PATIENCE);
+        if let Some(socket) = &self.socket {
+            settle(socket);
         }
+    }
+}
+
+/// Waits until systemd has come to what is sent now, and is done with what it did before: `BARRIER=1`, sd_notify_barrier(3).
+pub fn settle(socket: &UnixDatagram) {
+    let Ok((ours, theirs)) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC) else {
+        return;
+    };
+    let descriptors = [theirs.as_raw_fd()];
+    let rights = [ControlMessage::ScmRights(&descriptors)];
+    let text = [io::IoSlice::new(b"BARRIER=1")];
+    if sendmsg::<()>(socket.as_raw_fd(), &text, &rights, MsgFlags::MSG_NOSIGNAL, None).is_ok() {
+        drop(theirs);
+        // It reads as closed when systemd has closed its copy.
+        let _ = poll(&mut [PollFd::new(ours.as_fd(), PollFlags::POLLIN)], PATIENCE);
     }
 }
 

@@ -2,9 +2,12 @@
 //!
 //! The order matters, and each step says why it stands where it does. The child tells init over a pipe: first the number of the
 //! seccomp listener, which init takes out of the descriptor table they share until then, and after that nothing if the exec succeeded, or the
-//! reason why it failed. init stands still meanwhile, as after vfork(2).
+//! reason why it did not come to it. init stands still meanwhile, as after vfork(2).
+//!
+//! Between the payload's filter of system calls and the exec there is no other call, since the filter may forbid any. If the exec fails,
+//! the error is left in memory, and it is init that finds words for it.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::convert::Infallible;
 use std::ffi::{CString, OsStr};
 use std::fs::{File, OpenOptions};
@@ -19,7 +22,7 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::stat::{Mode, umask};
-use nix::unistd::{Pid, chdir, getcwd, getpid, setgroups, setresgid, setresuid, setsid};
+use nix::unistd::{AccessFlags, Pid, access, chdir, getcwd, getpid, setgroups, setresgid, setresuid, setsid};
 
 use crate::definition::Activation;
 use crate::plan::Plan;
@@ -28,9 +31,11 @@ use crate::run::failure::{EXEC, Failure, NAMESPACE, OrFail as _};
 use crate::run::user::Identity;
 use crate::sys::capability;
 use crate::sys::process::{
-    adopt, close_all_but, default_signal, execve, grant, set_no_new_privs, spawn_in_shared_memory, unshare_descriptors,
+    Exec, adopt, close_all_but, default_signal, exit, grant, set_no_new_privs, spawn_in_shared_memory,
+    unshare_descriptors,
 };
-use crate::sys::seccomp::{Listener, catch_bind_and_listen};
+use crate::sys::seccomp::{self, Listener, catch_bind_and_listen};
+use crate::sys::terminal;
 
 /// A payload that has been executed.
 #[derive(Debug)]
@@ -49,9 +54,10 @@ impl Payload {
     pub fn start(plan: &Plan, sockets: &[OwnedFd], identity: &Identity, mask: Mode) -> Result<Self, Failure> {
         let (report, told) = nix::unistd::pipe2(OFlag::O_CLOEXEC).or_fail(NAMESPACE)?;
         let number = told.as_raw_fd();
+        let attempt = Attempt::default();
         let start = || {
             umask(mask);
-            child(plan, sockets, identity, number)
+            child(plan, sockets, identity, number, &attempt)
         };
         let pid = spawn_in_shared_memory(start).or_fail(NAMESPACE)?;
         // It has a descriptor table of its own by now, or is gone, and ours may be changed again.
@@ -68,19 +74,53 @@ impl Payload {
         };
         let mut reason = String::new();
         report.read_to_string(&mut reason).or_fail(EXEC)?;
-        if reason.is_empty() {
-            Ok(Self { pid, listener })
-        } else {
-            Err(anyhow::Error::msg(reason)).or_fail(EXEC)
+        if !reason.is_empty() {
+            return Err(anyhow::Error::msg(reason)).or_fail(EXEC);
         }
+        attempt.outcome(plan).or_fail(EXEC)?;
+        Ok(Self { pid, listener })
+    }
+}
+
+/// The exec, as the child leaves it in the memory that it shares with init.
+#[derive(Debug, Default)]
+struct Attempt {
+    program: OnceCell<Program>,
+    refused: Cell<Option<Errno>>,
+}
+
+/// What is to be executed.
+#[derive(Debug)]
+struct Program {
+    path: PathBuf,
+    /// Its first bytes.
+    head: Vec<u8>,
+}
+
+impl Attempt {
+    /// An error if the exec failed.
+    fn outcome(&self, plan: &Plan) -> Result<()> {
+        let (Some(program), Some(errno)) = (self.program.get(), self.refused.get()) else {
+            return Ok(());
+        };
+        let path = program.path.display();
+        let forbids = plan
+            .seccomp
+            .as_ref()
+            .is_some_and(|filter| !filter.rules.lets_through("execve"));
+        ensure!(
+            !forbids,
+            "executing '{path}': the seccomp profile does not let execve(2) through"
+        );
+        bail!("executing '{path}': {}", explain(&program.path, &program.head, errno))
     }
 }
 
 const NO_LISTENER: RawFd = -1;
 
-fn child(plan: &Plan, sockets: &[OwnedFd], identity: &Identity, report: RawFd) -> i32 {
+fn child(plan: &Plan, sockets: &[OwnedFd], identity: &Identity, report: RawFd, attempt: &Attempt) -> i32 {
     let told = Cell::new(None);
-    let failure = match prepare(plan, sockets, identity, report, &told) {
+    let failure = match prepare(plan, sockets, identity, report, &told, attempt) {
         Ok(never) => match never {},
         Err(error) => error,
     };
@@ -104,6 +144,7 @@ fn prepare(
     identity: &Identity,
     report: RawFd,
     told: &Cell<Option<RawFd>>,
+    attempt: &Attempt,
 ) -> Result<Infallible> {
     // First of all the filter, while there still is the right to install it without no_new_privs, and init can take its listener.
     let catches = plan.activation == Activation::Intercept && !sockets.is_empty();
@@ -123,6 +164,7 @@ fn prepare(
 
     // A session of its own, so that no terminal signal of ours reaches it and its jobs have a leader.
     setsid().context("creating a session")?;
+    terminal::take_controlling();
     restore_signals()?;
     // Closed now and not at the exec: by its name in /proc/self/fd, init's lock on a layer would be a way to the host for whatever path
     // of the image is looked up from here on.
@@ -154,7 +196,7 @@ fn prepare(
         "the working directory '{directory}' lies outside the container"
     );
     set_no_new_privs().context("setting no_new_privs")?;
-    execute(plan, identity)
+    execute(plan, identity, attempt)
 }
 
 /// A copy of `descriptor` above the granted ones. The old number stays: `child` reports a failure of this through it.
@@ -185,7 +227,7 @@ fn restore_signals() -> Result<()> {
     Ok(sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?)
 }
 
-fn execute(plan: &Plan, identity: &Identity) -> Result<Infallible> {
+fn execute(plan: &Plan, identity: &Identity, attempt: &Attempt) -> Result<Infallible> {
     let process = &plan.process;
     let mut environment = process.environment.clone();
     let own_id = getpid().to_string();
@@ -212,25 +254,37 @@ fn execute(plan: &Plan, identity: &Identity) -> Result<Infallible> {
         .map(|argument| CString::new(argument.as_str()))
         .collect::<Result<_, _>>()?;
     let program = process.arguments.first().context("there is no program to run")?;
+    let path = find(program, &path)?;
+    let name = CString::new(path.as_os_str().as_encoded_bytes())?;
+    let head = head(&path);
+    attempt.program.get_or_init(|| Program { path, head });
+    let exec = Exec::new(name, arguments, environment);
 
+    // The very last thing: from here on any call may be refused, or end us, but for the exec.
+    if let Some(filter) = &plan.seccomp {
+        seccomp::filter(&filter.program).context("installing the filter of system calls")?;
+    }
+    attempt.refused.set(Some(exec.execute()));
+    exit(EXEC)
+}
+
+/// The file that is executed, looked at before the filter may forbid to look.
+fn find(program: &str, path: &str) -> Result<PathBuf> {
     let mut denied = None;
-    for candidate in candidates(program, &path) {
+    for candidate in candidates(program, path) {
         refuse_ourselves(&candidate)?;
-        match execve(
-            &CString::new(candidate.as_os_str().as_encoded_bytes())?,
-            &arguments,
-            &environment,
-        ) {
-            Errno::ENOENT | Errno::ENOTDIR if !candidate.exists() => {}
-            Errno::EACCES => denied = denied.or(Some(candidate)),
-            errno => bail!("executing '{}': {}", candidate.display(), explain(&candidate, errno)),
+        match access(&candidate, AccessFlags::X_OK) {
+            Ok(()) if candidate.is_file() => return Ok(candidate),
+            Err(Errno::ENOENT | Errno::ENOTDIR) => {}
+            Ok(()) | Err(Errno::EACCES) => denied = denied.or(Some((candidate, Errno::EACCES))),
+            Err(errno) => denied = denied.or(Some((candidate, errno))),
         }
     }
     match denied {
-        Some(candidate) => bail!(
+        Some((candidate, errno)) => bail!(
             "executing '{}': {}",
             candidate.display(),
-            explain(&candidate, Errno::EACCES)
+            explain(&candidate, &head(&candidate), errno)
         ),
         None if program.contains('/') => bail!("executing '{program}': the image has no such file"),
         None => bail!("executing '{program}': it is in no directory of PATH ({path})"),
@@ -293,9 +347,8 @@ fn head(path: &Path) -> Vec<u8> {
 }
 
 /// What an error of execve(2) means for this file.
-fn explain(candidate: &Path, errno: Errno) -> String {
-    let head = head(candidate);
-    match (errno, head.as_slice()) {
+fn explain(candidate: &Path, head: &[u8], errno: Errno) -> String {
+    match (errno, head) {
         (Errno::ENOEXEC, [0x7f, b'E', b'L', b'F', ..]) => {
             let machine = head
                 .get(18..20)

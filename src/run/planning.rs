@@ -1,12 +1,17 @@
 //! From a definition and the store to the plan of one start: all that is read before anything is done.
 
+use std::fs::OpenOptions;
+use std::io::Read as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 
-use crate::definition::{Definition, Root};
+use crate::definition::{Definition, Root, SeccompProfile};
 use crate::image::reference::Reference;
-use crate::plan::{self, Plan, Source, Surroundings};
+use crate::plan::seccomp::profile::{self, Kernel};
+use crate::plan::specifier::Specifiers;
+use crate::plan::{self, Plan, Source, Surroundings, seccomp_path};
 use crate::run::cleanup::writable_layer;
 use crate::run::environment;
 use crate::store::{Held, Image, Store};
@@ -26,8 +31,11 @@ pub fn plan(
     let config = image.as_ref().and_then(|image| image.config.config().as_ref());
     let environment_files = environment::read(&definition.container.environment_files, unit)?;
     let zone = environment::local_zone(&definition.container);
+    let profile = seccomp_profile(definition, unit)?;
     let surroundings = Surroundings {
         unit,
+        seccomp_profile: profile.as_deref(),
+        kernel: kernel()?,
         writable_layer: &writable_layer(store, unit)?,
         mount_point: &mount_point()?,
         environment,
@@ -54,6 +62,51 @@ pub fn source(definition: &Definition, store: &Store) -> Result<(Option<Image>, 
         }
         Root::Rootfs(directory) => Ok((None, vec![directory.clone()])),
     }
+}
+
+/// The text of the profile that `SeccompProfile=` names.
+///
+/// # Errors
+/// It cannot be read, or is no text of a sensible length.
+pub fn seccomp_profile(definition: &Definition, unit: &str) -> Result<Option<String>> {
+    let SeccompProfile::File(path) = &definition.container.seccomp_profile else {
+        return Ok(None);
+    };
+    let path = seccomp_path(path, &Specifiers::of_unit(unit))?;
+    let read = || -> Result<String> {
+        // Opened without waiting: a FIFO would never come to an end.
+        let file = OpenOptions::new()
+            .read(true)
+            .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
+            .open(&path)?;
+        ensure!(file.metadata()?.is_file(), "it is not a regular file");
+        let mut text = Vec::new();
+        file.take(profile::LONGEST + 1).read_to_end(&mut text)?;
+        ensure!(
+            u64::try_from(text.len()).is_ok_and(|length| length <= profile::LONGEST),
+            "it is longer than 1 MiB, which no profile is"
+        );
+        String::from_utf8(text).context("it is no text")
+    };
+    let text = read().with_context(|| format!("reading the seccomp profile '{path}'"))?;
+    Ok(Some(text))
+}
+
+/// The running kernel's version.
+///
+/// # Errors
+/// It says none.
+pub fn kernel() -> Result<Kernel> {
+    let names = nix::sys::utsname::uname().context("asking for the kernel's version")?;
+    let release = names.release().to_string_lossy();
+    let mut numbers = release
+        .split(|c: char| !c.is_ascii_digit())
+        .map_while(|number| number.parse().ok());
+    let version = numbers
+        .next()
+        .zip(numbers.next())
+        .map(|(major, minor)| Kernel(major, minor));
+    version.with_context(|| format!("the kernel's version '{release}' is none"))
 }
 
 /// Where the root is built: over the shim's own directory, which is always there, which nothing inside needs, and which nobody else

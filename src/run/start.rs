@@ -43,9 +43,7 @@ const NAMESPACES: libc::c_int =
 /// # Errors
 /// Everything up to the hand-over but what is the container's own to do; it reports that itself, and exits in the same way.
 pub fn start(resolved: &Path, unit: &str) -> Result<(), Failure> {
-    let environment: Vec<(String, String)> = std::env::vars_os()
-        .map(|(name, value)| (lossy(name), lossy(value)))
-        .collect();
+    let environment = environment();
     let definition = read(resolved).or_fail(CONFIG)?;
     may_start().or_fail(CONFIG)?;
     let passed = activation::take(&environment).or_fail(CONFIG)?;
@@ -107,7 +105,10 @@ fn attend(
     if let Some(layer) = &plan.writable_layer {
         prepare(layer)?;
     }
-    let outputs = [output(std::io::stdout())?, output(std::io::stderr())?];
+    let outputs = match identities {
+        Some(_) => [Output::Unopenable; 2],
+        None => [output(std::io::stdout())?, output(std::io::stderr())?],
+    };
     lend(plan, outputs, container, identities.as_ref(), giver)?;
     giver.await_wish();
     if let Some(notify) = notify {
@@ -139,7 +140,11 @@ fn identities(container: Pid, plan: &Plan, range: Option<&Range>) -> Result<Opti
 
 fn output(stream: impl AsFd) -> Result<Output> {
     let is_socket = file_type(&fstat(stream)?) == SFlag::S_IFSOCK;
-    Ok(if is_socket { Output::Socket } else { Output::Reopenable })
+    Ok(if is_socket {
+        Output::Unopenable
+    } else {
+        Output::Reopenable
+    })
 }
 
 /// Without root it takes user namespaces, which this release does not make.
@@ -151,11 +156,21 @@ fn may_start() -> Result<()> {
     Ok(())
 }
 
-/// Prints a failure as the shim and init do: for the journal, and as the unit's status text.
+/// Says why a start has failed: each line in the journal, and the last one as the unit's status text.
 pub fn report(failure: &Failure) {
+    // `systemctl status` shows no line from before the moment in which systemd takes the unit for started, and we may be faster.
+    if let Ok(Some(notify)) = notify::connect(&environment()) {
+        notify::settle(&notify);
+    }
     let message = failure.to_string();
-    say(Priority::Error, &message);
-    let _ = sd_notify::notify(&[NotifyState::Status(message.lines().next().unwrap_or_default())]);
+    message.lines().for_each(|line| say(Priority::Error, line));
+    let _ = sd_notify::notify(&[NotifyState::Status(message.lines().last().unwrap_or_default())]);
+}
+
+fn environment() -> Vec<(String, String)> {
+    std::env::vars_os()
+        .map(|(name, value)| (lossy(name), lossy(value)))
+        .collect()
 }
 
 fn lossy(text: OsString) -> String {
@@ -175,16 +190,12 @@ fn prepare(directory: &Path) -> Result<()> {
     create(&directory.join("work"), 0o700)
 }
 
-/// Reads what the generator left. A definition with mistakes fails here with its diagnostics, one line each.
+/// Reads what the generator left. A definition with mistakes fails here with its diagnostics, a line each.
 fn read(resolved: &Path) -> Result<Definition> {
     let text = read_between_reloads(resolved).with_context(|| format!("reading '{}'", resolved.display()))?;
     match serde_json::from_str(&text).with_context(|| format!("reading '{}'", resolved.display()))? {
         Resolved::Container(definition) => Ok(*definition),
-        Resolved::Broken(diagnostics) => {
-            let (last, others) = diagnostics.split_last().context("the definition is broken")?;
-            others.iter().for_each(|diagnostic| say(Priority::Error, diagnostic));
-            bail!("{last}")
-        }
+        Resolved::Broken(diagnostics) => bail!("{}", diagnostics.join("\n")),
     }
 }
 

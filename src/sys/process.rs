@@ -3,7 +3,7 @@
 //! All of it assumes a process with one thread, which every caller here is: the child of a clone may allocate and run any code only
 //! because no other thread can hold a lock at that moment.
 
-use std::ffi::{CStr, CString};
+use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
@@ -109,10 +109,45 @@ pub fn grant(source: BorrowedFd<'_>, target: RawFd) -> io::Result<()> {
     Ok(())
 }
 
-/// execve(2), with the environment as a value.
-pub fn execve(program: &CStr, arguments: &[CString], environment: &[CString]) -> Errno {
-    match nix::unistd::execve(program, arguments, environment) {
-        Err(errno) => errno,
+/// An execve(2) that is prepared: what there is to allocate is allocated, and the call is the only one that is left to make.
+#[derive(Debug)]
+pub struct Exec {
+    program: CString,
+    /// As the kernel wants them: pointers into the texts below, and a null pointer behind them.
+    argument_pointers: Vec<*const libc::c_char>,
+    environment_pointers: Vec<*const libc::c_char>,
+    _texts: [Vec<CString>; 2],
+}
+
+impl Exec {
+    /// Prepares the execution of `program`, with the environment as a value.
+    #[must_use]
+    pub fn new(program: CString, arguments: Vec<CString>, environment: Vec<CString>) -> Self {
+        let pointers = |texts: &[CString]| {
+            let texts = texts.iter().map(|text| text.as_ptr());
+            texts.chain([std::ptr::null()]).collect::<Vec<_>>()
+        };
+        Self {
+            program,
+            argument_pointers: pointers(&arguments),
+            environment_pointers: pointers(&environment),
+            _texts: [arguments, environment],
+        }
+    }
+
+    /// Executes it. Returns only if that fails.
+    #[must_use]
+    pub fn execute(&self) -> Errno {
+        // SAFETY: the program is a C string, both arrays end with a null pointer, and all other pointers lead to C strings on the heap, which
+        // stay where they are and unchanged as long as this value owns them.
+        unsafe {
+            libc::execve(
+                self.program.as_ptr(),
+                self.argument_pointers.as_ptr(),
+                self.environment_pointers.as_ptr(),
+            )
+        };
+        Errno::last()
     }
 }
 

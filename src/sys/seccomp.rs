@@ -1,4 +1,5 @@
-//! The user notification of seccomp: a system call of another process that waits for our answer (seccomp_unotify(2)).
+//! Filters of system calls (seccomp(2)), and their user notification: a call of another process that waits for our answer
+//! (seccomp_unotify(2)).
 //!
 //! What is answered here is a convenience for the payload and never a border against it: the payload's memory may change
 //! between our look and the kernel's.
@@ -8,6 +9,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 use nix::unistd::Pid;
+
+use crate::sys::bpf::{ANSWER, ARCHITECTURE, EQUAL, Instruction, LOAD, LONGEST, NUMBER, jump, plain};
 
 /// The end that receives the notifications. When it is closed, the calls it stands for fail with `ENOSYS`.
 #[derive(Debug)]
@@ -42,43 +45,65 @@ pub enum Call {
 /// # Errors
 /// What seccomp(2) says: `EBUSY` if a filter with a listener is there already.
 pub fn catch_bind_and_listen() -> io::Result<Listener> {
-    let instructions: [_; FILTER_LENGTH as usize] = [
-        load(ARCHITECTURE_OFFSET),
+    let program = [
+        plain(LOAD, ARCHITECTURE),
         // Calls of another architecture (32-bit programs) have other numbers; they are let through.
-        jump_unless_equal(NATIVE_ARCHITECTURE, 5),
-        load(NUMBER_OFFSET),
-        jump_if_equal(number(libc::SYS_bind), 4),
-        jump_if_equal(number(libc::SYS_listen), 3),
-        jump_unless_equal(number(libc::SYS_io_uring_setup), 1),
-        answer(libc::SECCOMP_RET_ERRNO | libc::ENOSYS.cast_unsigned()),
-        answer(libc::SECCOMP_RET_ALLOW),
-        answer(libc::SECCOMP_RET_USER_NOTIF),
+        jump(EQUAL, 0, 5, NATIVE_ARCHITECTURE),
+        plain(LOAD, NUMBER),
+        jump(EQUAL, 4, 0, number(libc::SYS_bind)),
+        jump(EQUAL, 3, 0, number(libc::SYS_listen)),
+        jump(EQUAL, 0, 1, number(libc::SYS_io_uring_setup)),
+        plain(ANSWER, libc::SECCOMP_RET_ERRNO | libc::ENOSYS.cast_unsigned()),
+        plain(ANSWER, libc::SECCOMP_RET_ALLOW),
+        plain(ANSWER, libc::SECCOMP_RET_USER_NOTIF),
     ];
-    let program = libc::sock_fprog {
-        len: FILTER_LENGTH,
-        filter: instructions.as_ptr().cast_mut(),
-    };
-    let install = |flags: libc::c_ulong| {
-        // SAFETY: the program points to instructions that outlive the call; a non-negative result is a new descriptor.
-        Errno::result(unsafe {
-            libc::syscall(
-                libc::SYS_seccomp,
-                libc::SECCOMP_SET_MODE_FILTER,
-                flags,
-                &raw const program,
-            )
-        })
-    };
     // Once we have seen a call, only a fatal signal may interrupt it (Linux 5.19): Go's scheduler sends signals all the time.
-    let fd = install(libc::SECCOMP_FILTER_FLAG_NEW_LISTENER | libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV)
-        .or_else(|_| install(libc::SECCOMP_FILTER_FLAG_NEW_LISTENER))?;
-    // SAFETY: see above. The kernel makes it close-on-exec.
+    let fd = install(
+        &program,
+        libc::SECCOMP_FILTER_FLAG_NEW_LISTENER | libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV,
+    )
+    .or_else(|_| install(&program, libc::SECCOMP_FILTER_FLAG_NEW_LISTENER))?;
+    // SAFETY: with this flag the result is a new descriptor. The kernel makes it close-on-exec.
     let listener = unsafe { OwnedFd::from_raw_fd(i32::try_from(fd).map_err(io::Error::other)?) };
     // The caller stops and we go on, or the reverse, so the one may wake the other on its own processor (Linux 6.6).
     // SAFETY: the request takes its argument by value.
     unsafe { libc::ioctl(listener.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_SET_FLAGS, SYNC_WAKE_UP) };
     Ok(Listener(listener))
 }
+
+/// Filters all further system calls of this process and of all that it starts. It needs `CAP_SYS_ADMIN` or `no_new_privs`.
+///
+/// # Errors
+/// What seccomp(2) says: `EINVAL` if the program is not one.
+pub fn filter(program: &[Instruction]) -> io::Result<()> {
+    install(program, 0).map(drop)
+}
+
+fn install(program: &[Instruction], flags: libc::c_ulong) -> io::Result<libc::c_long> {
+    if program.len() > LONGEST {
+        return Err(Errno::E2BIG.into());
+    }
+    let program = libc::sock_fprog {
+        len: u16::try_from(program.len()).map_err(io::Error::other)?,
+        filter: program.as_ptr().cast::<libc::sock_filter>().cast_mut(),
+    };
+    // SAFETY: an Instruction is laid out as a sock_filter is, the program's length is the slice's, the kernel only reads it, and the slice
+    // outlives the call.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_seccomp,
+            libc::SECCOMP_SET_MODE_FILTER,
+            flags,
+            &raw const program,
+        )
+    };
+    Ok(Errno::result(result)?)
+}
+
+const _: () = assert!(
+    size_of::<Instruction>() == size_of::<libc::sock_filter>()
+        && align_of::<Instruction>() == align_of::<libc::sock_filter>()
+);
 
 impl Listener {
     /// The next notification.
@@ -188,19 +213,12 @@ impl AsFd for Listener {
     }
 }
 
-/// How many instructions the filter has.
-const FILTER_LENGTH: u16 = 9;
-
 /// `SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP`.
 const SYNC_WAKE_UP: libc::c_ulong = 1;
 
 /// `SECCOMP_ADDFD_FLAG_SETFD` and `SECCOMP_USER_NOTIF_FLAG_CONTINUE`, as wide as the structures have them.
 const REPLACE: u32 = 1;
 const CONTINUE: u32 = 1;
-
-/// Places in `struct seccomp_data`.
-const NUMBER_OFFSET: u32 = 0;
-const ARCHITECTURE_OFFSET: u32 = 4;
 
 #[cfg(target_arch = "x86_64")]
 const NATIVE_ARCHITECTURE: u32 = 0xc000_003e;
@@ -209,30 +227,4 @@ const NATIVE_ARCHITECTURE: u32 = 0xc000_00b7;
 
 fn number(call: libc::c_long) -> u32 {
     u32::try_from(call).unwrap_or(u32::MAX)
-}
-
-const fn load(offset: u32) -> libc::sock_filter {
-    instruction(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, offset)
-}
-
-const fn jump_if_equal(value: u32, by: u8) -> libc::sock_filter {
-    instruction(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, by, 0, value)
-}
-
-const fn jump_unless_equal(value: u32, by: u8) -> libc::sock_filter {
-    instruction(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, by, value)
-}
-
-const fn answer(action: u32) -> libc::sock_filter {
-    instruction(libc::BPF_RET | libc::BPF_K, 0, 0, action)
-}
-
-const fn instruction(code: u32, jt: u8, jf: u8, k: u32) -> libc::sock_filter {
-    let [low, high, ..] = code.to_le_bytes();
-    libc::sock_filter {
-        code: u16::from_le_bytes([low, high]),
-        jt,
-        jf,
-        k,
-    }
 }

@@ -3,7 +3,7 @@
 //! Declarations only: what is asked, and how often, is decided in [`crate::systemd`].
 
 use serde::{Deserialize, Serialize};
-use zbus::{OwnedObjectPath, Type};
+use zbus::{OwnedObjectPath, Type, Variant};
 
 /// One entry of what `ListUnitsByNames()` and `ListUnitsByPatterns()` return.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Type)]
@@ -42,6 +42,30 @@ pub trait Manager {
 
     /// The loaded units in one of these states (all, if there are none) whose name matches one of the patterns.
     fn list_units_by_patterns(&self, states: &[&str], patterns: &[&str]) -> zbus::Result<Vec<ListedUnit>>;
+
+    /// The object of a unit, which is loaded where it is not.
+    fn load_unit(&self, name: &str) -> zbus::Result<OwnedObjectPath>;
+
+    /// Has signals sent to this connection.
+    fn subscribe(&self) -> zbus::Result<()>;
+
+    /// Makes a unit that has no file, with others that it needs, and queues its start. Returns the job.
+    fn start_transient_unit(
+        &self,
+        name: &str,
+        mode: &str,
+        properties: &[(&str, &Variant<'_>)],
+        auxiliary: &[(&str, Vec<(&str, &Variant<'_>)>)],
+    ) -> zbus::Result<OwnedObjectPath>;
+
+    /// Queues a stop. Returns the job.
+    fn stop_unit(&self, name: &str, mode: &str) -> zbus::Result<OwnedObjectPath>;
+
+    /// Sends a signal to the processes of a unit.
+    fn kill_unit(&self, name: &str, whom: &str, signal: i32) -> zbus::Result<()>;
+
+    /// Changes a unit that is loaded, until the next boot (`runtime`) or for good.
+    fn set_unit_properties(&self, name: &str, runtime: bool, properties: &[(&str, &Variant<'_>)]) -> zbus::Result<()>;
 }
 
 /// A service unit's object.
@@ -53,4 +77,47 @@ pub trait Service {
     /// `MainPID`, 0 where there is none.
     #[zbus(property, name = "MainPID")]
     fn main_pid(&self) -> zbus::Result<u32>;
+
+    /// `ControlGroup`: its path below the mount point; empty while there is none.
+    #[zbus(property)]
+    fn control_group(&self) -> zbus::Result<String>;
+
+    /// `NRestarts`: how often systemd has started it again by itself.
+    #[zbus(property, name = "NRestarts")]
+    fn restarts(&self) -> zbus::Result<u32>;
+
+    /// `Result`: `success`, `exit-code`, `signal` …
+    #[zbus(property, name = "Result")]
+    fn outcome(&self) -> zbus::Result<String>;
+
+    /// `ExecMainCode`: `CLD_EXITED` and its kind, 0 before the end.
+    #[zbus(property)]
+    fn exec_main_code(&self) -> zbus::Result<i32>;
+
+    /// `ExecMainStatus`: the exit status, or the signal.
+    #[zbus(property)]
+    fn exec_main_status(&self) -> zbus::Result<i32>;
+
+    /// `StatusText`: what the service has said of itself.
+    #[zbus(property)]
+    fn status_text(&self) -> zbus::Result<String>;
+}
+
+/// What every unit's object has.
+#[zbus::proxy(
+    interface = "org.freedesktop.systemd1.Unit",
+    default_service = "org.freedesktop.systemd1"
+)]
+pub trait Unit {
+    /// `ActiveState`.
+    #[zbus(property)]
+    fn active_state(&self) -> zbus::Result<String>;
+
+    /// The job queued for it, 0 where there is none, and that job's object.
+    #[zbus(property)]
+    fn job(&self) -> zbus::Result<(u32, OwnedObjectPath)>;
+
+    /// `LoadState`.
+    #[zbus(property)]
+    fn load_state(&self) -> zbus::Result<String>;
 }

@@ -61,6 +61,15 @@ activate() {
     for name in "$@"; do systemctl start "$name.socket"; done
 }
 
+# range_locks: the locks on ranges of identities, as proc_locks(5) has them.
+range_locks() {
+    local major minor file
+    IFS=: read -r major minor < <(mountpoint -d /run)
+    [ -e /run/coracle/.identities ] || return 0
+    file=$(printf '%02x:%02x:%d' "$major" "$minor" "$(stat -c %i /run/coracle/.identities)")
+    grep -F " $file " /proc/locks
+}
+
 # nothing_left: stops what is Coracle's and looks for anything that it should have taken away.
 nothing_left() {
     local units what
@@ -78,7 +87,7 @@ nothing_left() {
     [ -z "$what" ] || fail "control groups are left: $what"
     what=$(pgrep -a coracle) || true
     [ -z "$what" ] || fail "processes are left: $what"
-    what=$(stat -c ':%i ' /run/coracle/.identities 2>/dev/null | grep -F -f - /proc/locks) || true
+    what=$(range_locks) || true
     [ -z "$what" ] || fail "ranges of identities are locked: $what"
     what=$(lsns -n -t user -o PID,COMMAND | awk '$1 != 1') || true
     [ -z "$what" ] || fail "user namespaces are left: $what"

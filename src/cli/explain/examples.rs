@@ -20,6 +20,9 @@ pub fn default(key: &Key) -> Option<&'static str> {
         (Section::Container, "ReadOnlyTmpfs") => "true",
         (Section::Container, "ShmSize") => "64M",
         (Section::Container, "Timezone") => "the image's",
+        (Section::Container, "SeccompProfile") => {
+            "the profile that Docker and Podman share, the stricter one where they differ"
+        }
         (Section::Container, "ServiceName") => "the file's name without its suffix",
         (Section::Container, "StopTimeout") => "systemd's DefaultTimeoutStopSec=",
         (Section::Socket, "ContainerListen") => "the address itself",
@@ -93,6 +96,7 @@ fn special(key: &Key) -> Option<&'static str> {
         (Section::Container, "PidsLimit") => "100",
         (Section::Container, "PublishPort") => "\"8080:80\", \"127.0.0.1:8443:443\"",
         (Section::Container, "Rootfs") => "\"/srv/web\"",
+        (Section::Container, "SeccompProfile") => "\"/etc/coracle/web-seccomp.json\"",
         (Section::Container, "ServiceName") => "\"my-web\"",
         (Section::Container, "StopSignal") => "\"SIGQUIT\"",
         (Section::Container, "Sysctl") => "{ \"net.core.somaxconn\" = \"1024\" }",

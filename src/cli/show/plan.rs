@@ -14,7 +14,7 @@ use crate::generate::run::SHIM;
 use crate::plan::{self, Source, Surroundings, oci};
 use crate::run::cleanup::writable_layer;
 use crate::run::environment;
-use crate::run::planning::source;
+use crate::run::planning::{kernel, seccomp_profile, source};
 use crate::store::Store;
 
 /// The plan of starting this definition as `unit`, as an OCI `config.json`.
@@ -27,8 +27,11 @@ pub fn config(definition: &Definition, unit: &str, scope: &Scope) -> anyhow::Res
     let config = image.as_ref().and_then(|image| image.config.config().as_ref());
     let environment_files = environment::read(&definition.container.environment_files, unit)?;
     let zone = environment::local_zone(&definition.container);
+    let profile = seccomp_profile(definition, unit)?;
     let surroundings = Surroundings {
         unit,
+        seccomp_profile: profile.as_deref(),
+        kernel: kernel()?,
         writable_layer: &writable_layer(&store, unit)?,
         mount_point: Path::new(SHIM).parent().context("the shim lies in no directory")?,
         environment: &[],

@@ -413,8 +413,12 @@ pub(super) const KEYS: &[Key] = &[
         Once,
         "Whether a small init runs as process 1 and reaps orphans; always true.",
     ),
-    key("SeccompProfile", Text, Once, "Filters system calls by this profile.")
-        .refused("remove it to start with the default filter"),
+    key(
+        "SeccompProfile",
+        Text,
+        Once,
+        "Filters system calls by this profile, a JSON file as Docker and Podman take it, instead of the default one; 'unconfined' filters none.",
+    ),
     key("Secret", Text, Many, "Hands a secret to the container.")
         .refused("use LoadCredential= in [Service] or a read-only Volume"),
     key(

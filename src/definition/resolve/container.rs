@@ -11,9 +11,10 @@ use crate::definition::resolve::mount::Mounted;
 use crate::definition::resolve::names::{added_group, capabilities, group, hostname, signal, user};
 use crate::definition::resolve::ports::publish;
 use crate::definition::resolve::systemd::Given;
+use crate::definition::resolve::values::is_absolute;
 use crate::definition::resolve::{Resolver, Tried};
 use crate::definition::setting::{Data, Setting, Value};
-use crate::definition::{Activation, Container, Definition, Listen, Network, Notify, Root, Sysctl};
+use crate::definition::{Activation, Container, Definition, Listen, Network, Notify, Root, SeccompProfile, Sysctl};
 use crate::image::reference::Reference;
 
 /// `[Container]` so far.
@@ -138,6 +139,9 @@ impl Draft {
             "GIDMap" => {
                 let new = each(reset, to, key, value, Resolver::extent);
                 add(&mut self.identities.groups, value, new);
+            }
+            "SeccompProfile" => {
+                container.seccomp_profile = once(reset, || seccomp_profile(to, key, value)).unwrap_or_default();
             }
             "Network" => container.network = once(reset, || network(to, key, value)).unwrap_or_default(),
             "StopSignal" => container.stop_signal = once(reset, || signal(to, key, value)),
@@ -290,6 +294,20 @@ fn network(to: &mut Resolver<'_, '_>, key: &Key, value: &Value<'_>) -> Option<Ne
         };
     }
     network
+}
+
+/// Whether the file is a profile is seen at the start, when it is read.
+fn seccomp_profile(to: &mut Resolver<'_, '_>, key: &Key, value: &Value<'_>) -> Option<SeccompProfile> {
+    let text = to.text(key, value)?;
+    if text == "unconfined" {
+        return Some(SeccompProfile::Unconfined);
+    }
+    if is_absolute(&text) {
+        return Some(SeccompProfile::File(text.into_owned()));
+    }
+    let why = format_args!("'{text}' is neither an absolute path nor 'unconfined'; the default profile needs no key");
+    to.impossible(key, value.span, why);
+    None
 }
 
 /// Podman's -1 and 0 mean no limit.
