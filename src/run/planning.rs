@@ -3,7 +3,7 @@
 use std::fs::OpenOptions;
 use std::io::Read as _;
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 
@@ -14,9 +14,10 @@ use crate::plan::specifier::Specifiers;
 use crate::plan::{self, Plan, Source, Surroundings, seccomp_path};
 use crate::run::cleanup::writable_layer;
 use crate::run::environment;
-use crate::store::{Held, Image, Store};
+use crate::store::{Image, Store};
 
-/// The plan of starting `definition` as `unit`, and what keeps its image from being removed.
+/// The plan of starting `definition` as `unit`, and the image that it was made for. `environment` is what systemd gives to the service,
+/// and the root is built over `mount_point`.
 ///
 /// # Errors
 /// The image is not in the store, or definition and image do not go together.
@@ -24,10 +25,10 @@ pub fn plan(
     definition: &Definition,
     unit: &str,
     environment: &[(String, String)],
+    mount_point: &Path,
     store: &Store,
-) -> Result<(Plan, Option<Held>)> {
+) -> Result<(Plan, Option<Image>)> {
     let (image, layers) = source(definition, store)?;
-    let held = image.as_ref().map(|image| store.hold_confined(image)).transpose()?;
     let config = image.as_ref().and_then(|image| image.config.config().as_ref());
     let environment_files = environment::read(&definition.container.environment_files, unit)?;
     let zone = environment::local_zone(&definition.container);
@@ -37,7 +38,7 @@ pub fn plan(
         seccomp_profile: profile.as_deref(),
         kernel: kernel()?,
         writable_layer: &writable_layer(store, unit)?,
-        mount_point: &mount_point()?,
+        mount_point,
         environment,
         environment_files: &environment_files,
         local_zone: zone.as_deref(),
@@ -46,14 +47,14 @@ pub fn plan(
         layers: &layers,
         config,
     };
-    Ok((plan::plan(definition, source, surroundings)?, held))
+    Ok((plan::plan(definition, source, surroundings)?, image))
 }
 
 /// The directories that the root is made of, lowest first, and the image they come from.
 ///
 /// # Errors
 /// The image is not in the store.
-pub fn source(definition: &Definition, store: &Store) -> Result<(Option<Image>, Vec<PathBuf>)> {
+fn source(definition: &Definition, store: &Store) -> Result<(Option<Image>, Vec<PathBuf>)> {
     match &definition.container.root {
         Root::Image(reference) => {
             let image = store.find(&reference.parse::<Reference>()?)?;
@@ -68,7 +69,7 @@ pub fn source(definition: &Definition, store: &Store) -> Result<(Option<Image>, 
 ///
 /// # Errors
 /// It cannot be read, or is no text of a sensible length.
-pub fn seccomp_profile(definition: &Definition, unit: &str) -> Result<Option<String>> {
+fn seccomp_profile(definition: &Definition, unit: &str) -> Result<Option<String>> {
     let SeccompProfile::File(path) = &definition.container.seccomp_profile else {
         return Ok(None);
     };
@@ -96,7 +97,7 @@ pub fn seccomp_profile(definition: &Definition, unit: &str) -> Result<Option<Str
 ///
 /// # Errors
 /// It says none.
-pub fn kernel() -> Result<Kernel> {
+fn kernel() -> Result<Kernel> {
     let names = nix::sys::utsname::uname().context("asking for the kernel's version")?;
     let release = names.release().to_string_lossy();
     let mut numbers = release
@@ -111,7 +112,10 @@ pub fn kernel() -> Result<Kernel> {
 
 /// Where the root is built: over the shim's own directory, which is always there, which nothing inside needs, and which nobody else
 /// sees covered.
-fn mount_point() -> Result<PathBuf> {
+///
+/// # Errors
+/// The shim's own name cannot be found out.
+pub fn mount_point() -> Result<PathBuf> {
     // systemd names it in full; the kernel's own answer takes longer.
     let called = std::env::args_os().next().map(PathBuf::from);
     let program = match called.filter(|called| called.is_absolute()) {

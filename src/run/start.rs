@@ -1,7 +1,7 @@
 //! The shim: one start of one container, from the resolved definition to the hand-over, then it is gone.
 //!
-//! It runs as systemd's `ExecStart=` and is on the way between a client and its answer: no threads, no D-Bus, no locks, a handful of
-//! small files. What stays behind is a child of systemd, made with `CLONE_PARENT`, and known to it by `MAINPID=` (sd_notify(3)).
+//! It runs as systemd's `ExecStart=` and is on the way between a client and its answer: no threads, no D-Bus, no lock that is waited for, a
+//! handful of small files. What stays behind is a child of systemd, made with `CLONE_PARENT`, and known to it by `MAINPID=` (sd_notify(3)).
 
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File};
@@ -49,7 +49,12 @@ pub fn start(resolved: &Path, unit: &str) -> Result<(), Failure> {
     let passed = activation::take(&environment).or_fail(CONFIG)?;
     let sockets = activation::in_order(&definition.sockets, passed).or_fail(CONFIG)?;
     let store = Store::open(Store::system_root()).or_fail(CONFIG)?;
-    let (plan, image) = planning::plan(&definition, unit, &environment, &store).or_fail(CONFIG)?;
+    let mount_point = planning::mount_point().or_fail(CONFIG)?;
+    let (plan, image) = planning::plan(&definition, unit, &environment, &mount_point, &store).or_fail(CONFIG)?;
+    let image = image
+        .map(|image| store.hold_confined(&image))
+        .transpose()
+        .or_fail(CONFIG)?;
     let (namespaces, range) = user_namespace(&plan).or_fail(NAMESPACE)?;
     let notify = notify::connect(&environment)
         .context("connecting to systemd's notify socket")
@@ -147,7 +152,7 @@ fn output(stream: impl AsFd) -> Result<Output> {
     })
 }
 
-/// Without root it takes user namespaces, which this release does not make.
+/// Without root it takes subordinate identities (subuid(5)), which this release does not ask for.
 fn may_start() -> Result<()> {
     ensure!(
         nix::unistd::geteuid().is_root(),

@@ -11,10 +11,8 @@ use serde_json::Value;
 use crate::cli::scope::Scope;
 use crate::definition::Definition;
 use crate::generate::run::SHIM;
-use crate::plan::{self, Source, Surroundings, oci};
-use crate::run::cleanup::writable_layer;
-use crate::run::environment;
-use crate::run::planning::{kernel, seccomp_profile, source};
+use crate::plan::oci;
+use crate::run::planning;
 use crate::store::Store;
 
 /// The plan of starting this definition as `unit`, as an OCI `config.json`.
@@ -23,26 +21,8 @@ use crate::store::Store;
 /// The image is not in the store, or cannot be started with this definition.
 pub fn config(definition: &Definition, unit: &str, scope: &Scope) -> anyhow::Result<Value> {
     let store = Store::open(&scope.store())?;
-    let (image, layers) = source(definition, &store)?;
-    let config = image.as_ref().and_then(|image| image.config.config().as_ref());
-    let environment_files = environment::read(&definition.container.environment_files, unit)?;
-    let zone = environment::local_zone(&definition.container);
-    let profile = seccomp_profile(definition, unit)?;
-    let surroundings = Surroundings {
-        unit,
-        seccomp_profile: profile.as_deref(),
-        kernel: kernel()?,
-        writable_layer: &writable_layer(&store, unit)?,
-        mount_point: Path::new(SHIM).parent().context("the shim lies in no directory")?,
-        environment: &[],
-        environment_files: &environment_files,
-        local_zone: zone.as_deref(),
-    };
-    let source = Source {
-        layers: &layers,
-        config,
-    };
-    let plan =
-        plan::plan(definition, source, surroundings).with_context(|| format!("planning the start of '{unit}'"))?;
+    let mount_point = Path::new(SHIM).parent().context("the shim lies in no directory")?;
+    let (plan, _) = planning::plan(definition, unit, &[], mount_point, &store)
+        .with_context(|| format!("planning the start of '{unit}'"))?;
     oci::config(&plan)
 }
