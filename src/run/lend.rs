@@ -76,6 +76,7 @@ pub fn lend(
     identities: Option<&Identities>,
     giver: &Giver,
 ) -> Result<()> {
+    ensure!(plan.mounts.len() <= usize::from(u16::MAX), "there are too many mounts");
     let (user, group) = owner(identities, 0, 0).context("the container's identities have no root")?;
     let shown = |path: &Path| shown(path, Depth::Mount, identities, "set 'UserNS' to 'host'");
     // All that is the host's is taken before its mounts become the container's.
@@ -85,11 +86,12 @@ pub fn lend(
     let nodes = device::find(&plan.devices)?;
     let mut sources = Vec::new();
     for (number, mount) in (0_u16..).zip(&plan.mounts) {
-        if let Some(source) = source(mount, identities).with_context(|| named(mount))? {
+        if let Some(source) =
+            source(mount, identities).with_context(|| format!("mounting '{}'", mount.target.display()))?
+        {
             sources.push((number, source));
         }
     }
-    ensure!(plan.mounts.len() <= usize::from(u16::MAX), "there are too many mounts");
 
     mount::join(container).context("joining the container's mount namespace")?;
     // Nothing that is mounted from now on reaches the host, nor the other way round.
@@ -122,10 +124,6 @@ pub fn lend(
         .iter()
         .for_each(|(what, descriptor)| giver.give(*what, descriptor.as_ref()));
     Ok(())
-}
-
-fn named(mount: &Mount) -> String {
-    format!("mounting '{}'", mount.target.display())
 }
 
 /// A mount of a path of the host, of which host and container see no more than `propagation` says.
