@@ -69,7 +69,7 @@ def distance(result: dict) -> str:
         row("root inside is, on the host", root),
         row("capabilities it can have", lambda lines: str(int(value(lines, "CapBnd"), 16).bit_count())),
         row("`no_new_privs`", lambda lines: value(lines, "NoNewPrivs")),
-        row("seccomp mode, filters", lambda lines: f"{value(lines, 'Seccomp')}, {value(lines, 'Seccomp_filters')}"),
+        row("seccomp mode", lambda lines: value(lines, "Seccomp")),
         row("network interfaces", lambda lines: all_of(lines, "interface")),
         row("processes it sees", lambda lines: value(lines, "processes")),
         row("open descriptors", lambda lines: value(lines, "descriptors")),
