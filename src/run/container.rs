@@ -9,7 +9,8 @@ use std::os::unix::net::UnixDatagram;
 use anyhow::{Context as _, Result};
 use nix::sys::stat::{Mode, umask};
 
-use crate::definition::{Network, UserNamespace};
+use crate::definition::UserNamespace;
+use crate::definition::network::Network;
 use crate::plan::Plan;
 use crate::run::failure::{Failure, NAMESPACE, OrFail as _, Priority, one_line, say};
 use crate::run::handover::{Message, Taker};
@@ -44,6 +45,8 @@ pub struct Kept {
     pub image: Option<Held>,
     /// On the container's identities.
     pub identities: Option<Range>,
+    /// On its addresses, and what tells that it is alive.
+    pub addresses: Option<OwnedFd>,
 }
 
 /// Builds the container and runs it to its end.

@@ -28,7 +28,8 @@ use crate::run::failure::{CONFIG, Failure, NAMESPACE, OrFail as _, Priority, say
 use crate::run::handover::{self, Giver, Message};
 use crate::run::identities::Range;
 use crate::run::lend::{Identities, Output, lend};
-use crate::run::{notify, planning};
+use crate::run::network::locks::Addresses;
+use crate::run::{network, notify, planning};
 use crate::store::Store;
 use crate::sys::path::file_type;
 use crate::sys::process::{clone_sibling, is_pending, send_signal};
@@ -50,7 +51,10 @@ pub fn start(resolved: &Path, unit: &str) -> Result<(), Failure> {
     let sockets = activation::in_order(&definition.sockets, passed).or_fail(CONFIG)?;
     let store = Store::open(Store::system_root()).or_fail(CONFIG)?;
     let mount_point = planning::mount_point().or_fail(CONFIG)?;
-    let (plan, image) = planning::plan(&definition, unit, &environment, &mount_point, &store).or_fail(CONFIG)?;
+    let addresses = Addresses::of_unit(&definition.container.network, unit).or_fail(NAMESPACE)?;
+    let chosen = addresses.as_ref().map_or(&[][..], |chosen| &chosen.addresses);
+    let (plan, image) =
+        planning::plan(&definition, unit, &environment, &mount_point, &store, chosen).or_fail(CONFIG)?;
     let image = image
         .map(|image| store.hold_confined(&image))
         .transpose()
@@ -73,6 +77,7 @@ pub fn start(resolved: &Path, unit: &str) -> Result<(), Failure> {
                 kept: Kept {
                     image,
                     identities: range,
+                    addresses: addresses.map(|addresses| addresses.lock),
                 },
                 sockets,
                 notify,
@@ -89,10 +94,15 @@ pub fn start(resolved: &Path, unit: &str) -> Result<(), Failure> {
 
 /// The namespaces to create, and the container's identities where they are a range of its own.
 fn user_namespace(plan: &Plan) -> Result<(libc::c_int, Option<Range>)> {
+    let namespaces = match plan.bridges {
+        // It must be there before the container gets its interfaces.
+        Some(_) => NAMESPACES | libc::CLONE_NEWNET,
+        None => NAMESPACES,
+    };
     Ok(match plan.user_namespace {
-        UserNamespace::Host => (NAMESPACES, None),
-        UserNamespace::Mapped { .. } => (NAMESPACES | libc::CLONE_NEWUSER, None),
-        UserNamespace::Auto => (NAMESPACES | libc::CLONE_NEWUSER, Some(Range::of_unit(&plan.unit)?)),
+        UserNamespace::Host => (namespaces, None),
+        UserNamespace::Mapped { .. } => (namespaces | libc::CLONE_NEWUSER, None),
+        UserNamespace::Auto => (namespaces | libc::CLONE_NEWUSER, Some(Range::of_unit(&plan.unit)?)),
     })
 }
 
@@ -109,6 +119,9 @@ fn attend(
     let identities = identities(container, plan, range).context("mapping the container's identities")?;
     if let Some(layer) = &plan.writable_layer {
         prepare(layer)?;
+    }
+    if let Some(bridges) = &plan.bridges {
+        network::set_up(container, bridges)?;
     }
     let outputs = match identities {
         Some(_) => [Output::Unopenable; 2],

@@ -6,8 +6,9 @@ use proptest::prelude::{Strategy, prop, prop_assert, prop_oneof, proptest};
 
 use crate::definition::diagnostic::{Diagnostic, Severity};
 use crate::definition::keys::{self, Kind, Section, Support};
+use crate::definition::network::Network;
 use crate::definition::toml::{parse, parse_merged};
-use crate::definition::{Activation, ContainerAddress, Definition, Network, Notify, Root, SocketKind};
+use crate::definition::{Activation, ContainerAddress, Definition, Notify, Root, SocketKind};
 use crate::unitfile::line::Line;
 
 fn web(text: &str) -> (Definition, Vec<Diagnostic>) {
