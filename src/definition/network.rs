@@ -25,10 +25,20 @@ pub enum Network {
     Host,
     /// One of its own, with an interface on each of these bridges.
     Bridges(Vec<Attachment>),
-    /// That of another container: its service unit.
-    Container(String),
+    /// That of another container.
+    Container(Joined),
     /// One that has a name in the file system.
     Path(PathBuf),
+}
+
+/// Another container, whose network namespace is shared.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Joined {
+    /// Its service unit.
+    pub unit: String,
+    /// The servers that it asks for names; the host's where there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub servers: Vec<IpAddr>,
 }
 
 /// A container's interface on a bridge.
@@ -73,6 +83,35 @@ pub struct Bridge {
     /// Options of the bridge, checked: `mtu`, `isolate`, …
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub options: Vec<(String, String)>,
+}
+
+impl Network {
+    /// Whether the namespace is one of the container's own.
+    #[must_use]
+    pub fn is_own(&self) -> bool {
+        matches!(self, Self::None | Self::Bridges(_))
+    }
+
+    /// The servers that a container asks for names: its networks' own, where they have them.
+    #[must_use]
+    pub fn servers(&self) -> Vec<IpAddr> {
+        match self {
+            Self::None | Self::Host | Self::Path(_) => Vec::new(),
+            Self::Container(joined) => joined.servers.clone(),
+            Self::Bridges(attachments) => attachments.iter().flat_map(|one| one.bridge.name_servers()).collect(),
+        }
+    }
+}
+
+impl Bridge {
+    /// Where the names of its containers are asked for.
+    #[must_use]
+    pub fn name_servers(&self) -> Vec<IpAddr> {
+        match self.without_names {
+            true => Vec::new(),
+            false => self.subnets.iter().map(|subnet| subnet.gateway).collect(),
+        }
+    }
 }
 
 /// The network that is meant by `Network = "bridge"`.

@@ -143,6 +143,7 @@ pub fn load_all(places: &Places) -> Contents {
         loaded.collect()
     });
     definitions.sort_by(|a, b| a.definition.name.cmp(&b.definition.name));
+    networks::join(&mut definitions, places.scope);
     let mut strays = scan.strays;
     strays.extend(networks.into_values().flat_map(|network| network.diagnostics));
     strays.sort_by(|a, b| (&a.file, &a.message).cmp(&(&b.file, &b.message)));
@@ -160,6 +161,7 @@ pub fn load_files(files: &[PathBuf], places: &Places) -> Contents {
             Err(diagnostics) => contents.strays.extend(diagnostics),
         }
     }
+    contents.definitions = networks::join_files(contents.definitions, places);
     contents
 }
 

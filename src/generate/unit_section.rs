@@ -27,6 +27,7 @@ pub fn service<'a>(definition: &'a Definition, context: &Context) -> Lines<'a> {
     let mut lines = service::over_defaults(defaults, given);
     lines.extend(own_sockets(definition));
     lines.extend(names(definition));
+    lines.extend(joined(definition));
     lines.extend(mounts(&sources(definition), is_activated(definition), context));
     lines
 }
@@ -78,6 +79,18 @@ fn own_sockets(definition: &Definition) -> Lines<'static> {
         .map(|socket| [&service::instance_of(&socket.unit), ".socket"].concat())
         .collect();
     ["Requires", "After"].map(|key| (key, units.join(" ").into())).into()
+}
+
+/// A container that shares another's network ends with that one. With sockets it only wants that one, and looks for it itself when it starts.
+fn joined(definition: &Definition) -> Lines<'_> {
+    let Network::Container(joined) = &definition.container.network else {
+        return Lines::new();
+    };
+    let keys: &[&str] = match is_activated(definition) {
+        true => &["Wants", "PartOf", "After"],
+        false => &["BindsTo", "After"],
+    };
+    keys.iter().map(|key| (*key, joined.unit.as_str().into())).collect()
 }
 
 /// Where containers are called by their names, somebody must answer.

@@ -1,6 +1,5 @@
 //! What is mounted in the container, in order.
 
-use std::net::IpAddr;
 use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
@@ -89,7 +88,7 @@ pub enum Kind {
     /// A file of the host that tells a time zone, if the host has it and the image has no link in that place: what the link leads to may
     /// be another zone's file.
     ZoneFile(PathBuf),
-    /// The host's sysfs(5), without what is mounted below it: with the host's network a user namespace can have no other.
+    /// The sysfs(5) of the network namespace that the shim is in: a user namespace can have none but of one that it owns.
     HostSysfs,
     /// A small file made for this container.
     File(String),
@@ -115,7 +114,7 @@ pub fn mounts(
     }
     mounts.push(file("/etc/hosts", hosts(hostname, &container.add_host, bridges)));
     mounts.extend(time_zone(container, local_zone));
-    let resolver = resolver(container, bridges);
+    let resolver = resolver(container);
     let is_ours = resolver.is_some();
     mounts.extend(resolver.map(|content| file("/etc/resolv.conf", content)));
     // A network whose names nobody answers for still reaches the host's servers; one that is the host's or another's too.
@@ -127,7 +126,7 @@ pub fn mounts(
             ..bind("/etc/resolv.conf", resolv, Access::ReadOnly, Owners::Outside)
         });
     }
-    if container.network == Network::Host {
+    if !container.network.is_own() {
         if container.user_namespace != UserNamespace::Host {
             let sysfs = mounts.iter_mut().find(|mount| mount.target == Path::new("/sys"));
             sysfs.into_iter().for_each(|mount| mount.kind = Kind::HostSysfs);
@@ -236,7 +235,7 @@ fn hosts(hostname: &str, added: &[HostName], bridges: Option<&Bridges>) -> Strin
 }
 
 /// resolv.conf(5), where the definition says anything of it.
-fn resolver(container: &Container, bridges: Option<&Bridges>) -> Option<String> {
+fn resolver(container: &Container) -> Option<String> {
     let Container {
         dns,
         dns_search,
@@ -249,7 +248,7 @@ fn resolver(container: &Container, bridges: Option<&Bridges>) -> Option<String> 
             text.push_str(&format!("{word} {}\n", list.join(" ")));
         }
     }
-    let named: Vec<IpAddr> = bridges.into_iter().flat_map(Bridges::name_servers).collect();
+    let named = container.network.servers();
     // The networks' own servers know the others (`DNS=`) and ask them.
     for server in if named.is_empty() { dns } else { &named } {
         text.push_str(&format!("nameserver {server}\n"));

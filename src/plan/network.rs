@@ -67,14 +67,6 @@ pub fn bridges(
 }
 
 impl Bridges {
-    /// The servers that the container asks for names: its networks' own, where they have them.
-    pub fn name_servers(&self) -> impl Iterator<Item = IpAddr> {
-        let named = self.interfaces.iter().map(|one| &one.attachment.bridge);
-        named
-            .filter(|bridge| !bridge.without_names)
-            .flat_map(|bridge| bridge.subnets.iter().map(|subnet| subnet.gateway))
-    }
-
     /// What netavark reads from its standard input.
     #[must_use]
     pub fn request(&self) -> Value {

@@ -7,9 +7,11 @@
 //!
 //! Only a container on a bridge pays for any of this.
 
+pub mod join;
 pub mod locks;
 pub mod names;
 pub mod netavark;
+pub mod rules;
 pub mod sweep;
 
 use std::fs;

@@ -28,6 +28,7 @@ use crate::run::failure::{CONFIG, Failure, NAMESPACE, OrFail as _, Priority, say
 use crate::run::handover::{self, Giver, Message};
 use crate::run::identities::Range;
 use crate::run::lend::{Identities, Output, lend};
+use crate::run::network::join::join;
 use crate::run::network::locks::Addresses;
 use crate::run::{network, notify, planning};
 use crate::store::Store;
@@ -63,6 +64,7 @@ pub fn start(resolved: &Path, unit: &str) -> Result<(), Failure> {
     let notify = notify::connect(&environment)
         .context("connecting to systemd's notify socket")
         .or_fail(NAMESPACE)?;
+    join(&plan.network).or_fail(NAMESPACE)?;
     let (giver, taker) = handover::pair().or_fail(NAMESPACE)?;
     // An init has no default action for SIGTERM, so a stop that comes before init reads signals must stay pending.
     SigSet::all().thread_block().or_fail(NAMESPACE)?;

@@ -57,8 +57,7 @@ impl FromStr for Block {
         if prefix > width(address) {
             return Err(Mistake::Prefix);
         }
-        let size = size(address, prefix);
-        let base = address_at(address, number(address) & !(size - 1));
+        let base = address_at(address, number(address) & !rest(address, prefix));
         Ok(Self { base, prefix })
     }
 }
@@ -87,13 +86,13 @@ impl Block {
     /// Its last address.
     #[must_use]
     pub fn last(&self) -> IpAddr {
-        address_at(self.base, number(self.base) | (size(self.base, self.prefix) - 1))
+        address_at(self.base, number(self.base) | rest(self.base, self.prefix))
     }
 
     /// The address that comes `offset` after the first, if it is in the block.
     #[must_use]
     pub fn nth(&self, offset: u128) -> Option<IpAddr> {
-        (offset <= size(self.base, self.prefix) - 1).then(|| address_at(self.base, number(self.base) + offset))
+        (offset <= rest(self.base, self.prefix)).then(|| address_at(self.base, number(self.base) + offset))
     }
 
     /// Whether an address is in it.
@@ -150,11 +149,11 @@ fn width(address: IpAddr) -> u8 {
     if address.is_ipv4() { 32 } else { 128 }
 }
 
-/// How many addresses share `prefix` bits; one less than there are where all of IPv6 is meant.
-fn size(address: IpAddr, prefix: u8) -> u128 {
-    1_u128
-        .checked_shl((width(address) - prefix).into())
-        .unwrap_or(u128::MAX)
+/// The bits behind the prefix, all of them set.
+fn rest(address: IpAddr, prefix: u8) -> u128 {
+    u128::MAX
+        .checked_shr(128 - u32::from(width(address) - prefix))
+        .unwrap_or(0)
 }
 
 fn number(address: IpAddr) -> u128 {

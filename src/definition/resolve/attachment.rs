@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use crate::definition::diagnostic::{Diagnostic, Severity};
 use crate::definition::keys::Key;
-use crate::definition::network::{Attachment, Bridge, DEFAULT, Network};
+use crate::definition::network::{Attachment, Bridge, DEFAULT, Joined, Network};
 use crate::definition::report::Span;
 use crate::definition::resolve::Resolver;
 use crate::definition::resolve::network::is_domain;
@@ -32,10 +32,6 @@ const BRIDGES_MAX: usize = 64;
 impl Resolver<'_, '_> {
     /// One value of `Network=`.
     pub(super) fn network(&mut self, key: &Key, text: &str, span: Span) -> Option<(Network, Span)> {
-        if text.starts_with("ns:") || text.ends_with(".container") {
-            self.impossible(key, span, "joining a network namespace is not carried out yet");
-            return None;
-        }
         let (kind, options) = match text.strip_prefix("ns:") {
             Some(path) => {
                 if !is_absolute(path) || path.contains('%') {
@@ -83,7 +79,11 @@ impl Resolver<'_, '_> {
                 self.impossible(key, span, why);
                 return None;
             }
-            return Some((Network::Container(container.to_owned()), span));
+            let joined = Joined {
+                unit: container.to_owned(),
+                servers: Vec::new(),
+            };
+            return Some((Network::Container(joined), span));
         }
         match kind {
             "none" => Some((Network::None, span)),
@@ -184,7 +184,12 @@ impl Resolver<'_, '_> {
                         attachments.push(attachment);
                     }
                 }
-                network if first && !matches!(network, Network::Bridges(_)) => other = Some(network),
+                network if first && !matches!(network, Network::Bridges(_)) => {
+                    if !network.is_own() {
+                        places.push(self.report.diagnostic(Severity::Error, span, String::new()));
+                    }
+                    other = Some(network);
+                }
                 _ => {
                     let message =
                         "'Network': only bridges can be several, and at most 64: remove all others".to_owned();

@@ -40,10 +40,14 @@ impl Resolver<'_, '_> {
     /// With the host's network its parameters are the host's too.
     pub(super) fn check_sysctls(&mut self, sysctls: &[(Sysctl, Span)], network: &Network) {
         for (sysctl, span) in sysctls {
-            if *network == Network::Host && is_of_network(&sysctl.path) {
+            if !network.is_own() && is_of_network(&sysctl.path) {
                 let name = sysctl.path.replace('/', ".");
-                let message =
-                    format!("'Sysctl': '{name}' is the host's where Network is 'host', which no container sets");
+                let message = match network {
+                    Network::Host => {
+                        format!("'Sysctl': '{name}' is the host's where Network is 'host', which no container sets")
+                    }
+                    _ => format!("'Sysctl': '{name}' is the network's, which this container does not own"),
+                };
                 self.report.error(*span, message);
             }
         }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
-use crate::plan::network::Bridges;
+use crate::plan::network::{Bridges, Interface};
 use crate::run::failure::{CONFIG, EXEC, Failure, OrFail as _, Priority, say};
 use crate::run::network::netavark::{STATE, helper};
 
@@ -33,7 +33,8 @@ pub fn serve() -> Result<(), Failure> {
 
 /// Waits until somebody answers for names on the container's networks: what it asks first must not be in vain.
 pub fn await_servers(bridges: &Bridges) {
-    let mut missing: Vec<IpAddr> = bridges.name_servers().collect();
+    let servers = |one: &Interface| one.attachment.bridge.name_servers();
+    let mut missing: Vec<IpAddr> = bridges.interfaces.iter().flat_map(servers).collect();
     for _ in 0..TRIES {
         missing.retain(|server| !is_bound(*server));
         if missing.is_empty() {

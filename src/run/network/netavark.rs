@@ -64,7 +64,7 @@ pub fn call(verb: Verb, files: &Files) -> Result<()> {
 }
 
 /// netavark looks there for nft(8) or iptables(8), and for systemd-run(1), which it is better off without: see above.
-fn path() -> &'static str {
+pub(super) fn path() -> &'static str {
     let has_firewall = |place: &str| {
         ["nft", "iptables"]
             .iter()

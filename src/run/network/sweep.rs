@@ -15,7 +15,7 @@ use nix::sys::statfs::{FsType, fstatfs};
 
 use crate::run::network::locks::Exclusive;
 use crate::run::network::netavark::{self, STATE, Verb};
-use crate::run::network::{DIRECTORY, Files};
+use crate::run::network::{DIRECTORY, Files, rules};
 
 /// What statfs(2) calls the file system of namespaces.
 const NAMESPACES: FsType = FsType(0x6e73_6673);
@@ -120,8 +120,9 @@ pub(super) fn make_directory() -> Result<()> {
     Ok(())
 }
 
-/// With the last container on a bridge goes what none of them has left.
+/// With the last container on a bridge goes what is for all of them.
 fn remove_all() -> Result<()> {
+    rules::remove().context("removing netavark's rules")?;
     for directory in [DIRECTORY, STATE] {
         match fs::remove_dir_all(directory) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
