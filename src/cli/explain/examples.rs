@@ -115,6 +115,7 @@ fn special(key: &Key) -> Option<&'static str> {
         (Section::Container, "User") => "\"www-data\"",
         (Section::Container, "UserNS") => "\"host\"",
         (Section::Container, "Volume") => "\"/srv/www:/usr/share/nginx/html:ro\"",
+        (Section::Container, "NetworkAlias") => "\"www\"",
         (Section::Network, "DNS") => "\"192.0.2.53\"",
         (Section::Network, "Gateway") => "\"10.208.1.1\"",
         (Section::Network, "IPRange") => "\"10.208.1.128/25\"",
