@@ -16,7 +16,6 @@ use nix::sys::stat::Mode;
 
 use crate::definition::{Notify, SocketKind};
 use crate::plan::Plan;
-use crate::run::container::Kept;
 use crate::run::failure::{Failure, NAMESPACE, OrFail as _, Priority, USER, say};
 use crate::run::intercept::Intercept;
 use crate::run::log::Pipe;
@@ -68,7 +67,7 @@ enum Stream {
 }
 
 /// Runs the payload to its end. Returns only if it could not be started.
-pub fn run(plan: Plan, sockets: Vec<OwnedFd>, systemd: &Systemd, kept: Kept, umask: Mode) -> Failure {
+pub fn run(plan: Plan, sockets: Vec<OwnedFd>, systemd: &Systemd, locks: Vec<OwnedFd>, umask: Mode) -> Failure {
     let begun = Instant::now();
     let mut init = match Init::start(&plan, &sockets, systemd, umask) {
         Ok(init) => init,
@@ -90,7 +89,7 @@ pub fn run(plan: Plan, sockets: Vec<OwnedFd>, systemd: &Systemd, kept: Kept, uma
             }
             // A payload that shut its listening socket down must not take the port with it.
             sockets.iter().for_each(|socket| drop(listen(socket.as_fd())));
-            drop(kept);
+            drop(locks);
             if begun.elapsed() < UNSETTLED {
                 systemd.settle();
             }
