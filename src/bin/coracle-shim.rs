@@ -9,15 +9,17 @@ use std::path::Path;
 
 use coracle::run::attend::{attend, on_terminal};
 use coracle::run::cleanup::clean_up;
+use coracle::run::network::names::serve;
 use coracle::run::start::{report, start};
 
 const USAGE: &str = "usage: coracle-shim [--terminal] RESOLVED.json UNIT
        coracle-shim --cleanup UNIT [RESOLVED.json]
        coracle-shim --attend
+       coracle-shim --serve-names
 
 Starts the container of a resolved definition, as systemd's ExecStart= in a unit that coracle-generator wrote; or
 removes the writable layer of a container that has stopped, and a definition that was made for one run; or waits for the
-end of standard input. See coracle(1).";
+end of standard input; or becomes the server of names of all networks. See coracle(1).";
 
 coracle::entry!(run);
 
@@ -28,6 +30,7 @@ fn run() -> i32 {
         ["--cleanup", unit] => clean_up(unit, None),
         ["--cleanup", unit, resolved] => clean_up(unit, Some(Path::new(resolved))),
         ["--attend"] => attend(),
+        ["--serve-names"] => serve(),
         ["--terminal", resolved, unit] => on_terminal().and_then(|()| start(Path::new(resolved), unit)),
         [resolved, unit] if !resolved.starts_with('-') => start(Path::new(resolved), unit),
         _ => {

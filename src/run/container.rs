@@ -12,7 +12,8 @@ use anyhow::{Context as _, Result};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::stat::{Mode, umask};
 
-use crate::definition::{Network, UserNamespace};
+use crate::definition::UserNamespace;
+use crate::definition::network::Network;
 use crate::plan::Plan;
 use crate::run::failure::{Failure, NAMESPACE, OrFail as _, Priority, one_line, say};
 use crate::run::handover::{Message, Taker};

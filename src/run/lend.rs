@@ -180,7 +180,9 @@ fn source(mount: &Mount, identities: Option<&Identities>) -> Result<Option<Owned
         Kind::BindIfPresent(source) | Kind::ZoneFile(source) if source.is_file() => {
             clone_of(source, Depth::Mount, Propagation::Private)?
         }
-        Kind::HostSysfs => clone_of(Path::new("/sys"), Depth::Mount, Propagation::Private)?,
+        Kind::HostSysfs => Filesystem::open("sysfs")
+            .and_then(|sysfs| sysfs.mount(MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV))
+            .context("making a sysfs")?,
         Kind::New { .. } | Kind::Devices | Kind::File(_) | Kind::BindIfPresent(_) | Kind::ZoneFile(_) => {
             return Ok(None);
         }

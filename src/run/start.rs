@@ -28,7 +28,9 @@ use crate::run::failure::{CONFIG, Failure, NAMESPACE, OrFail as _, Priority, say
 use crate::run::handover::{self, Giver, Message};
 use crate::run::identities::Range;
 use crate::run::lend::{Identities, Output, lend};
-use crate::run::{notify, planning};
+use crate::run::network::join::join;
+use crate::run::network::locks::Addresses;
+use crate::run::{network, notify, planning};
 use crate::store::{Held, Store};
 use crate::sys::path::file_type;
 use crate::sys::process::{clone_sibling, is_pending, send_signal};
@@ -46,10 +48,14 @@ pub fn start(resolved: &Path, unit: &str) -> Result<(), Failure> {
     let sockets = activation::in_order(&definition.sockets, passed).or_fail(CONFIG)?;
     let store = Store::open(Store::system_root()).or_fail(CONFIG)?;
     let mount_point = planning::mount_point().or_fail(CONFIG)?;
-    let (plan, image) = planning::plan(&definition, unit, &environment, &mount_point, &store).or_fail(CONFIG)?;
+    let addresses = Addresses::of_unit(&definition.container.network, unit).or_fail(NAMESPACE)?;
+    let chosen = addresses.as_ref().map_or(&[][..], |chosen| &chosen.addresses);
+    let (plan, image) =
+        planning::plan(&definition, unit, &environment, &mount_point, &store, chosen).or_fail(CONFIG)?;
     let notify = notify::connect(&environment)
         .context("connecting to systemd's notify socket")
         .or_fail(NAMESPACE)?;
+    join(&plan.network).or_fail(NAMESPACE)?;
     let (giver, taker) = handover::pair().or_fail(NAMESPACE)?;
     // An init has no default action for SIGTERM, so a stop that comes before init reads signals must stay pending.
     SigSet::all().thread_block().or_fail(NAMESPACE)?;
@@ -73,7 +79,12 @@ pub fn start(resolved: &Path, unit: &str) -> Result<(), Failure> {
                 .map(|image| store.hold_confined(&image))
                 .transpose()
                 .or_fail(CONFIG)?;
-            attend(container, &plan, image, notify.as_ref(), &giver).or_fail(NAMESPACE)
+            let locks = image
+                .into_iter()
+                .flat_map(Held::into_descriptors)
+                .chain(addresses.map(|addresses| addresses.lock))
+                .collect();
+            attend(container, &plan, locks, notify.as_ref(), &giver).or_fail(NAMESPACE)
         }
     }
 }
@@ -81,17 +92,22 @@ pub fn start(resolved: &Path, unit: &str) -> Result<(), Failure> {
 /// The namespaces that a process can only be born into, or had better be. The container makes the others itself, while the shim is at work
 /// ([`container`]).
 fn first_namespaces(plan: &Plan) -> libc::c_int {
-    match plan.user_namespace {
-        UserNamespace::Host => libc::CLONE_NEWPID,
-        UserNamespace::Auto | UserNamespace::Mapped { .. } => libc::CLONE_NEWPID | libc::CLONE_NEWUSER,
+    let mut namespaces = libc::CLONE_NEWPID;
+    if plan.user_namespace != UserNamespace::Host {
+        namespaces |= libc::CLONE_NEWUSER;
     }
+    if plan.bridges.is_some() {
+        // It must be there before the container gets its interfaces.
+        namespaces |= libc::CLONE_NEWNET;
+    }
+    namespaces
 }
 
 /// The shim's part of the work, while the container does its own. When it fails, the container ends too, without a word.
 fn attend(
     container: Pid,
     plan: &Plan,
-    image: Option<Held>,
+    mut locks: Vec<OwnedFd>,
     notify: Option<&UnixDatagram>,
     giver: &Giver,
 ) -> Result<()> {
@@ -102,15 +118,14 @@ fn attend(
     if let Some(layer) = &plan.writable_layer {
         prepare(layer)?;
     }
+    if let Some(bridges) = &plan.bridges {
+        network::set_up(container, bridges)?;
+    }
     let outputs = match identities {
         Some(_) => [Output::Unopenable; 2],
         None => [output(std::io::stdout())?, output(std::io::stderr())?],
     };
-    let locks = image
-        .into_iter()
-        .flat_map(Held::into_descriptors)
-        .chain(range)
-        .collect();
+    locks.extend(range);
     lend(plan, outputs, container, identities.as_ref(), locks, giver)?;
     giver.await_wish();
     if let Some(notify) = notify {
