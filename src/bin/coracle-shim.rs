@@ -9,21 +9,31 @@ use std::path::Path;
 
 use coracle::run::attend::{attend, on_terminal};
 use coracle::run::cleanup::clean_up;
+use coracle::run::exec::{self, complain, seal};
 use coracle::run::start::{report, start};
 
 const USAGE: &str = "usage: coracle-shim [--terminal] RESOLVED.json UNIT
        coracle-shim --cleanup UNIT [RESOLVED.json]
        coracle-shim --attend
+       coracle-shim --exec UNIT RESOLVED.json INIT CGROUP UMASK [OPTIONS] -- COMMAND...
 
 Starts the container of a resolved definition, as systemd's ExecStart= in a unit that coracle-generator wrote; or
 removes the writable layer of a container that has stopped, and a definition that was made for one run; or waits for the
-end of standard input. See coracle(1).";
+end of standard input; or runs one more program in a container that runs. See coracle(1).";
 
 coracle::entry!(run);
 
 fn run() -> i32 {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match arguments[..] {
+        ["--exec", ref request @ ..] => {
+            let sealed = [&["coracle-shim", "--exec-sealed"], request].concat();
+            return complain(&seal(&sealed));
+        }
+        ["--exec-sealed", ref request @ ..] => return exec::run(request).unwrap_or_else(|failure| complain(&failure)),
+        _ => {}
+    }
     let result = match arguments[..] {
         ["--cleanup", unit] => clean_up(unit, None),
         ["--cleanup", unit, resolved] => clean_up(unit, Some(Path::new(resolved))),

@@ -8,8 +8,8 @@
 //! its exit status is this command's; and it ends with it, even if this process is killed: it is bound to a service that reads a pipe
 //! which only this process holds open ([`crate::run::attend`]).
 
-mod attached;
-mod request;
+pub(in crate::cli) mod attached;
+pub(in crate::cli) mod request;
 mod resolved;
 mod settings;
 mod terminal;

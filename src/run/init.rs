@@ -21,7 +21,7 @@ use crate::run::failure::{Failure, NAMESPACE, OrFail as _, Priority, USER, say};
 use crate::run::intercept::Intercept;
 use crate::run::log::Pipe;
 use crate::run::notify::{Relay, Systemd};
-use crate::run::payload::Payload;
+use crate::run::payload::{Payload, Starter};
 use crate::run::user;
 use crate::sys::capability::{self, Mask};
 use crate::sys::death::die_of;
@@ -120,7 +120,7 @@ impl<'a> Init<'a> {
         everything.thread_block().or_fail(NAMESPACE)?;
         let signals = SignalFd::with_flags(&everything, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK);
         let signals = signals.context("creating a signalfd").or_fail(NAMESPACE)?;
-        let payload = Payload::start(plan, sockets, &identity, umask)?;
+        let payload = Payload::start(plan, sockets, &identity, umask, Starter::Init)?;
         Ok(Self {
             payload,
             signals,

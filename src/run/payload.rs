@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail, ensure};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{AccessFlags, Pid, access, chdir, getcwd, getpid, setgroups, setresgid, setresuid, setsid};
@@ -31,7 +32,7 @@ use crate::run::failure::{EXEC, Failure, NAMESPACE, OrFail as _};
 use crate::run::user::Identity;
 use crate::sys::capability;
 use crate::sys::process::{
-    Exec, adopt, close_all_but, default_signal, exit, grant, set_no_new_privs, spawn_in_shared_memory,
+    Exec, Parent, adopt, close_all_but, default_signal, exit, grant, set_no_new_privs, spawn_in_shared_memory,
     unshare_descriptors,
 };
 use crate::sys::seccomp::{self, Listener, catch_bind_and_listen};
@@ -46,20 +47,41 @@ pub struct Payload {
     pub listener: Option<Listener>,
 }
 
+/// Who starts a program in a container, and whom it must not outlive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Starter {
+    /// Init, with which all in the container ends.
+    Init,
+    /// A process that has joined the container, on behalf of its parent: the program is that one's child, and is killed with it.
+    Attached,
+    /// The same, but the program goes on by itself.
+    Detached,
+}
+
 impl Payload {
     /// Starts the payload of `plan`, with the umask `mask`.
     ///
     /// # Errors
     /// It could not be started, the filter not be installed, or the program not be executed.
-    pub fn start(plan: &Plan, sockets: &[OwnedFd], identity: &Identity, mask: Mode) -> Result<Self, Failure> {
+    pub fn start(
+        plan: &Plan,
+        sockets: &[OwnedFd],
+        identity: &Identity,
+        mask: Mode,
+        starter: Starter,
+    ) -> Result<Self, Failure> {
         let (report, told) = nix::unistd::pipe2(OFlag::O_CLOEXEC).or_fail(NAMESPACE)?;
         let number = told.as_raw_fd();
         let attempt = Attempt::default();
         let start = || {
             umask(mask);
-            child(plan, sockets, identity, number, &attempt)
+            child(plan, sockets, identity, starter, number, &attempt)
         };
-        let pid = spawn_in_shared_memory(start).or_fail(NAMESPACE)?;
+        let parent = match starter {
+            Starter::Init => Parent::Caller,
+            Starter::Attached | Starter::Detached => Parent::OfCaller,
+        };
+        let pid = spawn_in_shared_memory(parent, start).or_fail(NAMESPACE)?;
         // It has a descriptor table of its own by now, or is gone, and ours may be changed again.
         drop(told);
         let mut report = File::from(report);
@@ -118,9 +140,16 @@ impl Attempt {
 
 const NO_LISTENER: RawFd = -1;
 
-fn child(plan: &Plan, sockets: &[OwnedFd], identity: &Identity, report: RawFd, attempt: &Attempt) -> i32 {
+fn child(
+    plan: &Plan,
+    sockets: &[OwnedFd],
+    identity: &Identity,
+    starter: Starter,
+    report: RawFd,
+    attempt: &Attempt,
+) -> i32 {
     let told = Cell::new(None);
-    let failure = match prepare(plan, sockets, identity, report, &told, attempt) {
+    let failure = match prepare(plan, sockets, identity, starter, report, &told, attempt) {
         Ok(never) => match never {},
         Err(error) => error,
     };
@@ -142,6 +171,7 @@ fn prepare(
     plan: &Plan,
     sockets: &[OwnedFd],
     identity: &Identity,
+    starter: Starter,
     report: RawFd,
     told: &Cell<Option<RawFd>>,
     attempt: &Attempt,
@@ -188,6 +218,10 @@ fn prepare(
         0
     };
     capability::set(capabilities).context("setting the capabilities")?;
+    if starter == Starter::Attached {
+        // After the user: a change of it takes this back.
+        set_pdeathsig(Signal::SIGKILL).context("tying the program to its client")?;
+    }
     // The directory after the user: what the user may not enter is not entered. A directory from outside the root would show here.
     let directory = plan.process.working_directory.as_str();
     chdir(directory).with_context(|| format!("entering the working directory '{directory}'"))?;

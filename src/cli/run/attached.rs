@@ -20,26 +20,48 @@ use nix::unistd::pipe2;
 
 use crate::cli::run::request::{Given, Streams};
 use crate::cli::run::terminal::{Raw, is_terminal};
+use crate::run::terminal;
 use crate::sys::terminal::{resize, window_size};
 use crate::systemd::Manager;
-use crate::systemd::transient::{Outcome, Request, Running, Until};
+use crate::systemd::transient::{self, Outcome, Request, Until};
 
 /// What the container's streams are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Mode {
+pub(in crate::cli) enum Mode {
     /// Ours, or pipes to our terminal.
     Streams,
     /// A pseudo-terminal.
     Terminal,
+    /// A pseudo-terminal that the container makes and sends us.
+    OwnTerminal,
+}
+
+/// What runs in the container.
+pub(in crate::cli) trait Running: AsFd {
+    /// What a signal to us means to it, of which there were `before` already. Its descriptor becomes readable when it has ended.
+    fn signalled(&self, signal: i32, before: u32);
+}
+
+impl Running for transient::Running {
+    fn signalled(&self, _signal: i32, before: u32) {
+        match before {
+            0 => self.stop(),
+            // Whoever asks again does not want to wait for the command to end by itself.
+            _ => self.kill(),
+        }
+    }
 }
 
 /// What a container in the foreground has of ours.
 #[derive(Debug)]
-pub(super) struct Attached {
+pub(in crate::cli) struct Attached {
     given: Option<Streams>,
     channels: Vec<Channel>,
     /// Our end of the pseudo-terminal.
     terminal: Option<OwnedFd>,
+    /// Where it comes from, until it has come.
+    coming: Option<OwnedFd>,
+    raw: Option<Raw>,
     signals: SignalFd,
     /// The other end of what the client's service reads; closed when we are gone.
     _lifeline: Option<OwnedFd>,
@@ -75,7 +97,7 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 
 impl Attached {
     /// Opens the streams, and takes in the signals that stop the container. Call it before any thread is started.
-    pub(super) fn open(mode: Mode) -> Result<Self> {
+    pub(in crate::cli) fn open(mode: Mode) -> Result<Self> {
         let mut mask = SigSet::empty();
         for signal in [
             Signal::SIGINT,
@@ -93,6 +115,8 @@ impl Attached {
             given: None,
             channels: Vec::new(),
             terminal: None,
+            coming: None,
+            raw: None,
             signals: signals.context("creating a signalfd")?,
             lifeline: Some(read),
             _lifeline: Some(write),
@@ -103,6 +127,11 @@ impl Attached {
                 let streams = attached.open_streams();
                 Streams::Separate(streams.context("opening the container's streams")?)
             }
+            Mode::OwnTerminal => {
+                let (ours, theirs) = terminal::pair().context("making a socket pair")?;
+                attached.coming = Some(ours);
+                Streams::Coming(theirs)
+            }
             Mode::Terminal => {
                 let terminal = attached.open_terminal();
                 Streams::Terminal(terminal.context("opening a pseudo-terminal")?)
@@ -112,21 +141,28 @@ impl Attached {
     }
 
     /// What the container and the service that watches us are given, once.
-    pub(super) fn given(&mut self) -> Result<Given> {
+    pub(in crate::cli) fn given(&mut self) -> Result<Given> {
         let streams = self.given.take().context("the streams are given away")?;
         let lifeline = self.lifeline.take().context("the streams are given away")?;
         Ok(Given { streams, lifeline })
     }
 
     /// Runs the container to its end.
-    pub(super) fn run(mut self, manager: Manager, request: Request) -> Result<Outcome> {
-        let running = Running::start(manager, request, Until::Ended)?;
-        let raw = self.terminal.is_some().then(Raw::enter).transpose()?.flatten();
-        while !self.step(&running)? {}
+    pub(in crate::cli) fn run(mut self, manager: Manager, request: Request) -> Result<Outcome> {
+        let running = transient::Running::start(manager, request, Until::Ended)?;
+        if self.terminal.is_some() {
+            self.raw = Raw::enter()?;
+        }
+        self.follow(&running)?;
         let outcome = running.finish();
         self.drain();
-        drop(raw);
         outcome
+    }
+
+    /// Stands between `running` and our streams, until it has ended.
+    pub(in crate::cli) fn follow(&mut self, running: &impl Running) -> Result<()> {
+        while !self.step(running)? {}
+        Ok(())
     }
 
     fn open_streams(&mut self) -> io::Result<[OwnedFd; 3]> {
@@ -163,14 +199,34 @@ impl Attached {
         for end in [&pty.master, &pty.slave] {
             fcntl(end, FcntlArg::F_SETFD(nix::fcntl::FdFlag::FD_CLOEXEC))?;
         }
-        self.copy(input.as_fd().try_clone_to_owned()?, pty.master.try_clone()?, Kind::Keys)?;
+        self.show(pty.master)?;
+        Ok([pty.slave.try_clone()?, pty.slave])
+    }
+
+    /// Shows the container's terminal on ours.
+    fn show(&mut self, terminal: OwnedFd) -> io::Result<()> {
+        let (input, output) = (io::stdin(), io::stdout());
+        self.copy(input.as_fd().try_clone_to_owned()?, terminal.try_clone()?, Kind::Keys)?;
         self.copy(
-            pty.master.try_clone()?,
+            terminal.try_clone()?,
             output.as_fd().try_clone_to_owned()?,
             Kind::Output,
         )?;
-        self.terminal = Some(pty.master);
-        Ok([pty.slave.try_clone()?, pty.slave])
+        self.terminal = Some(terminal);
+        Ok(())
+    }
+
+    /// Takes the terminal that the container has made.
+    fn take_terminal(&mut self) -> Result<()> {
+        let Some(socket) = self.coming.take() else {
+            return Ok(());
+        };
+        if let Some(terminal) = terminal::receive(socket.as_fd()).context("taking the terminal")? {
+            self.show(terminal).context("taking the terminal")?;
+            self.raw = Raw::enter()?;
+            self.pass_size_on();
+        }
+        Ok(())
     }
 
     /// Our ends of pipes and pseudo-terminals never block; our own terminal may, but is only used when poll(2) says that it will not.
@@ -188,12 +244,15 @@ impl Attached {
     }
 
     /// Waits for something to happen, and does what follows. True when the container has ended.
-    fn step(&mut self, running: &Running) -> Result<bool> {
-        let (signalled, ended, ready) = {
+    fn step(&mut self, running: &impl Running) -> Result<bool> {
+        let (signalled, ended, came, ready) = {
             let mut polled = vec![
                 PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
                 PollFd::new(running.as_fd(), PollFlags::POLLIN),
             ];
+            let coming = self.coming.as_ref();
+            polled.extend(coming.map(|socket| PollFd::new(socket.as_fd(), PollFlags::POLLIN)));
+            let others = polled.len();
             let live: Vec<_> = self.live().collect();
             polled.extend(live.iter().map(|index| self.channels[*index].wanted()));
             match poll(&mut polled, PollTimeout::NONE) {
@@ -206,11 +265,15 @@ impl Attached {
                 .collect();
             let ready = live
                 .into_iter()
-                .zip(&happened[2..])
+                .zip(&happened[others..])
                 .filter(|(_, happened)| **happened)
                 .map(|(index, _)| index);
-            (happened[0], happened[1], ready.collect::<Vec<_>>())
+            let came = self.coming.is_some() && happened[2];
+            (happened[0], happened[1], came, ready.collect::<Vec<_>>())
         };
+        if came {
+            self.take_terminal()?;
+        }
         if signalled {
             self.take_signals(running);
         }
@@ -224,15 +287,13 @@ impl Attached {
         (0..self.channels.len()).filter(|index| self.channels[*index].to.is_some())
     }
 
-    fn take_signals(&mut self, running: &Running) {
+    fn take_signals(&mut self, running: &impl Running) {
         while let Ok(Some(information)) = self.signals.read_signal() {
             match information.ssi_signo.cast_signed() {
                 libc::SIGWINCH => self.pass_size_on(),
-                // Whoever asks again does not want to wait for the command to end by itself.
-                _ if self.stops > 0 => running.kill(),
-                _ => {
+                signal => {
+                    running.signalled(signal, self.stops);
                     self.stops += 1;
-                    running.stop();
                 }
             }
         }
@@ -247,7 +308,9 @@ impl Attached {
     }
 
     /// Copies what the container has still said, until it can say no more.
-    fn drain(&mut self) {
+    pub(in crate::cli) fn drain(&mut self) {
+        // What came at the very end.
+        let _ = self.take_terminal();
         let end = Instant::now() + LAST_WORDS;
         self.channels.retain(|channel| channel.kind == Kind::Output);
         loop {

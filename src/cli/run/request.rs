@@ -8,27 +8,29 @@ use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 
 use crate::plan::specifier::Specifiers;
 use crate::systemd::property::{self, Property};
 use crate::systemd::transient::Request;
 
 /// The descriptors that a service in the foreground is given, and the end of a pipe that tells its client's end.
-pub(super) struct Given {
+pub(in crate::cli) struct Given {
     /// What its standard streams are.
-    pub(super) streams: Streams,
+    pub(in crate::cli) streams: Streams,
     /// Ends when this process does.
-    pub(super) lifeline: OwnedFd,
+    pub(in crate::cli) lifeline: OwnedFd,
 }
 
 /// What the standard streams of a service in the foreground are.
 #[derive(Debug)]
-pub(super) enum Streams {
+pub(in crate::cli) enum Streams {
     /// Input, output and error.
     Separate([OwnedFd; 3]),
     /// One terminal, twice: for output and error. Input it becomes in the shim.
     Terminal([OwnedFd; 2]),
+    /// A socket, through which a terminal of the container's own is to come to us.
+    Coming(OwnedFd),
 }
 
 /// The call for these units: `files` is what the generator would write, `resolved` the resolved definition's own file.
@@ -68,6 +70,7 @@ pub(super) fn bind(request: &mut Request, given: Given, shim: &Path, resolved: &
         Streams::Separate([input, output, error]) => {
             own.extend([named("Input", input), named("Output", output), named("Error", error)]);
         }
+        Streams::Coming(_) => bail!("a new container cannot be asked for its terminal"),
         Streams::Terminal([output, error]) => {
             own.extend([named("Output", output), named("Error", error)]);
             own.retain(|(name, _)| name != "ExecStart");
