@@ -7,12 +7,14 @@
 
 use std::path::Path;
 
-use coracle::run::attend::{attend, on_terminal};
+use coracle::run::attend::attend;
 use coracle::run::cleanup::clean_up;
 use coracle::run::exec::{self, complain, seal};
+use coracle::run::failure::{CONFIG, OrFail as _};
 use coracle::run::start::{report, start};
+use coracle::run::terminal::parse_size;
 
-const USAGE: &str = "usage: coracle-shim [--terminal] RESOLVED.json UNIT
+const USAGE: &str = "usage: coracle-shim [--terminal ROWSxCOLUMNS] RESOLVED.json UNIT
        coracle-shim --cleanup UNIT [RESOLVED.json]
        coracle-shim --attend
        coracle-shim --exec UNIT RESOLVED.json INIT CGROUP UMASK [OPTIONS] -- COMMAND...
@@ -38,8 +40,10 @@ fn run() -> i32 {
         ["--cleanup", unit] => clean_up(unit, None),
         ["--cleanup", unit, resolved] => clean_up(unit, Some(Path::new(resolved))),
         ["--attend"] => attend(),
-        ["--terminal", resolved, unit] => on_terminal().and_then(|()| start(Path::new(resolved), unit)),
-        [resolved, unit] if !resolved.starts_with('-') => start(Path::new(resolved), unit),
+        ["--terminal", size, resolved, unit] => parse_size(size)
+            .or_fail(CONFIG)
+            .and_then(|size| start(Path::new(resolved), unit, Some(size))),
+        [resolved, unit] if !resolved.starts_with('-') => start(Path::new(resolved), unit, None),
         _ => {
             eprintln!("{USAGE}");
             return 2;

@@ -137,13 +137,15 @@ fn carry_out(arguments: &Arguments) -> Result<u8> {
             .unwrap_or(NOT_ENTERED));
     }
     let mut attached = Attached::open(match arguments.tty {
-        true => attached::Mode::OwnTerminal,
+        true => attached::Mode::Terminal,
         false => attached::Mode::Streams,
     })?;
     match attached.given()?.streams {
         Streams::Separate([input, output, error]) => shim.stdin(input).stdout(output).stderr(error),
-        Streams::Coming(socket) => shim.stdin(socket),
-        Streams::Terminal(_) => bail!("there is no such terminal"),
+        Streams::Terminal { client, error, .. } => shim
+            .stdin(client)
+            .stdout(error.try_clone().context("copying a descriptor")?)
+            .stderr(error),
     };
     let mut started = Started::new(shim)?;
     attached.follow(&started)?;

@@ -26,11 +26,11 @@ use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::pty::Winsize;
 use nix::sched::CloneFlags;
 use nix::sys::signal::SigSet;
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use nix::sys::stat::{Mode, fchmod};
-use nix::unistd::{Pid, fchown, getppid};
+use nix::unistd::{Pid, getppid};
 
 use crate::definition::{Definition, Resolved, UserNamespace};
 use crate::plan::Plan;
@@ -269,21 +269,22 @@ fn enter(request: &Request, plan: &Plan, init: &Init) -> Result<Pid, Failure> {
     }
     let process = &plan.process;
     let identity = user::look_up(&process.user, process.group.as_deref(), &process.additional_groups).or_fail(USER)?;
-    if let Some(size) = request.terminal {
-        let root = open_place(Path::new("/")).or_fail(NAMESPACE)?;
-        let terminal = terminal::create(root.as_fd(), size, std::io::stdin().as_fd()).or_fail(NAMESPACE)?;
-        // As login(1) does: whose terminal it is may open it by name.
-        fchown(&terminal, Some(identity.uid), None)
-            .and_then(|()| fchmod(&terminal, Mode::from_bits_truncate(0o620)))
-            .context("giving the terminal to the user")
-            .or_fail(NAMESPACE)?;
-        terminal::make_standard(&terminal).or_fail(NAMESPACE)?;
-    }
+    let terminal = match request.terminal {
+        Some(size) => Some(on_terminal(size, &identity).or_fail(NAMESPACE)?),
+        None => None,
+    };
     let starter = match request.detached() {
         true => Starter::Detached,
         false => Starter::Attached,
     };
-    Ok(Payload::start(plan, &[], &identity, request.mask, starter)?.pid)
+    Ok(Payload::start(plan, &[], &identity, request.mask, starter, terminal.as_ref())?.pid)
+}
+
+fn on_terminal(size: Winsize, identity: &user::Identity) -> Result<OwnedFd> {
+    let root = open_place(Path::new("/"))?;
+    let terminal = terminal::create(root.as_fd(), size, std::io::stdin().as_fd())?;
+    terminal::own(&terminal, identity.uid)?;
+    Ok(terminal)
 }
 
 /// A stream to the journal, as systemd opens it for the output of `unit` (sd_journal_stream_fd(3)).

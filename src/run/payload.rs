@@ -29,6 +29,7 @@ use crate::definition::Activation;
 use crate::plan::Plan;
 use crate::plan::process::FIRST_DESCRIPTOR;
 use crate::run::failure::{EXEC, Failure, NAMESPACE, OrFail as _};
+use crate::run::terminal::make_standard;
 use crate::run::user::Identity;
 use crate::sys::capability;
 use crate::sys::process::{
@@ -36,7 +37,7 @@ use crate::sys::process::{
     unshare_descriptors,
 };
 use crate::sys::seccomp::{self, Listener, catch_bind_and_listen};
-use crate::sys::terminal;
+use crate::sys::terminal::take_controlling;
 
 /// A payload that has been executed.
 #[derive(Debug)]
@@ -59,7 +60,7 @@ pub enum Starter {
 }
 
 impl Payload {
-    /// Starts the payload of `plan`, with the umask `mask`.
+    /// Starts the payload of `plan`, with the umask `mask`, and on `terminal` where it has one.
     ///
     /// # Errors
     /// It could not be started, the filter not be installed, or the program not be executed.
@@ -69,13 +70,14 @@ impl Payload {
         identity: &Identity,
         mask: Mode,
         starter: Starter,
+        terminal: Option<&OwnedFd>,
     ) -> Result<Self, Failure> {
         let (report, told) = nix::unistd::pipe2(OFlag::O_CLOEXEC).or_fail(NAMESPACE)?;
         let number = told.as_raw_fd();
         let attempt = Attempt::default();
         let start = || {
             umask(mask);
-            child(plan, sockets, identity, starter, number, &attempt)
+            child(plan, sockets, identity, (starter, terminal), number, &attempt)
         };
         let parent = match starter {
             Starter::Init => Parent::Caller,
@@ -144,12 +146,12 @@ fn child(
     plan: &Plan,
     sockets: &[OwnedFd],
     identity: &Identity,
-    starter: Starter,
+    circumstances: (Starter, Option<&OwnedFd>),
     report: RawFd,
     attempt: &Attempt,
 ) -> i32 {
     let told = Cell::new(None);
-    let failure = match prepare(plan, sockets, identity, starter, report, &told, attempt) {
+    let failure = match prepare(plan, sockets, identity, circumstances, report, &told, attempt) {
         Ok(never) => match never {},
         Err(error) => error,
     };
@@ -171,7 +173,7 @@ fn prepare(
     plan: &Plan,
     sockets: &[OwnedFd],
     identity: &Identity,
-    starter: Starter,
+    (starter, terminal): (Starter, Option<&OwnedFd>),
     report: RawFd,
     told: &Cell<Option<RawFd>>,
     attempt: &Attempt,
@@ -194,7 +196,10 @@ fn prepare(
 
     // A session of its own, so that no terminal signal of ours reaches it and its jobs have a leader.
     setsid().context("creating a session")?;
-    terminal::take_controlling();
+    if let Some(terminal) = terminal {
+        make_standard(terminal).context("taking the terminal")?;
+    }
+    take_controlling();
     restore_signals()?;
     // Closed now and not at the exec: by its name in /proc/self/fd, init's lock on a layer would be a way to the host for whatever path
     // of the image is looked up from here on.

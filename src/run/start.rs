@@ -14,6 +14,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use nix::pty::Winsize;
 use nix::sys::signal::SigSet;
 use nix::sys::stat::{Mode, SFlag, fstat, umask};
 use nix::unistd::Pid;
@@ -38,11 +39,12 @@ use crate::sys::user::map_identities;
 const NAMESPACES: libc::c_int =
     libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWUTS | libc::CLONE_NEWIPC | libc::CLONE_NEWCGROUP;
 
-/// Starts the container whose resolved definition is `resolved` as the service `unit`. Returns in the shim only.
+/// Starts the container whose resolved definition is `resolved` as the service `unit`, on a terminal of this size if it is to have one, whose
+/// client is at the other end of standard input. Returns in the shim only.
 ///
 /// # Errors
 /// Everything up to the hand-over but what is the container's own to do; it reports that itself, and exits in the same way.
-pub fn start(resolved: &Path, unit: &str) -> Result<(), Failure> {
+pub fn start(resolved: &Path, unit: &str, terminal: Option<Winsize>) -> Result<(), Failure> {
     let environment = environment();
     let definition = read(resolved).or_fail(CONFIG)?;
     may_start().or_fail(CONFIG)?;
@@ -77,12 +79,14 @@ pub fn start(resolved: &Path, unit: &str) -> Result<(), Failure> {
                 sockets,
                 notify,
                 shim: taker,
+                terminal,
             })
         }
         Some(container) => {
             // The container must read the end of it when this process is killed.
             drop(taker);
-            attend(container, &plan, range.as_ref(), notify.as_ref(), &giver).or_fail(NAMESPACE)
+            let outputs = outputs(&plan, terminal).or_fail(NAMESPACE)?;
+            attend(container, &plan, outputs, range.as_ref(), notify.as_ref(), &giver).or_fail(NAMESPACE)
         }
     }
 }
@@ -100,6 +104,7 @@ fn user_namespace(plan: &Plan) -> Result<(libc::c_int, Option<Range>)> {
 fn attend(
     container: Pid,
     plan: &Plan,
+    outputs: [Output; 2],
     range: Option<&Range>,
     notify: Option<&UnixDatagram>,
     giver: &Giver,
@@ -110,10 +115,6 @@ fn attend(
     if let Some(layer) = &plan.writable_layer {
         prepare(layer)?;
     }
-    let outputs = match identities {
-        Some(_) => [Output::Unopenable; 2],
-        None => [output(std::io::stdout())?, output(std::io::stderr())?],
-    };
     lend(plan, outputs, container, identities.as_ref(), giver)?;
     giver.await_wish();
     if let Some(notify) = notify {
@@ -141,6 +142,15 @@ fn identities(container: Pid, plan: &Plan, range: Option<&Range>) -> Result<Opti
         users,
         groups,
     }))
+}
+
+/// What the payload's standard output and error can be opened by.
+fn outputs(plan: &Plan, terminal: Option<Winsize>) -> Result<[Output; 2]> {
+    Ok(match (terminal, &plan.user_namespace) {
+        (Some(_), _) => [Output::Reopenable; 2],
+        (None, UserNamespace::Host) => [output(std::io::stdout())?, output(std::io::stderr())?],
+        (None, _) => [Output::Unopenable; 2],
+    })
 }
 
 fn output(stream: impl AsFd) -> Result<Output> {

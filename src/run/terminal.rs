@@ -9,15 +9,18 @@ use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::pty::Winsize;
 use nix::sys::socket::{
     AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, sendmsg, socketpair,
 };
-use nix::sys::stat::{SFlag, fstat, major, minor};
+use nix::sys::stat::{Mode, SFlag, fchmod, fstat, major, minor};
 use nix::sys::statfs::{FsType, fstatfs};
+use nix::unistd::{Uid, fchown};
 
-use crate::sys::path::{Links, file_type, open_in_root};
+use crate::sys::mount::{Depth, attach, clone_tree, open_place};
+use crate::sys::path::{Links, file_type, make_file_in_root, open_in_root};
 use crate::sys::process::adopt;
 use crate::sys::terminal::{open_peer, resize, unlock};
 
@@ -57,6 +60,35 @@ pub fn create(root: BorrowedFd<'_>, size: Winsize, client: BorrowedFd<'_>) -> Re
     Ok(programs_end)
 }
 
+/// Makes the payload's terminal: its user's, and the container's console (`/dev/console`).
+///
+/// # Errors
+/// As [`create`], or it cannot be mounted there.
+pub fn for_payload(size: Winsize, owner: Uid) -> Result<OwnedFd> {
+    let root = open_place(Path::new("/"))?;
+    let terminal = create(root.as_fd(), size, io::stdin().as_fd())?;
+    own(&terminal, owner)?;
+    let mount = || -> Result<()> {
+        let place = make_file_in_root(root.as_fd(), Path::new("/dev/console"))?;
+        Ok(attach(
+            clone_tree(terminal.as_fd(), Depth::Mount)?.as_fd(),
+            place.as_fd(),
+        )?)
+    };
+    mount().context("mounting the terminal on '/dev/console'")?;
+    Ok(terminal)
+}
+
+/// Gives a terminal to a user, as login(1) does: whose it is may open it by its name.
+///
+/// # Errors
+/// What fchown(2) says.
+pub fn own(terminal: &OwnedFd, owner: Uid) -> Result<()> {
+    fchown(terminal, Some(owner), None)
+        .and_then(|()| fchmod(terminal, Mode::from_bits_truncate(0o620)))
+        .context("giving the terminal to its user")
+}
+
 /// `ROWSxCOLUMNS`, as it stands on the shim's command line.
 #[must_use]
 pub fn format_size(size: Option<Winsize>) -> String {
@@ -89,7 +121,7 @@ fn send(to: BorrowedFd<'_>, terminal: &OwnedFd) -> io::Result<()> {
     Ok(())
 }
 
-/// Takes the client's end out of the client's socket; `None` if there will be none.
+/// Takes the client's end out of the client's socket, without waiting for it; `None` if there is none.
 ///
 /// # Errors
 /// What recvmsg(2) says, or something else was sent.
@@ -97,8 +129,12 @@ pub fn receive(from: BorrowedFd<'_>) -> Result<Option<OwnedFd>> {
     let mut bytes = [0; 1];
     let mut text = [io::IoSliceMut::new(&mut bytes)];
     let mut space = nix::cmsg_space!(RawFd);
-    let flags = MsgFlags::MSG_CMSG_CLOEXEC;
-    let received = recvmsg::<()>(from.as_raw_fd(), &mut text, Some(&mut space), flags)?;
+    let flags = MsgFlags::MSG_CMSG_CLOEXEC | MsgFlags::MSG_DONTWAIT;
+    let received = match recvmsg::<()>(from.as_raw_fd(), &mut text, Some(&mut space), flags) {
+        // systemd may keep the other end for longer than the container lives.
+        Err(Errno::EAGAIN) => return Ok(None),
+        received => received?,
+    };
     if received.bytes == 0 {
         return Ok(None);
     }

@@ -2,7 +2,7 @@
 //!
 //! What of our standard streams is no terminal is the container's own: nothing lies between, and nothing here reads it. A terminal is never
 //! handed on, since who has it can change it, read what is typed after the container's end, and on old kernels type into it: it is copied,
-//! through pipes or, with `--tty`, through a pseudo-terminal whose other end the container has.
+//! through pipes or, with `--tty`, through a pseudo-terminal that the container makes, and of which it sends us one end.
 
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
@@ -13,7 +13,6 @@ use anyhow::{Context as _, Result};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::pty::openpty;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::pipe2;
@@ -30,10 +29,8 @@ use crate::systemd::transient::{self, Outcome, Request, Until};
 pub(in crate::cli) enum Mode {
     /// Ours, or pipes to our terminal.
     Streams,
-    /// A pseudo-terminal.
-    Terminal,
     /// A pseudo-terminal that the container makes and sends us.
-    OwnTerminal,
+    Terminal,
 }
 
 /// What runs in the container.
@@ -127,14 +124,15 @@ impl Attached {
                 let streams = attached.open_streams();
                 Streams::Separate(streams.context("opening the container's streams")?)
             }
-            Mode::OwnTerminal => {
+            Mode::Terminal => {
                 let (ours, theirs) = terminal::pair().context("making a socket pair")?;
                 attached.coming = Some(ours);
-                Streams::Coming(theirs)
-            }
-            Mode::Terminal => {
-                let terminal = attached.open_terminal();
-                Streams::Terminal(terminal.context("opening a pseudo-terminal")?)
+                let error = attached.open_output(io::stderr().as_fd());
+                Streams::Terminal {
+                    client: theirs,
+                    size: window_size(io::stdin().as_fd()).or_else(|| window_size(io::stdout().as_fd())),
+                    error: error.context("opening the container's streams")?,
+                }
             }
         });
         Ok(attached)
@@ -150,9 +148,6 @@ impl Attached {
     /// Runs the container to its end.
     pub(in crate::cli) fn run(mut self, manager: Manager, request: Request) -> Result<Outcome> {
         let running = transient::Running::start(manager, request, Until::Ended)?;
-        if self.terminal.is_some() {
-            self.raw = Raw::enter()?;
-        }
         self.follow(&running)?;
         let outcome = running.finish();
         self.drain();
@@ -190,17 +185,6 @@ impl Attached {
         let (read, write) = pipe2(OFlag::O_CLOEXEC)?;
         self.copy(read, ours_too, Kind::Output)?;
         Ok(write)
-    }
-
-    fn open_terminal(&mut self) -> io::Result<[OwnedFd; 2]> {
-        let (input, output) = (io::stdin(), io::stdout());
-        let size = window_size(input.as_fd()).or_else(|| window_size(output.as_fd()));
-        let pty = openpty(size.as_ref(), None)?;
-        for end in [&pty.master, &pty.slave] {
-            fcntl(end, FcntlArg::F_SETFD(nix::fcntl::FdFlag::FD_CLOEXEC))?;
-        }
-        self.show(pty.master)?;
-        Ok([pty.slave.try_clone()?, pty.slave])
     }
 
     /// Shows the container's terminal on ours.

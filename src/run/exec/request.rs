@@ -12,7 +12,7 @@ use nix::pty::Winsize;
 use nix::sys::stat::Mode;
 use nix::unistd::Pid;
 
-use crate::run::terminal::parse_size;
+use crate::run::terminal::{format_size, parse_size};
 
 /// A program to be run in a container.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -110,7 +110,7 @@ impl Request {
         if self.client == Client::Leaves {
             words.push("--detach".to_owned());
         }
-        let size = self.terminal.map(|size| format!("{}x{}", size.ws_row, size.ws_col));
+        let size = self.terminal.map(|size| format_size(Some(size)));
         let options = [
             ("--terminal", size.as_ref()),
             ("--user", self.user.as_ref()),
