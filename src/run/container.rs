@@ -9,6 +9,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixDatagram;
 
 use anyhow::{Context as _, Result};
+use nix::pty::Winsize;
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::stat::{Mode, umask};
 
@@ -36,6 +37,8 @@ pub struct Beginning {
     pub notify: Option<UnixDatagram>,
     /// What the shim has yet to give.
     pub shim: Taker,
+    /// The size of the terminal that the payload gets, if any; its client is at the other end of standard input.
+    pub terminal: Option<Winsize>,
 }
 
 /// The namespaces that the container makes itself, one excepted.
@@ -51,13 +54,14 @@ pub fn enter(beginning: Beginning) -> ! {
         sockets,
         notify,
         shim,
+        terminal,
     } = beginning;
     // Modes are as written here; the payload gets systemd's umask back.
     let mask = umask(Mode::empty());
     let built = build(&plan, &shim).or_fail(NAMESPACE);
     let systemd = Systemd::new(notify, shim);
     let failure = match built {
-        Ok(locks) => init::run(plan, sockets, &systemd, locks, mask),
+        Ok(locks) => init::run(plan, sockets, &systemd, locks, mask, terminal),
         Err(failure) => failure,
     };
     report(&failure, &systemd);

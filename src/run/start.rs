@@ -14,6 +14,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use nix::pty::Winsize;
 use nix::sys::signal::SigSet;
 use nix::sys::stat::{Mode, SFlag, fstat, umask};
 use nix::unistd::Pid;
@@ -36,11 +37,12 @@ use crate::sys::path::file_type;
 use crate::sys::process::{clone_sibling, is_pending, send_signal};
 use crate::sys::user::map_identities;
 
-/// Starts the container whose resolved definition is `resolved` as the service `unit`. Returns in the shim only.
+/// Starts the container whose resolved definition is `resolved` as the service `unit`, on a terminal of this size if it is to have one, whose
+/// client is at the other end of standard input. Returns in the shim only.
 ///
 /// # Errors
 /// Everything up to the hand-over but what is the container's own to do; it reports that itself, and exits in the same way.
-pub fn start(resolved: &Path, unit: &str) -> Result<(), Failure> {
+pub fn start(resolved: &Path, unit: &str, terminal: Option<Winsize>) -> Result<(), Failure> {
     let environment = environment();
     let definition = read(resolved).or_fail(CONFIG)?;
     may_start().or_fail(CONFIG)?;
@@ -70,11 +72,13 @@ pub fn start(resolved: &Path, unit: &str) -> Result<(), Failure> {
                 sockets,
                 notify,
                 shim: taker,
+                terminal,
             })
         }
         Some(container) => {
             // The container must read the end of it when this process is killed.
             drop(taker);
+            let outputs = outputs(&plan, terminal).or_fail(NAMESPACE)?;
             let image = image
                 .map(|image| store.hold_confined(&image))
                 .transpose()
@@ -84,7 +88,7 @@ pub fn start(resolved: &Path, unit: &str) -> Result<(), Failure> {
                 .flat_map(Held::into_descriptors)
                 .chain(addresses.map(|addresses| addresses.lock))
                 .collect();
-            attend(container, &plan, locks, notify.as_ref(), &giver).or_fail(NAMESPACE)
+            attend(container, &plan, outputs, locks, notify.as_ref(), &giver).or_fail(NAMESPACE)
         }
     }
 }
@@ -107,6 +111,7 @@ fn first_namespaces(plan: &Plan) -> libc::c_int {
 fn attend(
     container: Pid,
     plan: &Plan,
+    outputs: [Output; 2],
     mut locks: Vec<OwnedFd>,
     notify: Option<&UnixDatagram>,
     giver: &Giver,
@@ -121,10 +126,6 @@ fn attend(
     if let Some(bridges) = &plan.bridges {
         network::set_up(container, bridges)?;
     }
-    let outputs = match identities {
-        Some(_) => [Output::Unopenable; 2],
-        None => [output(std::io::stdout())?, output(std::io::stderr())?],
-    };
     locks.extend(range);
     lend(plan, outputs, container, identities.as_ref(), locks, giver)?;
     giver.await_wish();
@@ -157,6 +158,15 @@ fn identities(container: Pid, plan: &Plan) -> Result<(Option<Identities>, Option
         groups,
     };
     Ok((Some(identities), lock))
+}
+
+/// What the payload's standard output and error can be opened by.
+fn outputs(plan: &Plan, terminal: Option<Winsize>) -> Result<[Output; 2]> {
+    Ok(match (terminal, &plan.user_namespace) {
+        (Some(_), _) => [Output::Reopenable; 2],
+        (None, UserNamespace::Host) => [output(std::io::stdout())?, output(std::io::stderr())?],
+        (None, _) => [Output::Unopenable; 2],
+    })
 }
 
 fn output(stream: impl AsFd) -> Result<Output> {
