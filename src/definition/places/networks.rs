@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 
 use crate::definition::diagnostic::{Diagnostic, Severity};
+use crate::definition::keys;
 use crate::definition::network::{DEFAULT, Joined, Loaded, Network, subnets};
 use crate::definition::places::scan::{self, Found, Scan};
 use crate::definition::places::{self, Places, Scope};
-use crate::definition::resolve::attachment;
+use crate::definition::resolve::attachment::{self, Missing};
 use crate::definition::toml;
 use crate::unitfile::name as unit;
 
@@ -59,22 +60,36 @@ pub(super) fn link(mut loaded: places::Loaded, networks: &BTreeMap<String, Loade
         return loaded;
     }
     let find = |name: &str| match networks.get(name) {
-        _ if scope == Scope::User => Err(format!(
-            "'Network': a bridge such as '{name}' takes root: define the container in '/etc/coracle', or write 'none' or 'host'"
-        )),
+        _ if scope == Scope::User => Err(Missing {
+            message: format!("'Network': a bridge such as '{name}' takes root, which a user's manager does not have"),
+            suggestion: Some("define the container in '/etc/coracle', or write 'none' or 'host'".to_owned()),
+        }),
         Some(network) if network.diagnostics.iter().any(|one| one.severity == Severity::Error) => Err(format!(
             "the network '{name}' cannot be made, see the mistakes in '{}'",
             network.definition.source.display()
-        )),
+        )
+        .into()),
         Some(network) => Ok(&network.definition.bridge),
-        None if name == DEFAULT => Err("there is no default network".to_owned()),
-        None => Err(format!(
-            "there is no network '{name}': no '{name}.network.toml' beside the definitions"
-        )),
+        None => Err(Missing {
+            message: format!("there is no network '{name}': no '{name}.network.toml' beside the definitions"),
+            suggestion: keys::nearest_of(name, networks.keys().map(String::as_str))
+                .filter(|near| *near != DEFAULT)
+                .map(|near| format!("did you mean '{near}.network'?")),
+        }),
     };
     let said = attachment::link(&mut loaded.definition, find);
     loaded.diagnostics.extend(said);
+    in_order(&mut loaded);
     loaded
+}
+
+/// What is said comes in the order of the files and their lines.
+fn in_order(loaded: &mut places::Loaded) {
+    let drop_ins = &loaded.definition.drop_ins;
+    loaded.diagnostics.sort_by_key(|one| {
+        let drop_in = drop_ins.iter().position(|file| *file == one.file);
+        (drop_in.map_or(0, |index| index + 1), one.line, one.column)
+    });
 }
 
 /// Finds the containers whose networks others share, once all are there.
@@ -108,6 +123,7 @@ pub(super) fn join(definitions: &mut [places::Loaded], scope: Scope) {
                 message,
                 ..place.clone()
             });
+            in_order(loaded);
         }
     }
 }

@@ -59,8 +59,10 @@ pub fn call(verb: Verb, files: &Files) -> Result<()> {
     }
     let said = String::from_utf8_lossy(&output.stdout);
     let error = serde_json::from_str::<serde_json::Value>(&said).ok();
-    let error = error.as_ref().and_then(|value| value["error"].as_str());
-    bail!("netavark: {}", error.unwrap_or(said.trim()))
+    match error.as_ref().and_then(|value| value["error"].as_str()) {
+        Some(error) => bail!("netavark: {error}"),
+        None => bail!("netavark ended with {}: {}", output.status, said.trim()),
+    }
 }
 
 /// netavark looks there for nft(8) or iptables(8), and for systemd-run(1), which it is better off without: see above.
