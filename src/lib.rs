@@ -162,13 +162,14 @@
 //! | **oci-spec** | `cli`, `plan`, `store` | image manifests and configurations; the plan as a runtime `config.json` |
 //! | **nix** | all | system calls |
 //! | **libc** | all | constants and structures that nix lacks |
-//! | **rustix** | `store` | extended attributes and locks, where nix has no such call or wants more of its caller |
+//! | **rustix** | `cli`, `store` | extended attributes and locks, where nix has no such call or wants more of its caller |
 //! | **listenfd** | `activation` | takes the sockets. It sets close-on-exec on them, which is undone knowingly where they are handed on |
 //! | **sd-notify** | `run` | tells systemd the main process and readiness |
 //! | **zbus**, **tokio** | `systemd` | asks systemd for its units' state, makes the units of `coracle run`, changes properties; one thread, never in shim or generator |
 //! | **futures-core** | `systemd` | the trait by which zbus hands out signals one by one, and which zbus brings along |
 //! | **tracing**, **tracing-journald**, **tracing-subscriber** | `cli` | `coracle` notes in the journal, with fields, what it changes in the store. Not in the generator, which may never wait for journald, nor in the shim, whose standard error is the journal already |
-//! | **tar**, **flate2**, **zstd** | `store` | layers: reading, writing, inflating |
+//! | **tar** | `cli`, `store` | layers, and what `coracle cp` streams: reading, writing |
+//! | **flate2**, **zstd** | `store` | layers: inflating |
 //! | **sha2** | `image` | digests |
 //! | **anyhow**, **thiserror** | all | errors where things act; an enum only where a caller branches on it |
 //! | **libcgroups** | `systemd` | reads the files of a unit's control group for `coracle stats` and `top`; its readers of single files, since its manager fails where a host lacks a controller |
