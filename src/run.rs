@@ -18,6 +18,7 @@ pub mod init;
 pub mod intercept;
 pub mod lend;
 pub mod log;
+pub mod network;
 pub mod notify;
 pub mod payload;
 pub mod planning;

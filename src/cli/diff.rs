@@ -18,6 +18,7 @@ use crate::cli::output::{Cell, Format, Output, Paint};
 use crate::cli::scope::Scope;
 use crate::cli::{inside, units};
 use crate::definition::Resolved;
+use crate::plan::network::likely;
 use crate::run::planning;
 use crate::store::Store;
 use crate::systemd::Manager;
@@ -62,7 +63,8 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<ExitCode> {
         Resolved::Broken(diagnostics) => bail!("{}", diagnostics.join("\n")),
     };
     let store = Store::open(&scope.store())?;
-    let (plan, _) = planning::plan(&definition, &container.unit, &[], Path::new("/"), &store)?;
+    let addresses = likely(&definition.container.network, &container.unit);
+    let (plan, _) = planning::plan(&definition, &container.unit, &[], Path::new("/"), &store, &addresses)?;
     let Some(writable) = &plan.writable_layer else {
         bail!("'{}' cannot write to its root file system (ReadOnly=)", container.name);
     };

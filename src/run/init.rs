@@ -17,7 +17,6 @@ use nix::sys::stat::Mode;
 
 use crate::definition::{Notify, SocketKind};
 use crate::plan::Plan;
-use crate::run::container::Kept;
 use crate::run::failure::{Failure, NAMESPACE, OrFail as _, Priority, USER, say};
 use crate::run::intercept::Intercept;
 use crate::run::log::Pipe;
@@ -73,7 +72,7 @@ pub fn run(
     plan: Plan,
     sockets: Vec<OwnedFd>,
     systemd: &Systemd,
-    kept: Kept,
+    locks: Vec<OwnedFd>,
     umask: Mode,
     terminal: Option<Winsize>,
 ) -> Failure {
@@ -98,7 +97,7 @@ pub fn run(
             }
             // A payload that shut its listening socket down must not take the port with it.
             sockets.iter().for_each(|socket| drop(listen(socket.as_fd())));
-            drop(kept);
+            drop(locks);
             if begun.elapsed() < UNSETTLED {
                 systemd.settle();
             }

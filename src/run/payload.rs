@@ -140,6 +140,18 @@ impl Attempt {
     }
 }
 
+/// Does in init what the payload of `plan` inherits and init itself does not mind, before a root is there: signals as a program expects to
+/// find them, none ignored (systemd ignores SIGPIPE for its services), and the capabilities that no exec can bring back.
+///
+/// # Errors
+/// What sigaction(2) or prctl(2) says.
+pub fn prepare_parent(plan: &Plan) -> Result<()> {
+    for number in Signal::iterator().filter(|s| !matches!(s, Signal::SIGKILL | Signal::SIGSTOP)) {
+        default_signal(number).with_context(|| format!("resetting {number}"))?;
+    }
+    capability::bound(plan.process.capabilities).context("dropping capabilities")
+}
+
 const NO_LISTENER: RawFd = -1;
 
 fn child(
@@ -200,7 +212,7 @@ fn prepare(
         make_standard(terminal).context("taking the terminal")?;
     }
     take_controlling();
-    restore_signals()?;
+    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?;
     // Closed now and not at the exec: by its name in /proc/self/fd, init's lock on a layer would be a way to the host for whatever path
     // of the image is looked up from here on.
     let granted = if plan.activation == Activation::Inherit {
@@ -211,8 +223,7 @@ fn prepare(
     };
     close_all_but(report, granted)?;
 
-    // Rights go in this order: the bounding set needs CAP_SETPCAP, groups CAP_SETGID, the user is last since it takes the others.
-    capability::bound(plan.process.capabilities).context("dropping capabilities")?;
+    // Rights go in this order: groups need CAP_SETGID, the user is last since it takes the others.
     setgroups(&identity.groups).context("setting the supplementary groups")?;
     setresgid(identity.gid, identity.gid, identity.gid).context("setting the group")?;
     setresuid(identity.uid, identity.uid, identity.uid).context("setting the user")?;
@@ -256,14 +267,6 @@ fn place(sockets: &[OwnedFd], first_free: RawFd) -> Result<()> {
         grant(socket.as_fd(), i32::try_from(FIRST_DESCRIPTOR + position)?).context("granting a socket")?;
     }
     Ok(())
-}
-
-/// Signals as a program expects to find them: none blocked, none ignored (systemd ignores SIGPIPE for its services).
-fn restore_signals() -> Result<()> {
-    for number in Signal::iterator().filter(|s| !matches!(s, Signal::SIGKILL | Signal::SIGSTOP)) {
-        default_signal(number).with_context(|| format!("resetting {number}"))?;
-    }
-    Ok(sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?)
 }
 
 fn execute(plan: &Plan, identity: &Identity, attempt: &Attempt) -> Result<Infallible> {

@@ -239,13 +239,7 @@ mod tests {
         for emptied in ["mnt/vol/x", "work/dir/y"] {
             fs::remove_file(upper.join(emptied)).unwrap();
         }
-        setxattr(
-            upper.join("opt/x"),
-            "trusted.overlay.opaque",
-            b"y",
-            XattrFlags::empty(),
-        )
-        .unwrap();
+        setxattr(upper.join("opt/x"), "trusted.overlay.opaque", b"y", XattrFlags::empty()).unwrap();
         let ours: BTreeSet<PathBuf> = ["/mnt", "/mnt/vol"].map(PathBuf::from).into();
         let found = changes(&upper, &[low, high], &ours).unwrap();
         let lines: Vec<String> = found
