@@ -126,11 +126,9 @@ pub fn mounts(
             ..bind("/etc/resolv.conf", resolv, Access::ReadOnly, Owners::Outside)
         });
     }
-    if !container.network.is_own() {
-        if container.user_namespace != UserNamespace::Host {
-            let sysfs = mounts.iter_mut().find(|mount| mount.target == Path::new("/sys"));
-            sysfs.into_iter().for_each(|mount| mount.kind = Kind::HostSysfs);
-        }
+    if !container.network.is_own() && container.user_namespace != UserNamespace::Host {
+        let sysfs = mounts.iter_mut().find(|mount| mount.target == Path::new("/sys"));
+        sysfs.into_iter().for_each(|mount| mount.kind = Kind::HostSysfs);
     }
     let mut own = Vec::new();
     for volume in &container.volumes {

@@ -78,6 +78,7 @@ pub fn start(resolved: &Path, unit: &str, terminal: Option<Winsize>) -> Result<(
         Some(container) => {
             // The container must read the end of it when this process is killed.
             drop(taker);
+            let outputs = outputs(&plan, terminal).or_fail(NAMESPACE)?;
             let image = image
                 .map(|image| store.hold_confined(&image))
                 .transpose()
@@ -87,7 +88,7 @@ pub fn start(resolved: &Path, unit: &str, terminal: Option<Winsize>) -> Result<(
                 .flat_map(Held::into_descriptors)
                 .chain(addresses.map(|addresses| addresses.lock))
                 .collect();
-            attend(container, &plan, terminal, locks, notify.as_ref(), &giver).or_fail(NAMESPACE)
+            attend(container, &plan, outputs, locks, notify.as_ref(), &giver).or_fail(NAMESPACE)
         }
     }
 }
@@ -110,7 +111,7 @@ fn first_namespaces(plan: &Plan) -> libc::c_int {
 fn attend(
     container: Pid,
     plan: &Plan,
-    terminal: Option<Winsize>,
+    outputs: [Output; 2],
     mut locks: Vec<OwnedFd>,
     notify: Option<&UnixDatagram>,
     giver: &Giver,
@@ -125,11 +126,6 @@ fn attend(
     if let Some(bridges) = &plan.bridges {
         network::set_up(container, bridges)?;
     }
-    let outputs = match (terminal, &identities) {
-        (Some(_), _) => [Output::Reopenable; 2],
-        (None, Some(_)) => [Output::Unopenable; 2],
-        (None, None) => [output(std::io::stdout())?, output(std::io::stderr())?],
-    };
     locks.extend(range);
     lend(plan, outputs, container, identities.as_ref(), locks, giver)?;
     giver.await_wish();
@@ -162,6 +158,15 @@ fn identities(container: Pid, plan: &Plan) -> Result<(Option<Identities>, Option
         groups,
     };
     Ok((Some(identities), lock))
+}
+
+/// What the payload's standard output and error can be opened by.
+fn outputs(plan: &Plan, terminal: Option<Winsize>) -> Result<[Output; 2]> {
+    Ok(match (terminal, &plan.user_namespace) {
+        (Some(_), _) => [Output::Reopenable; 2],
+        (None, UserNamespace::Host) => [output(std::io::stdout())?, output(std::io::stderr())?],
+        (None, _) => [Output::Unopenable; 2],
+    })
 }
 
 fn output(stream: impl AsFd) -> Result<Output> {
