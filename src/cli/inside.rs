@@ -19,8 +19,9 @@ pub(super) fn main_process(manager: Manager, container: &units::Container) -> Re
     loop {
         let main = control::main_process(manager, &container.unit)?;
         let Some(main) = main else {
+            let user = if manager == Manager::User { " --user" } else { "" };
             bail!(
-                "'{}' is not running: 'systemctl start {}' starts it",
+                "'{}' is not running: 'systemctl{user} start {}' starts it",
                 container.name,
                 container.unit
             );
@@ -31,7 +32,7 @@ pub(super) fn main_process(manager: Manager, container: &units::Container) -> Re
         }
         ensure!(
             Instant::now() < deadline,
-            "'{}' does not get ready to be entered; 'systemctl status {}' may say why",
+            "'{}' does not get ready to be entered; its unit is '{}'",
             container.name,
             container.unit
         );
