@@ -5,9 +5,12 @@
 
 pub mod check;
 pub mod completions;
+pub mod cp;
+pub mod diff;
 pub mod exec;
 pub mod explain;
 pub mod image;
+mod inside;
 pub mod journal;
 pub mod list;
 pub mod man;
@@ -88,6 +91,8 @@ pub enum Verb {
     List(list::Arguments),
     Run(Box<run::Arguments>),
     Exec(exec::Arguments),
+    Cp(cp::Arguments),
+    Diff(diff::Arguments),
     Stats(stats::Arguments),
     Top(top::Arguments),
     Set(set::Arguments),
@@ -109,6 +114,8 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Verb::List(arguments) => list::run(&arguments, &mut output),
         Verb::Run(arguments) => run::run(&arguments, &mut output),
         Verb::Exec(arguments) => exec::run(&arguments),
+        Verb::Cp(arguments) => cp::run(&arguments),
+        Verb::Diff(arguments) => diff::run(&arguments, &mut output),
         Verb::Stats(arguments) => stats::run(&arguments, &mut output),
         Verb::Top(arguments) => top::run(&arguments, &mut output),
         Verb::Set(arguments) => set::run(&arguments, &mut output),

@@ -18,7 +18,7 @@
 //! | `coracle-generator` | at every daemon-reload, as a systemd.generator(7) | reads definitions, writes units, warns | writes outside its three directories, fails because of one bad file, needs network, D-Bus or `/var` |
 //! | `coracle-shim` | at every start, as `ExecStart=` | makes the container's first process and what takes the host's rights, hands the main PID over, exits | starts a thread, keeps running beside a container, speaks D-Bus |
 //! | init: the container's first process | as PID 1 of each container | builds the container around itself, starts the payload, forwards signals, reaps, answers `bind(2)`, tells readiness, ends as the payload ended | grows: its private memory is tens of kilobytes; touches the data path |
-//! | `coracle` | when somebody types it | check, list, show, explain, run, stats, top, set, image, man, completions | replaces systemctl or journalctl |
+//! | `coracle` | when somebody types it | check, list, show, explain, run, exec, cp, diff, stats, top, set, image, man, completions | replaces systemctl or journalctl |
 //!
 //! # The way the data takes
 //!
@@ -160,9 +160,25 @@
 //! `coracle run` removes it.
 //!
 //! In the foreground the unit's standard streams are the caller's own descriptors. A terminal of the caller is never handed on, but copied:
-//! through pipes, or through a pseudo-terminal that becomes the payload's controlling terminal. And the container is bound (`BindsTo=`) to
+//! through pipes, or through a pseudo-terminal of the container's that becomes the payload's controlling terminal. And the container is bound (`BindsTo=`) to
 //! `NAME-client.service`, which reads a pipe that only its client holds open. The kernel closes it however the client ends, `kill -9`
 //! included, and systemd does the rest; nothing depends on the client's own doing.
+//!
+//! # Into a container that runs
+//!
+//! `coracle exec` asks systemd for the container's init, and the shim goes in ([`run::exec`]): it forks into the unit's control group, joins all
+//! namespaces of init in one call, and starts the program by the code that starts payloads, from a plan made in the same way. So rights cannot
+//! differ, but the definition is the one of the last reload. systemd would rather move the process itself (`AttachProcessesToUnit()`), but
+//! does that for units with `Delegate=` only, whose control groups it leaves to their payload; a process that is born where it belongs
+//! (`CLONE_INTO_CGROUP`) looks to systemd like any other that the payload has forked.
+//!
+//! On its way in a process is a copy of the shim that those inside can see. So it is not dumpable, has nothing open that leads out, and the
+//! shim's file is executed through a read-only mount without a path. The parent of the program stays outside, watches its client by
+//! a pidfd, and kills the program when that one is gone.
+//!
+//! A terminal, for a payload or for such a program, is made inside, in the container's devpts, and one end of it sent to the client by
+//! descriptor. `coracle cp` runs nothing inside: it resolves each path from the container's root by one openat2(2), and works
+//! with descriptors from there on, with rights over files and no others; `coracle diff` reads the writable layer as it lies on the host.
 //!
 //! # Where things lie
 //!
@@ -191,13 +207,14 @@
 //! | **oci-spec** | `cli`, `plan`, `store` | image manifests and configurations; the plan as a runtime `config.json` |
 //! | **nix** | all | system calls |
 //! | **libc** | all | constants and structures that nix lacks |
-//! | **rustix** | `store` | extended attributes and locks, where nix has no such call or wants more of its caller |
+//! | **rustix** | `cli`, `store` | extended attributes and locks, where nix has no such call or wants more of its caller |
 //! | **listenfd** | `activation` | takes the sockets. It sets close-on-exec on them, which is undone knowingly where they are handed on |
 //! | **sd-notify** | `run` | tells systemd the main process and readiness |
 //! | **zbus**, **tokio** | `systemd` | asks systemd for its units' state, makes the units of `coracle run`, changes properties; one thread, never in shim or generator |
 //! | **futures-core** | `systemd` | the trait by which zbus hands out signals one by one, and which zbus brings along |
 //! | **tracing**, **tracing-journald**, **tracing-subscriber** | `cli` | `coracle` notes in the journal, with fields, what it changes in the store. Not in the generator, which may never wait for journald, nor in the shim, whose standard error is the journal already |
-//! | **tar**, **flate2**, **zstd** | `store` | layers: reading, writing, inflating |
+//! | **tar** | `cli`, `store` | layers, and what `coracle cp` streams: reading, writing |
+//! | **flate2**, **zstd** | `store` | layers: inflating |
 //! | **sha2** | `image` | digests |
 //! | **anyhow**, **thiserror** | all | errors where things act; an enum only where a caller branches on it |
 //! | **libcgroups** | `systemd` | reads the files of a unit's control group for `coracle stats` and `top`; its readers of single files, since its manager fails where a host lacks a controller |

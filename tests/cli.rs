@@ -869,9 +869,45 @@ fn run_takes_what_stands_behind_the_image_as_it_is() {
 }
 
 #[test]
+fn exec_takes_what_stands_behind_the_name_as_it_is() {
+    for command in [&["-u"][..], &["--bogus", "--help"], &["--", "-d"]] {
+        let run = run(&[&["exec", "no-such-container"], command].concat());
+        assert_eq!(run.code, 125, "{run:?}");
+        assert!(run.err.contains("no container 'no-such-container'"), "{}", run.err);
+    }
+    assert_eq!(run(&["exec", "-e", "=x", "web", "true"]).code, 125);
+    for wrong in [
+        &["exec"][..],
+        &["exec", "web"],
+        &["exec", "-d", "-t", "web", "sh"],
+        &["exec", "--bogus", "web", "sh"],
+    ] {
+        assert_eq!(run(wrong).code, 2, "{wrong:?}");
+    }
+}
+
+#[test]
+fn cp_says_which_of_the_two_is_wrong() {
+    for (arguments, words) in [
+        (["a", "b"], "NAME:PATH"),
+        (["./a:b", "/c:d"], "NAME:PATH"),
+        (["-", "-"], "NAME:PATH"),
+        (["a:/x", "b:/y"], "coracle cp - B:PATH"),
+        (["no-such-container:/x", "y"], "no container 'no-such-container'"),
+        (["-", "no-such-container:/x"], "no container 'no-such-container'"),
+    ] {
+        let run = run(&[&["cp"][..], &arguments].concat());
+        assert_eq!((run.code, run.out.as_str()), (1, ""), "{run:?}");
+        assert!(run.err.contains(words), "{arguments:?}: {}", run.err);
+    }
+    assert_eq!(run(&["cp", "a"]).code, 2);
+}
+
+#[test]
 fn what_concerns_running_containers_needs_systemd_and_a_name() {
     for arguments in [
         &["top", "no-such-container"][..],
+        &["diff", "no-such-container"],
         &["stats", "no-such-container"],
         &["set", "no-such-container", "TasksMax=1"],
     ] {
