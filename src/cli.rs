@@ -14,6 +14,7 @@ mod inside;
 pub mod journal;
 pub mod list;
 pub mod man;
+pub mod network;
 pub mod output;
 pub mod run;
 pub mod scope;
@@ -98,6 +99,7 @@ pub enum Verb {
     Show(show::Arguments),
     Explain(explain::Arguments),
     Image(image::Arguments),
+    Network(network::Arguments),
     #[command(hide = true)]
     Man(man::Arguments),
     #[command(hide = true)]
@@ -120,6 +122,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Verb::Show(arguments) => show::run(&arguments, &mut output),
         Verb::Explain(arguments) => explain::run(&arguments, &mut output),
         Verb::Image(arguments) => image::run(&arguments, &mut output),
+        Verb::Network(arguments) => network::run(&arguments, &mut output),
         Verb::Man(arguments) => man::run(&arguments, &mut output),
         Verb::Completions(arguments) => completions::run(&arguments, &mut output),
     }?;

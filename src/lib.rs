@@ -126,6 +126,32 @@
 //! exit that nobody asked for is held back by init until systemd no longer counts it as one of a storm of starts. A payload that cannot
 //! start leaves its clients in the queue, and they are served as soon as it can.
 //!
+//! # The network
+//!
+//! Where a container has sockets, its network namespace stays empty: the loopback, and no way in or out but systemd's sockets. `Network=`
+//! gives it more. A file `NAME.network.toml` defines a bridge; the generator gives it a subnet if it names none, and embeds it in each
+//! definition that names it. So there is nothing to make beforehand, and no unit.
+//!
+//! At the start the shim makes the network namespace with the container's first process, as one that the container's user namespace owns,
+//! and has netavark(1) make bridge, interface, addresses and rules before it lends the root. A container's address follows from its
+//! unit's name; it is kept from others by a lock on a byte of `/run/coracle/.networks`, as identities are, and another byte tells that
+//! the container is alive. netavark takes away only what it is told of again, and only as long as there is the namespace. So a start
+//! leaves both in `/run/coracle/networks`: what netavark was told, and a mount of the namespace. `ExecStopPost=` has all torn down whose
+//! container is dead, its own and those that somebody else's killed clean-up has left; where netavark itself was killed half-way, it
+//! makes everything again in an empty namespace, and then takes it away. With the last container goes what was for all of them.
+//!
+//! aardvark-dns answers for names. Started by netavark it would be in the first container's control group and end with it; so it is a unit,
+//! `coracle-dns.service`, which a path unit starts as soon as netavark has left something to answer, and again when it was killed. The
+//! shim waits until its socket is bound. In netavark's place everything else could be done by ourselves; but rules for two
+//! firewalls, and those of firewalld, are better off in the one place where all the world mends them.
+//!
+//! To share another container's namespace, the shim joins it (setns(2) on a pidfd of its main process) before it makes the first process.
+//! That one has a user namespace of its own as ever, which does not own the network: sysfs is mounted by the shim, and the lowest
+//! port that needs no rights becomes 0 in the shared namespace. To share the user namespace too would give the two each other's identities.
+//!
+//! Only containers on a bridge pay for it: a start takes netavark's time, some 30 ms with nft(8) and 80 ms with iptables(8), and
+//! the first one 50 ms more until the server of names is up.
+//!
 //! # A container without a file
 //!
 //! `coracle run` makes a definition of its options, through the same key table and resolver, has the generator's code draft the units, and
@@ -163,6 +189,8 @@
 //! | `/run/systemd/generator*` | units and `NAME.json` | the generator, at each reload |
 //! | `/var/lib/coracle` (`~/.local/share/coracle`) | the store: an OCI image layout, and `layers/DIFFID/` beside it, each layer unpacked once | `coracle image` |
 //! | `/var/lib/coracle/containers/UNIT` | the writable layer of a running container; `ExecStopPost=` removes it | the shim |
+//! | `/run/coracle/networks`, `/run/coracle/.netavark` | of each container on a bridge what netavark was told and its network namespace; what netavark knows | the shim, netavark; `ExecStopPost=` removes them |
+//! | `/run/coracle/.networks` | an empty file whose bytes are locked by those who have an address | the shim |
 //! | `/run/coracle/.identities` | an empty file whose bytes are locked by those who have a range of identities | the shim |
 //! | `/usr/libexec/coracle` | the shim; each container's root is mounted over this directory, in its own mount namespace | the package |
 //!

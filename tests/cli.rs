@@ -646,6 +646,22 @@ fn explained_examples_are_good_definitions() {
     }
 }
 
+#[test]
+fn networks_are_listed_with_the_default_one() {
+    let tree = Tree::new(&[
+        ("app.network.toml", "[Network]\nSubnet = \"10.1.2.0/24\"\n"),
+        ("web.toml", "[Container]\nImage = \"x\"\nNetwork = \"app.network\"\n"),
+    ]);
+    let table = tree.run(&["network", "list"]).out;
+    assert_eq!(
+        table,
+        "app.network\tcor-app\t10.1.2.0/24\t-\nbridge\tcor-bridge\t10.213.167.0/24\t-\n"
+    );
+    let document = json(&tree.run(&["network", "list", "--format", "json"]).out);
+    assert_eq!(document[0]["source"], "/etc/coracle/app.network.toml");
+    assert_eq!(document[1]["mistakes"], 0);
+}
+
 // The command line itself
 
 #[test]
@@ -653,7 +669,7 @@ fn every_verb_helps_with_an_example() {
     let images = ["import", "list", "inspect", "rm"]
         .map(|verb| vec!["image", verb])
         .into_iter()
-        .chain([vec!["image"]]);
+        .chain([vec!["image"], vec!["network"], vec!["network", "list"]]);
     let verbs = ["check", "list", "show", "explain", "man", "completions"].map(|verb| vec![verb]);
     for verb in verbs.into_iter().chain(images) {
         let help = printed(&[&verb[..], &["--help"]].concat());
