@@ -7,6 +7,7 @@
 mod container;
 pub mod refused;
 mod systemd;
+mod volume;
 
 use std::fmt::{self, Display, Formatter};
 
@@ -48,6 +49,8 @@ pub enum Section {
     Timer,
     /// `[Install]`.
     Install,
+    /// `[Volume]`, in a file of its own.
+    Volume,
 }
 
 /// What a key takes.
@@ -166,13 +169,14 @@ impl Key {
 
 impl Section {
     /// All of them, in the order in which they are documented.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Container,
         Self::Socket,
         Self::Unit,
         Self::Service,
         Self::Timer,
         Self::Install,
+        Self::Volume,
     ];
 
     /// As it is spelt, without the brackets.
@@ -185,6 +189,7 @@ impl Section {
             Self::Service => "Service",
             Self::Timer => "Timer",
             Self::Install => "Install",
+            Self::Volume => "Volume",
         }
     }
 
@@ -208,6 +213,7 @@ impl Section {
             Self::Service => systemd::SERVICE,
             Self::Timer => systemd::TIMER,
             Self::Install => systemd::INSTALL,
+            Self::Volume => volume::KEYS,
         }
     }
 }

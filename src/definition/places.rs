@@ -6,6 +6,7 @@
 //! - `NAME.toml.d/*.toml` from all places and sub-folders are merged over the definition in the order of their file names; of several
 //!   with one file name the one in the strongest place counts. An instance `web@x` takes those of its template `web@` as well, its
 //!   own being stronger.
+//! - `NAME.volume.toml` defines a volume, in all else like the others.
 //! - Hidden files are left alone, and so is every name that does not end in `.toml`, except Quadlet's, which are named.
 //!
 //! No file stops another: what cannot be read becomes a definition whose diagnostics say so.
@@ -13,11 +14,13 @@
 mod read;
 mod scan;
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use crate::definition::diagnostic::{Diagnostic, Severity};
 use crate::definition::places::read::{Content, Listed, Problem};
 use crate::definition::places::scan::{Found, Scan};
+use crate::definition::volume::{self, LoadedVolume};
 use crate::definition::{Definition, name, toml};
 use crate::threads::share;
 
@@ -55,6 +58,8 @@ pub struct Loaded {
 pub struct Contents {
     /// The definitions, sorted by name.
     pub definitions: Vec<Loaded>,
+    /// The volumes' definitions, likewise.
+    pub volumes: Vec<LoadedVolume>,
     /// What is to be said of files and directories that make no definition: Quadlet's files, unreadable directories.
     pub strays: Vec<Diagnostic>,
 }
@@ -125,7 +130,11 @@ pub fn load(places: &Places) -> Vec<Loaded> {
 #[must_use]
 pub fn load_all(places: &Places) -> Contents {
     let scan = Scan::of(places);
-    let found: Vec<_> = scan.definitions.iter().collect();
+    let (volumes, found): (Vec<_>, Vec<_>) = scan.definitions.iter().partition(|(name, _)| is_volume(name));
+    let volumes = volumes
+        .into_iter()
+        .filter_map(|(name, found)| load_volume(places, &scan, name, found));
+    let mut volumes: Vec<_> = volumes.collect();
     let mut definitions: Vec<_> = share(&found, |found| {
         let loaded = found
             .iter()
@@ -133,9 +142,19 @@ pub fn load_all(places: &Places) -> Contents {
         loaded.collect()
     });
     definitions.sort_by(|a, b| a.definition.name.cmp(&b.definition.name));
+    volume::link(&mut definitions, &mut volumes);
     let mut strays = scan.strays;
     strays.sort_by(|a, b| (&a.file, &a.message).cmp(&(&b.file, &b.message)));
-    Contents { definitions, strays }
+    Contents {
+        definitions,
+        volumes,
+        strays,
+    }
+}
+
+/// Whether the file of this name without `.toml` defines a volume.
+fn is_volume(name: &OsStr) -> bool {
+    name.as_encoded_bytes().ends_with(b".volume")
 }
 
 /// One file on its own, as `coracle check FILE` reads it: with the drop-ins in the directory beside it, whatever the
@@ -174,7 +193,14 @@ pub fn load_file(path: &Path) -> Loaded {
         place: 0,
         others: Vec::new(),
     };
-    let mut loaded = load_found(&places, &scan, &stem, &found).unwrap_or_else(|| {
+    let loaded = match is_volume(&stem) {
+        true => load_volume(&places, &scan, &stem, &found).map(|loaded| {
+            let name = stem.to_string_lossy().into_owned();
+            Loaded::broken(name, path.to_path_buf(), loaded.diagnostics)
+        }),
+        false => load_found(&places, &scan, &stem, &found),
+    };
+    let mut loaded = loaded.unwrap_or_else(|| {
         let name = stem.to_string_lossy().into_owned();
         let message = "the file is empty: it masks definitions of this name in weaker places".to_owned();
         let diagnostics = vec![Diagnostic::whole_file(Severity::Warning, path, message)];
@@ -184,11 +210,73 @@ pub fn load_file(path: &Path) -> Loaded {
     loaded
 }
 
+/// A file that was found and read.
+struct Text<'n> {
+    /// What the definition is called.
+    name: &'n str,
+    /// What is in it.
+    text: String,
+    /// Its drop-ins, in order.
+    drop_ins: Vec<(PathBuf, String)>,
+    /// What is to be said of drop-ins that cannot be read.
+    problems: Vec<Diagnostic>,
+}
+
 /// The definition of a file that was found; nothing if it is masked.
-fn load_found(places: &Places, scan: &Scan, name: &std::ffi::OsStr, found: &Found) -> Option<Loaded> {
+fn load_found(places: &Places, scan: &Scan, name: &OsStr, found: &Found) -> Option<Loaded> {
+    let source = places.as_seen(&found.path);
+    match read_found(places, scan, name, found)? {
+        Ok(read) => {
+            let (definition, mut diagnostics) = toml::parse_merged(read.name, &source, &read.text, &read.drop_ins);
+            diagnostics.extend(read.problems);
+            Some(Loaded {
+                definition,
+                diagnostics,
+            })
+        }
+        Err((name, diagnostics)) => Some(Loaded::broken(name, source, diagnostics)),
+    }
+}
+
+/// The volume's definition of a file that was found; nothing if it is masked.
+fn load_volume(places: &Places, scan: &Scan, name: &OsStr, found: &Found) -> Option<LoadedVolume> {
+    let source = places.as_seen(&found.path);
+    let stem = |name: &str| name.strip_suffix(".volume").unwrap_or(name).to_owned();
+    match read_found(places, scan, name, found)? {
+        Ok(read) => {
+            let (definition, mut diagnostics) =
+                toml::parse_volume(&stem(read.name), &source, &read.text, &read.drop_ins);
+            diagnostics.extend(read.problems);
+            Some(LoadedVolume {
+                definition,
+                diagnostics,
+            })
+        }
+        Err((name, diagnostics)) => {
+            let definition = volume::Definition {
+                stem: stem(&name),
+                name: stem(&name),
+                source,
+                ..volume::Definition::default()
+            };
+            Some(LoadedVolume {
+                definition,
+                diagnostics,
+            })
+        }
+    }
+}
+
+/// What is in a file that was found, or under which name to tell what is wrong with it; nothing if it is masked.
+fn read_found<'n>(
+    places: &Places,
+    scan: &Scan,
+    name: &'n OsStr,
+    found: &Found,
+) -> Option<Result<Text<'n>, (String, Vec<Diagnostic>)>> {
     let source = places.as_seen(&found.path);
     let error = |problem: Problem| problem.diagnostic(&source);
-    let broken = |name: String, diagnostics: Vec<Diagnostic>| Some(Loaded::broken(name, source.clone(), diagnostics));
+    let broken = |name: String, diagnostics: Vec<Diagnostic>| Some(Err((name, diagnostics)));
     let escaped = || name::escape(name.as_encoded_bytes());
     let Some(name) = name.to_str() else {
         return broken(
@@ -238,12 +326,12 @@ fn load_found(places: &Places, scan: &Scan, name: &std::ffi::OsStr, found: &Foun
             Err(problem) => problems.push(problem.diagnostic(&seen)),
         }
     }
-    let (definition, mut diagnostics) = toml::parse_merged(name, &source, &text, &drop_ins);
-    diagnostics.extend(problems);
-    Some(Loaded {
-        definition,
-        diagnostics,
-    })
+    Some(Ok(Text {
+        name,
+        text,
+        drop_ins,
+        problems,
+    }))
 }
 
 #[cfg(test)]

@@ -14,12 +14,15 @@ mod mounts;
 mod names;
 mod network;
 mod ports;
+mod secrets;
 mod sockets;
 mod sysctl;
 mod systemd;
 #[cfg(test)]
 mod tests;
 mod values;
+pub mod volume_file;
+mod volumes;
 
 use std::path::Path;
 
@@ -64,14 +67,7 @@ pub fn resolve(name: &str, source: &Path, settings: &Settings<'_>, report: &mut 
         source: source.to_path_buf(),
         ..Definition::default()
     };
-    let mut resolver = Resolver {
-        report,
-        directory: source.parent().unwrap_or(Path::new("/")),
-        unsupported: Vec::new(),
-        root: Tried::No,
-        addresses_left: ADDRESSES_MAX,
-        blamed: None,
-    };
+    let mut resolver = Resolver::new(source, report);
     let mut draft = Draft::default();
     let mut sections = Sections::default();
     let mut sockets = SocketDrafts::new(&settings.headers, &mut resolver);
@@ -95,6 +91,10 @@ pub fn resolve(name: &str, source: &Path, settings: &Settings<'_>, report: &mut 
             (Section::Service, _) => resolver.pass_on(setting, &mut sections.service),
             (Section::Timer, _) => resolver.pass_on(setting, &mut sections.timer),
             (Section::Install, _) => resolver.pass_on(setting, &mut sections.install),
+            (Section::Volume, _) => {
+                let message = "[Volume] belongs in a file of its own, 'NAME.volume.toml', ignoring".to_owned();
+                resolver.say_once(Severity::Warning, setting.key_span, message, None);
+            }
         }
     }
     resolver.name_unsupported();
@@ -119,6 +119,20 @@ pub fn resolve(name: &str, source: &Path, settings: &Settings<'_>, report: &mut 
 fn last<'s, 'a>(settings: &'s Settings<'a>, key: &str) -> Option<&'s Setting<'a>> {
     let is_meant = |setting: &&Setting<'_>| setting.section == Section::Container && setting.key == key;
     settings.settings.iter().rfind(is_meant)
+}
+
+impl<'r, 'a> Resolver<'r, 'a> {
+    /// Nothing resolved so far of the definition `source`.
+    fn new(source: &'r Path, report: &'r mut Report<'a>) -> Self {
+        Self {
+            report,
+            directory: source.parent().unwrap_or(Path::new("/")),
+            unsupported: Vec::new(),
+            root: Tried::No,
+            addresses_left: ADDRESSES_MAX,
+            blamed: None,
+        }
+    }
 }
 
 impl Resolver<'_, '_> {

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 
 use crate::definition::{Definition, Root};
 use crate::generate::draft::Draft;
-use crate::generate::{Context, unit_section};
+use crate::generate::{Context, credential, unit_section};
 use crate::plan::device;
 use crate::unitfile::line::Line;
 use crate::unitfile::{UnitFile, name, quote};
@@ -111,11 +111,11 @@ fn service_section<'a>(draft: &Draft<'a>, context: &Context) -> Lines<'a> {
     let mut lines = over_defaults(defaults, given);
     // Added to the user's own.
     lines.extend(allowed.into_iter().flatten().map(|device| ("DeviceAllow", device)));
-    if !definition.container.read_only {
-        // After the user's own, so that an empty `ExecStopPost=` resets those and not ours. It runs after every stop, `kill -9` too.
-        let command = ["-", &path_word(&context.shim), " --cleanup %n"].concat();
-        lines.push(("ExecStopPost", command.into()));
-    }
+    lines.extend(credential::lines(definition, context));
+    // After the user's own, so that an empty `ExecStopPost=` resets those and not ours. It runs after every stop, `kill -9` too. An
+    // image's volumes lie beside the writable layer, so even a container without one may leave something.
+    let command = ["-", &path_word(&context.shim), " --cleanup %n"].concat();
+    lines.push(("ExecStopPost", command.into()));
     lines
 }
 

@@ -142,6 +142,9 @@ fn mount(mount: &Mount) -> Result<Option<OciMount>> {
         }
         Kind::BindIfPresent(source) | Kind::ZoneFile(source) => ("bind", source.as_path(), vec!["rbind".to_owned()]),
         Kind::HostSysfs => ("bind", Path::new("/sys"), vec!["bind".to_owned()]),
+        Kind::Volume(volume) => ("bind", volume.directory.as_path(), vec!["rbind".to_owned()]),
+        Kind::Image(image) => ("overlay", Path::new(&image.reference), Vec::new()),
+        Kind::Secret(_) | Kind::Credentials(_) => ("ramfs", Path::new("ramfs"), Vec::new()),
         Kind::File(_) => return Ok(None),
     };
     options.push("nosuid".to_owned());

@@ -40,10 +40,12 @@ pub struct Beginning {
 /// Locks that end with the container.
 #[derive(Debug)]
 pub struct Kept {
-    /// On the image's layers.
-    pub image: Option<Held>,
+    /// On the images' layers.
+    pub images: Vec<Held>,
     /// On the container's identities.
     pub identities: Option<Range>,
+    /// On what is in use, where those of the identities do not show it.
+    pub marks: Option<OwnedFd>,
 }
 
 /// Builds the container and runs it to its end.

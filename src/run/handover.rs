@@ -12,10 +12,11 @@
 use std::cell::Cell;
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd, OwnedFd, RawFd};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, poll};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
     AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, sendmsg, socketpair,
 };
@@ -47,6 +48,12 @@ pub enum Message {
     EmptyFile,
     /// What the plan's mount of this number is made of. Without a descriptor the host does not have it, and need not.
     Mount(u16),
+    /// The same, of a volume that is empty and is the container's to fill.
+    Fresh(u16),
+    /// The container has filled the volume of the plan's mount of this number.
+    Filled(u16),
+    /// Each volume that was filled has its name.
+    Settled,
     /// The container asks to be made the main process.
     Ask,
     /// systemd knows that the container is the main process.
@@ -67,7 +74,37 @@ pub fn pair() -> io::Result<(Giver, Taker)> {
     Ok((Giver(ours), taker))
 }
 
+/// What the container wants of the shim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wish {
+    /// Nothing so far.
+    None,
+    /// The volume of this mount to become one.
+    Filled(u16),
+    /// To be the main process.
+    Main,
+    /// Nothing any more.
+    Gone,
+}
+
 impl Giver {
+    /// What the container wants, if it says so within `time`.
+    ///
+    /// # Errors
+    /// What recvmsg(2) says.
+    pub fn glance(&self, time: Duration) -> Result<Wish> {
+        let timeout = PollTimeout::try_from(time).unwrap_or(PollTimeout::ZERO);
+        if poll(&mut [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)], timeout)? == 0 {
+            return Ok(Wish::None);
+        }
+        Ok(match receive(&self.0) {
+            Ok((Some(Message::Filled(number)), _)) => Wish::Filled(number),
+            Ok((Some(Message::Ask), _)) => Wish::Main,
+            Ok(_) => Wish::None,
+            Err(_) => Wish::Gone,
+        })
+    }
+
     /// Gives something to the container. If that one is gone, it has failed and said why, or was killed.
     pub fn give(&self, what: Message, descriptor: Option<&OwnedFd>) {
         send(&self.0, what, descriptor);
@@ -85,12 +122,26 @@ impl Taker {
     /// # Errors
     /// The shim is gone: it has failed, and has said why, or was killed.
     pub fn await_maybe(&self, wanted: Message) -> Result<Option<OwnedFd>> {
+        Ok(self.await_either([wanted, wanted])?.1)
+    }
+
+    /// Waits for one of two messages.
+    ///
+    /// # Errors
+    /// The shim is gone.
+    pub fn await_either(&self, wanted: [Message; 2]) -> Result<(Message, Option<OwnedFd>)> {
         loop {
-            let (message, descriptor) = receive(&self.socket)?;
-            if message == Some(wanted) {
-                return Ok(descriptor);
+            if let (Some(message), descriptor) = receive(&self.socket)?
+                && wanted.contains(&message)
+            {
+                return Ok((message, descriptor));
             }
         }
+    }
+
+    /// Tells the shim something.
+    pub fn tell(&self, what: Message) {
+        send(&self.socket, what, None);
     }
 
     /// The same, for what is always there.
@@ -121,6 +172,9 @@ fn encode(message: Message) -> [u8; LENGTH] {
         Message::EmptyDirectory => (b'd', 0),
         Message::EmptyFile => (b'f', 0),
         Message::Mount(number) => (b'm', number),
+        Message::Fresh(number) => (b'n', number),
+        Message::Filled(number) => (b'v', number),
+        Message::Settled => (b's', 0),
         Message::Ask => (b'?', 0),
         Message::Main => (b'!', 0),
     };
@@ -134,6 +188,9 @@ fn decode([kind, low, high]: [u8; LENGTH]) -> Option<Message> {
         b'd' => Message::EmptyDirectory,
         b'f' => Message::EmptyFile,
         b'm' => Message::Mount(u16::from_le_bytes([low, high])),
+        b'n' => Message::Fresh(u16::from_le_bytes([low, high])),
+        b'v' => Message::Filled(u16::from_le_bytes([low, high])),
+        b's' => Message::Settled,
         b'?' => Message::Ask,
         b'!' => Message::Main,
         _ => return None,
@@ -189,7 +246,15 @@ mod tests {
 
     #[test]
     fn messages_are_read_as_they_were_written() {
-        for message in [Message::Root, Message::EmptyFile, Message::Mount(0x1234), Message::Main] {
+        for message in [
+            Message::Root,
+            Message::EmptyFile,
+            Message::Mount(0x1234),
+            Message::Fresh(0xfffe),
+            Message::Filled(7),
+            Message::Settled,
+            Message::Main,
+        ] {
             assert_eq!(decode(encode(message)), Some(message));
         }
         assert_eq!(decode([0, 0, 0]), None);

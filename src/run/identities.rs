@@ -32,7 +32,7 @@ const FIRST: u32 = 0x0008_0000;
 const COUNT: u32 = (0x6fff_0000 - FIRST) / SIZE + 1;
 
 /// The bytes of this file stand for the ranges; it holds nothing.
-const LOCKS: &str = "/run/coracle/.identities";
+pub const LOCKS: &str = "/run/coracle/.identities";
 
 /// Ranges that the administrator has given to users (subuid(5), subgid(5)).
 const TAKEN: [&str; 2] = ["/etc/subuid", "/etc/subgid"];
@@ -73,11 +73,16 @@ impl Range {
     }
 }
 
-fn open_locks() -> io::Result<OwnedFd> {
+/// Opens the file with the locks, which is made where it is missing.
+///
+/// # Errors
+/// What open(2) says.
+pub fn open_locks() -> io::Result<OwnedFd> {
     let open = || {
         File::options()
             .create(true)
             .truncate(false)
+            .read(true)
             .write(true)
             .mode(0o600)
             .open(LOCKS)

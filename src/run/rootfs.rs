@@ -4,18 +4,25 @@
 //! not suffice ([`crate::run::lend`]). Every target lies in a tree that the image controls: it is opened below the root without leaving it,
 //! and mounted on by descriptor.
 
+use std::cell::{Cell, OnceCell};
+use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use libc::MOUNT_ATTR_RDONLY;
-use nix::fcntl::OFlag;
+use nix::fcntl::{AtFlags, OFlag};
 use nix::sys::stat::{SFlag, fstat};
+use nix::unistd::{Gid, Uid, fchownat};
 
 use crate::plan::Plan;
-use crate::plan::mount::{Kind, Mount};
+use crate::plan::mount::{Access, Kind, Mount};
+use crate::plan::volume::Volume;
+use crate::run::failure::{Priority, say};
+use crate::run::fill::fill;
 use crate::run::handover::{Message, Taker};
+use crate::run::user;
 use crate::sys::mount::{Depth, Filesystem, add_attributes, attach, clone_tree};
 use crate::sys::path::{Links, file_type, make_directory_in_root, make_file_in_root, open_in_root};
 
@@ -24,25 +31,53 @@ use crate::sys::path::{Links, file_type, make_directory_in_root, make_file_in_ro
 /// # Errors
 /// What the kernel says of a mount, with the path it was for; or the shim is gone.
 pub fn complete(plan: &Plan, root: BorrowedFd<'_>, shim: &Taker) -> Result<()> {
+    let identity = OnceCell::new();
+    let program = || program(plan, root, &identity);
+    let filled = Cell::new(false);
     for (number, mount) in (0..).zip(&plan.mounts) {
-        mount_one(root, mount, number, shim).with_context(|| format!("mounting '{}'", mount.target.display()))?;
+        mount_one(
+            root,
+            mount,
+            number,
+            shim,
+            &Help {
+                program: &program,
+                filled: &filled,
+            },
+        )
+        .with_context(|| format!("mounting '{}'", mount.target.display()))?;
+    }
+    for place in &plan.owned {
+        check_owner(root, place, &program)?;
     }
     close_paths(plan, root, shim)?;
     let directory = Path::new(&plan.process.working_directory);
     make_directory_in_root(root, directory, Links::Inside)
         .with_context(|| format!("opening the working directory '{}'", directory.display()))?;
+    if filled.get() {
+        // What the payload writes is to last.
+        shim.await_maybe(Message::Settled)?;
+    }
     if plan.writable_layer.is_none() {
         add_attributes(root, MOUNT_ATTR_RDONLY, Depth::Mount).context("making the root read-only")?;
     }
     Ok(())
 }
 
-fn mount_one(root: BorrowedFd<'_>, mount: &Mount, number: u16, shim: &Taker) -> Result<()> {
+/// What mounts may need.
+struct Help<'h> {
+    /// The program's user and group.
+    program: &'h dyn Fn() -> Result<(Uid, Gid)>,
+    /// Whether a volume was filled that is yet to get its name.
+    filled: &'h Cell<bool>,
+}
+
+fn mount_one(root: BorrowedFd<'_>, mount: &Mount, number: u16, shim: &Taker, help: &Help<'_>) -> Result<()> {
     let part = || shim.await_maybe(Message::Mount(number));
     let (part, target) = match &mount.kind {
         Kind::New { filesystem, parameters } => {
             // /proc and its kind lie where the skeleton has them; on a tmpfs the administrator may name a path with links.
-            let links = if *filesystem == "tmpfs" {
+            let links = if matches!(*filesystem, "tmpfs" | "ramfs") {
                 Links::Inside
             } else {
                 Links::Refuse
@@ -63,6 +98,37 @@ fn mount_one(root: BorrowedFd<'_>, mount: &Mount, number: u16, shim: &Taker) -> 
             }
             (part, make_file_in_root(root, &mount.target)?)
         }
+        Kind::Volume(volume) => return mount_volume(root, mount, volume, number, shim, help),
+        Kind::Image(image) => {
+            let part = part()?.context("the shim has made none")?;
+            let target = make_directory_in_root(root, &mount.target, Links::Inside)?;
+            add_attributes(part.as_fd(), mount.attributes(), Depth::Mount)?;
+            return attach_part(&part, &target, image.subpath.as_deref());
+        }
+        Kind::Secret(secret) => {
+            let part = part()?.context("the shim has made none")?;
+            let (user, group) = (help.program)()?;
+            let user = secret.user.map_or(user, Uid::from_raw);
+            let group = secret.group.map_or(group, Gid::from_raw);
+            give_away(part.as_fd(), c"", user, group)?;
+            add_attributes(part.as_fd(), mount.attributes(), Depth::Mount)?;
+            (part, make_file_in_root(root, &mount.target)?)
+        }
+        Kind::Credentials(names) => {
+            let part = part()?.context("the shim has made none")?;
+            let (user, group) = (help.program)()?;
+            for name in names {
+                give_away(
+                    part.as_fd(),
+                    std::ffi::CString::new(name.as_str())?.as_c_str(),
+                    user,
+                    group,
+                )?;
+            }
+            give_away(part.as_fd(), c"", user, group)?;
+            add_attributes(part.as_fd(), mount.attributes(), Depth::Mount)?;
+            (part, make_directory_in_root(root, &mount.target, Links::Inside)?)
+        }
         Kind::Bind { .. } | Kind::BindIfPresent(_) | Kind::HostSysfs | Kind::File(_) => {
             let Some(part) = part()? else { return Ok(()) };
             let target = if is_directory(part.as_fd())? {
@@ -74,6 +140,73 @@ fn mount_one(root: BorrowedFd<'_>, mount: &Mount, number: u16, shim: &Taker) -> 
         }
     };
     Ok(attach(part.as_fd(), target.as_fd())?)
+}
+
+/// A volume, which is filled first where it is new.
+fn mount_volume(
+    root: BorrowedFd<'_>,
+    mount: &Mount,
+    volume: &Volume,
+    number: u16,
+    shim: &Taker,
+    help: &Help<'_>,
+) -> Result<()> {
+    let (message, part) = shim.await_either([Message::Mount(number), Message::Fresh(number)])?;
+    let part = part.context("the shim has made none")?;
+    if message == Message::Fresh(number) {
+        fill(volume, &mount.target, root, part.as_fd(), help.program)?;
+        if mount.access == Access::ReadOnly {
+            add_attributes(part.as_fd(), MOUNT_ATTR_RDONLY, Depth::Mount)?;
+        }
+        if volume.name.is_some() {
+            shim.tell(Message::Filled(number));
+            help.filled.set(true);
+        }
+    }
+    let target = make_directory_in_root(root, &mount.target, Links::Inside)?;
+    attach_part(&part, &target, volume.subpath.as_deref())
+}
+
+/// Attaches a mount, or a directory in it. What that is made of may be hostile: it is looked up without leaving the mount, and lies over it.
+fn attach_part(part: &OwnedFd, target: &OwnedFd, subpath: Option<&Path>) -> Result<()> {
+    attach(part.as_fd(), target.as_fd())?;
+    let Some(subpath) = subpath else { return Ok(()) };
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY;
+    let inner = open_in_root(part.as_fd(), subpath, flags, Links::Inside)
+        .with_context(|| format!("opening the subpath '{}'", subpath.display()))?;
+    Ok(attach(clone_tree(inner.as_fd(), Depth::Tree)?.as_fd(), target.as_fd())?)
+}
+
+/// Gives a file in memory to the program's user.
+fn give_away(directory: BorrowedFd<'_>, name: &CStr, user: Uid, group: Gid) -> Result<()> {
+    let flags = AtFlags::AT_EMPTY_PATH | AtFlags::AT_SYMLINK_NOFOLLOW;
+    fchownat(directory, name, Some(user), Some(group), flags).context("giving it to the program's user")
+}
+
+/// The program's user and group, looked up once.
+fn program(plan: &Plan, root: BorrowedFd<'_>, known: &OnceCell<(Uid, Gid)>) -> Result<(Uid, Gid)> {
+    if let Some(known) = known.get() {
+        return Ok(*known);
+    }
+    let process = &plan.process;
+    let identity = user::look_up_below(root, &process.user, process.group.as_deref(), &[])?;
+    Ok(*known.get_or_init(|| (identity.uid, identity.gid)))
+}
+
+/// Says where a place that is to belong to the program's user does not: nothing on disk is given to anybody.
+fn check_owner(root: BorrowedFd<'_>, place: &Path, program: &impl Fn() -> Result<(Uid, Gid)>) -> Result<()> {
+    let found = fstat(open_in_root(root, place, OFlag::O_PATH, Links::Inside)?)?;
+    let (user, _) = program()?;
+    if found.st_uid != user.as_raw() {
+        let place = place.display();
+        let message = format!(
+            "{place}: option 'U' would give it to user {user}, it belongs to {}; owners on disk are never changed, but those on disk are \
+             those inside: change it there once with chown(1)",
+            found.st_uid
+        );
+        say(Priority::Warning, &message);
+    }
+    Ok(())
 }
 
 /// Whether the image has a link at `path`, the rest of which may lead through others.

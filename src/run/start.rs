@@ -6,7 +6,7 @@
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File};
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
@@ -25,10 +25,10 @@ use crate::plan::Plan;
 use crate::run::cleanup::remove_writable_layer;
 use crate::run::container::{self, Beginning, Kept};
 use crate::run::failure::{CONFIG, Failure, NAMESPACE, OrFail as _, Priority, say};
-use crate::run::handover::{self, Giver, Message};
-use crate::run::identities::Range;
+use crate::run::handover::{self, Giver, Message, Wish};
+use crate::run::identities::{LOCKS, Range, open_locks};
 use crate::run::lend::{Identities, Output, lend};
-use crate::run::{notify, planning};
+use crate::run::{mark, notify, planning, secret, selinux, volume};
 use crate::store::Store;
 use crate::sys::path::file_type;
 use crate::sys::process::{clone_sibling, is_pending, send_signal};
@@ -50,12 +50,15 @@ pub fn start(resolved: &Path, unit: &str) -> Result<(), Failure> {
     let sockets = activation::in_order(&definition.sockets, passed).or_fail(CONFIG)?;
     let store = Store::open(Store::system_root()).or_fail(CONFIG)?;
     let mount_point = planning::mount_point().or_fail(CONFIG)?;
-    let (plan, image) = planning::plan(&definition, unit, &environment, &mount_point, &store).or_fail(CONFIG)?;
-    let image = image
-        .map(|image| store.hold_confined(&image))
-        .transpose()
+    let (mut plan, images) = planning::plan(&definition, unit, &environment, &mount_point, &store).or_fail(CONFIG)?;
+    let images = images
+        .iter()
+        .map(|image| store.hold_confined(image))
+        .collect::<Result<_>>()
         .or_fail(CONFIG)?;
+    secret::set_variables(&mut plan).or_fail(CONFIG)?;
     let (namespaces, range) = user_namespace(&plan).or_fail(NAMESPACE)?;
+    let marks = marks(&plan, range.as_ref()).or_fail(NAMESPACE)?;
     let notify = notify::connect(&environment)
         .context("connecting to systemd's notify socket")
         .or_fail(NAMESPACE)?;
@@ -71,8 +74,9 @@ pub fn start(resolved: &Path, unit: &str) -> Result<(), Failure> {
             container::enter(Beginning {
                 plan,
                 kept: Kept {
-                    image,
+                    images,
                     identities: range,
+                    marks,
                 },
                 sockets,
                 notify,
@@ -107,15 +111,21 @@ fn attend(
     // Modes are as written here; the container has its own copy of systemd's.
     umask(Mode::empty());
     let identities = identities(container, plan, range).context("mapping the container's identities")?;
-    if let Some(layer) = &plan.writable_layer {
-        prepare(layer)?;
-    }
+    prepare(plan)?;
+    selinux::label(&plan.labelled)?;
     let outputs = match identities {
         Some(_) => [Output::Unopenable; 2],
         None => [output(std::io::stdout())?, output(std::io::stderr())?],
     };
-    lend(plan, outputs, container, identities.as_ref(), giver)?;
-    giver.await_wish();
+    let makings = lend(plan, outputs, container, identities.as_ref(), giver)?;
+    let extend = || {
+        notify
+            .into_iter()
+            .for_each(|notify| notify::send_surely(notify, volume::EXTEND))
+    };
+    if volume::settle(makings, container, giver, extend)? == Wish::None {
+        giver.await_wish();
+    }
     if let Some(notify) = notify {
         let main = NotifyState::MainPid(container.as_raw().cast_unsigned());
         notify::send_surely(notify, &main.to_string());
@@ -182,8 +192,23 @@ fn lossy(text: OsString) -> String {
     text.to_string_lossy().into_owned()
 }
 
-/// An empty writable layer, whatever an earlier run has left.
-fn prepare(directory: &Path) -> Result<()> {
+/// Shows that the container is alive, and what it uses: on the locks of its identities, or on a description of its own.
+fn marks(plan: &Plan, range: Option<&Range>) -> Result<Option<OwnedFd>> {
+    if let Some(range) = range {
+        mark::show(plan, &range.lock)?;
+        return Ok(None);
+    }
+    let locks = open_locks().with_context(|| format!("opening '{LOCKS}'"))?;
+    mark::show(plan, &locks)?;
+    Ok(Some(locks))
+}
+
+/// An empty writable layer and a place for volumes that do not last, whatever an earlier run has left.
+fn prepare(plan: &Plan) -> Result<()> {
+    let directory = plan.directory.as_path();
+    if plan.writable_layer.is_none() && !plan.mounts.iter().any(|mount| mount.is_below(directory)) {
+        return Ok(());
+    }
     remove_writable_layer(directory)?;
     let create = |directory: &Path, mode| {
         let result = DirBuilder::new().recursive(true).mode(mode).create(directory);
@@ -191,6 +216,9 @@ fn prepare(directory: &Path) -> Result<()> {
     };
     // Nobody but root gets to what payloads write.
     create(directory, 0o700)?;
+    if plan.writable_layer.is_none() {
+        return Ok(());
+    }
     create(&directory.join("upper"), 0o755)?;
     create(&directory.join("work"), 0o700)
 }

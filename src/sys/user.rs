@@ -85,14 +85,42 @@ pub fn lock_byte(file: &OwnedFd, position: u32) -> io::Result<bool> {
     }
 }
 
+/// Locks byte `position` of `file` together with others who do so, until the last copy of this description is closed; waits for one who has
+/// it alone.
+///
+/// # Errors
+/// What fcntl(2) says.
+pub fn share_byte(file: &OwnedFd, position: u32) -> io::Result<()> {
+    // SAFETY: all bytes zero is a valid flock, and F_RDLCK is 0.
+    let mut lock: libc::flock = unsafe { std::mem::zeroed() };
+    lock.l_start = position.into();
+    lock.l_len = 1;
+    // SAFETY: the request reads a flock.
+    Errno::result(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLKW, &raw const lock) })?;
+    Ok(())
+}
+
 /// `F_WRLCK` and `SEEK_SET`, which is 0, as wide as the structure has them.
 const WRITE_LOCK: libc::c_short = 1;
 
 #[cfg(test)]
 mod tests {
-    use super::lock_byte;
+    use super::{lock_byte, share_byte};
     use std::fs::File;
     use std::os::fd::OwnedFd;
+
+    #[test]
+    fn a_shared_byte_is_nobodys_alone() {
+        let path = tempfile::NamedTempFile::new().expect("a file").into_temp_path();
+        let open = || OwnedFd::from(File::options().read(true).write(true).open(&path).expect("opening"));
+        let (one, two, other) = (open(), open(), open());
+        share_byte(&one, u32::MAX).expect("sharing");
+        share_byte(&two, u32::MAX).expect("sharing");
+        drop(one);
+        assert!(!lock_byte(&other, u32::MAX).expect("trying"));
+        drop(two);
+        assert!(lock_byte(&other, u32::MAX).expect("locking"));
+    }
 
     #[test]
     fn a_byte_is_locked_until_its_last_copy_is_closed() {

@@ -7,6 +7,7 @@ use proptest::prelude::{Strategy, prop, prop_assert, prop_oneof, proptest};
 use crate::definition::diagnostic::{Diagnostic, Severity};
 use crate::definition::keys::{self, Kind, Section, Support};
 use crate::definition::toml::{parse, parse_merged};
+use crate::definition::volume::Source;
 use crate::definition::{Activation, ContainerAddress, Definition, Network, Notify, Root, SocketKind};
 use crate::unitfile::line::Line;
 
@@ -108,9 +109,9 @@ fn a_full_definition() {
     assert_eq!(container.exec.as_deref().unwrap(), ["a", "b c", "%i"]);
     assert_eq!(container.environment, pairs(&[("B", "1 2"), ("A", "2")]));
     assert_eq!(container.user.as_deref(), Some("1000"));
-    assert_eq!(container.volumes[0].source, Path::new("/srv/%i"));
+    assert_eq!(container.volumes[0].source, Source::Path("/srv/%i".into()));
     assert!(container.volumes[0].read_only && !container.volumes[1].read_only);
-    assert_eq!(container.volumes[1].source, Path::new("/etc/coracle/./conf"));
+    assert_eq!(container.volumes[1].source, Source::Path("/etc/coracle/./conf".into()));
     assert_eq!(container.volumes[1].target.to_str(), Some("/etc/x"));
     assert_eq!(container.tmpfs[0].options, ["size=10m", "mode=1777"]);
     assert!(container.tmpfs[0].exec && container.read_only);
