@@ -583,7 +583,7 @@ fn explain_knows_every_key() {
         "carried-out"
     );
     assert_eq!(
-        json(&printed(&["explain", "Secret", "--format", "json"]))[0]["effect"],
+        json(&printed(&["explain", "Pod", "--format", "json"]))[0]["effect"],
         "error"
     );
 }
@@ -627,11 +627,18 @@ fn explained_examples_are_good_definitions() {
                 format!("[Container]\n{root}\nPublishPort = \"8080:80\"\n{line}\n")
             }
             "[Container]" => format!("[Container]\n{root}\n{line}\n"),
+            "[Volume]" if line.starts_with("Options") => format!("{heading}\nDevice = \"/dev/vdb\"\n{line}\n"),
+            "[Volume]" => format!("{heading}\n{line}\n"),
             "[Socket]" if line.starts_with("Listen") => format!("[Container]\n{root}\n{heading}\n{line}\n"),
             "[Socket]" => format!("[Container]\n{root}\n{heading}\nListenStream = \"8080\"\n{line}\n"),
             other => format!("[Container]\n{root}\n{other}\n{line}\n"),
         };
-        let tree = Tree::new(&[("example.toml", &text)]);
+        let file = if heading == "[Volume]" {
+            "example.volume.toml"
+        } else {
+            "example.toml"
+        };
+        let tree = Tree::new(&[(file, &text)]);
         let run = tree.run(&["check"]);
         assert_eq!(run.out, "1 definition checked: no mistakes\n", "{text}");
     }
@@ -807,7 +814,7 @@ fn a_full_disk_is_a_failure() {
 fn run_points_at_the_option_that_is_wrong() {
     for (arguments, words) in [
         (&["-p", "99999:80"][..], &["'--publish=99999:80'", "65535"][..]),
-        (&["-v", "named:/x"], &["'--volume=named:/x'", "named volume"]),
+        (&["-v", "a name:/x"], &["'--volume=a name:/x'", "the name of a volume"]),
         (&["-k", "Imgae=x"], &["'--key=Imgae=x'", "did you mean 'Image'?"]),
         (&["-k", "ReadOnly=maybe"], &["'--key=ReadOnly=maybe'", "true or false"]),
         (&["--property", "MemoryMaks=1"], &["did you mean 'MemoryMax'?"]),

@@ -193,6 +193,12 @@ impl Section {
         }
     }
 
+    /// Whether it is none of systemd's.
+    #[must_use]
+    pub const fn is_ours(self) -> bool {
+        matches!(self, Self::Container | Self::Volume)
+    }
+
     /// The section of this name.
     #[must_use]
     pub fn find(name: &str) -> Option<Self> {

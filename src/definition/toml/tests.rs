@@ -351,7 +351,14 @@ fn every_key_that_is_not_carried_out_is_named() {
         refused += usize::from(severity == Severity::Error);
     }
     assert!(refused > 10);
-    for key in ["SecurityLabelType", "AppArmor", "Secret", "Pod", "UIDMap", "PodmanArgs"] {
+    for key in [
+        "SecurityLabelType",
+        "AppArmor",
+        "SecurityLabelLevel",
+        "Pod",
+        "UIDMap",
+        "PodmanArgs",
+    ] {
         assert_eq!(mistake(&format!("{key} = \"x\"")).severity, Severity::Error, "{key}");
     }
 }
@@ -376,14 +383,25 @@ fn impossible_values() {
         "Environment = { A = [1] }",
         "Environment = { \"A=\" = \"b\" }",
         "Environment = { A = \"\\u0000\" }",
-        "Volume = \"/a\"",
-        "Volume = \"data:/a\"",
+        "Volume = \"/\"",
+        "Volume = \"da ta:/a\"",
+        "Volume = \"-data:/a\"",
+        "Volume = \"data:/a:noidmap\"",
+        "Volume = \"data:/a:subpath=../x\"",
+        "Volume = \"/a:/b:subpath=x\"",
+        "Mount = \"type=glob,source=/a/*,target=/b\"",
+        "Mount = \"type=image,target=/b\"",
+        "Mount = \"type=volume,source=/a,target=/b\"",
+        "Mount = \"type=bind,source=data,target=/b\"",
+        "Mount = \"type=ramfs,target=/b,size=1m\"",
+        "Mount = \"type=devpts,target=/b,size=1m\"",
+        "Secret = \"../x\"",
+        "Secret = \"x,type=file\"",
         "Volume = \"/a:b\"",
         "Volume = \"/a:/\"",
         "Volume = \"/a:/proc/x\"",
         "Volume = \"/a:/sys\"",
         "Volume = \"/a:/b/../c\"",
-        "Volume = \"/a:/b:U\"",
         "Volume = \"/a:/b:rshared\"",
         "Volume = \"/a:/b:O\"",
         "Tmpfs = \"x\"",
@@ -445,9 +463,7 @@ fn impossible_values() {
         "Mount = \"type=bind,src=/a\"",
         "Mount = \"type=bind,dst=/a\"",
         "Mount = \"type=bind,src=/a,dst=/proc\"",
-        "Mount = \"type=bind,src=/a,dst=/b,U\"",
         "Mount = \"type=tmpfs,src=/a,dst=/b\"",
-        "Mount = \"type=image,src=x,dst=/b\"",
         "Mount = \"src=data,dst=/b\"",
         "Mount = \"type=bnid,src=/a,dst=/b\"",
         "StopTimeout = -1",
@@ -502,7 +518,7 @@ fn possible_values() {
             .environment,
         pairs(&[("B", "1"), ("A", "true")])
     );
-    assert_eq!(mistake("Volume = \"/a:/b:z\"").severity, Severity::Warning);
+    assert_eq!(mistake("Volume = \"/a:/b:nocopy\"").severity, Severity::Warning);
     assert_eq!(
         container("ServiceName = \"x.service\"")
             .passthrough
