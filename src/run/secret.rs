@@ -32,7 +32,10 @@ pub const DIRECTORY: &str = "CREDENTIALS_DIRECTORY";
 
 /// The secrets of one start, by the number of their mount.
 #[derive(Debug, Default)]
-pub struct Secrets(Vec<(u16, Vec<(String, Vec<u8>)>)>);
+pub struct Secrets(Vec<(u16, Vec<Secret>)>);
+
+/// A name and a content.
+type Secret = (String, Vec<u8>);
 
 /// The names of the service's credentials.
 ///
@@ -138,7 +141,7 @@ impl Secrets {
         Ok(directory)
     }
 
-    fn of(&self, number: u16) -> &[(String, Vec<u8>)] {
+    fn of(&self, number: u16) -> &[Secret] {
         let found = self.0.iter().find(|(of, _)| *of == number);
         found.map_or(&[], |(_, contents)| contents)
     }
