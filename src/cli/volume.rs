@@ -19,6 +19,7 @@ use clap::{Args, Subcommand};
 use crate::cli::journal;
 use crate::cli::output::Output;
 use crate::cli::scope::Scope;
+use crate::definition::name::prefix;
 use crate::definition::places::Contents;
 use crate::definition::volume::{Source, is_name};
 use crate::run::mark::{self, Subject};
@@ -99,7 +100,8 @@ fn users(contents: &Contents) -> BTreeMap<String, Vec<PathBuf>> {
     for loaded in &contents.definitions {
         for volume in &loaded.definition.container.volumes {
             if let Source::Named(named) = &volume.source {
-                let sources = users.entry(named.name.clone()).or_default();
+                let pattern = named.name.replace("%p", prefix(loaded.definition.stem()));
+                let sources = users.entry(pattern).or_default();
                 if !sources.contains(&loaded.definition.source) {
                     sources.push(loaded.definition.source.clone());
                 }

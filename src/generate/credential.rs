@@ -47,3 +47,25 @@ fn gives(line: &Line, name: &str) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::gives;
+    use crate::unitfile::line::Line;
+
+    #[test]
+    fn the_users_own_lines_are_seen() {
+        for (key, value, is_given) in [
+            ("SetCredential", "db:secret:word", true),
+            ("LoadCredentialEncrypted", "db", true),
+            ("LoadCredential", "db2:/etc/db", false),
+            ("ImportCredential", "d*", true),
+            ("ImportCredential", "db:renamed", true),
+            ("ImportCredential", "e*", false),
+            ("Environment", "db", false),
+        ] {
+            let line = Line::new(key, value.to_owned()).expect("a line");
+            assert_eq!(gives(&line, "db"), is_given, "{key}={value}");
+        }
+    }
+}

@@ -10,7 +10,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use libc::{MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID};
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::Mode;
@@ -175,7 +175,7 @@ fn read(plan: &Plan, name: &str) -> Result<Vec<u8>> {
         .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY)
         .open(Path::new(directory).join(name));
     let file = match open {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(error).with_context(missing),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => bail!(missing()),
         file => file.with_context(|| format!("reading the secret '{name}'"))?,
     };
     ensure!(file.metadata()?.is_file(), "the secret '{name}' is not a file");
