@@ -652,8 +652,12 @@ fn every_verb_helps_with_an_example() {
         .map(|verb| vec!["image", verb])
         .into_iter()
         .chain([vec!["image"]]);
+    let volumes = ["list", "inspect", "create", "rm", "prune"]
+        .map(|verb| vec!["volume", verb])
+        .into_iter()
+        .chain([vec!["volume"]]);
     let verbs = ["check", "list", "show", "explain", "man", "completions"].map(|verb| vec![verb]);
-    for verb in verbs.into_iter().chain(images) {
+    for verb in verbs.into_iter().chain(images).chain(volumes) {
         let help = printed(&[&verb[..], &["--help"]].concat());
         assert!(help.contains("Usage: ") && help.contains("Example"), "{verb:?}: {help}");
         assert!(!help.contains('\x1b'), "colours in a pipe: {help}");

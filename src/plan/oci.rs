@@ -242,6 +242,17 @@ fn annotations(plan: &Plan) -> HashMap<String, String> {
     };
     let devices: Vec<String> = plan.devices.iter().map(device).collect();
     let devices = (!devices.is_empty()).then(|| ("coracle.devices", json!(devices).to_string()));
+    let secrets: serde_json::Map<String, Value> = plan
+        .secret_variables
+        .iter()
+        .map(|(variable, name)| (format!("${variable}"), json!(name)))
+        .chain(plan.mounts.iter().filter_map(|mount| match &mount.kind {
+            Kind::Secret(secret) => Some((mount.target.display().to_string(), json!(secret.name))),
+            _ => None,
+        }))
+        .collect();
+    // Names only: what they stand for is never a part of the plan.
+    let secrets = (!secrets.is_empty()).then(|| ("coracle.secrets", Value::Object(secrets).to_string()));
     let groups = &plan.process.additional_groups;
     let groups = (!groups.is_empty()).then(|| ("coracle.groups", json!(groups).to_string()));
     [
@@ -268,6 +279,7 @@ fn annotations(plan: &Plan) -> HashMap<String, String> {
     .into_iter()
     .chain(groups)
     .chain(devices)
+    .chain(secrets)
     .map(|(name, value)| (name.to_owned(), value))
     .collect()
 }
