@@ -10,6 +10,7 @@ pub mod capability;
 pub mod closed;
 pub mod device;
 pub mod mount;
+pub mod network;
 pub mod oci;
 pub mod process;
 pub mod seccomp;
@@ -17,16 +18,18 @@ pub mod signal;
 pub mod specifier;
 pub mod volume;
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 use oci_spec::image::Config;
 
+use crate::definition::network::Network;
 use crate::definition::{
-    Activation, ContainerAddress, Definition, Device, Listen, Network, Notify, Root, SeccompProfile, Sysctl,
-    UserNamespace,
+    Activation, ContainerAddress, Definition, Device, Listen, Notify, Root, SeccompProfile, Sysctl, UserNamespace,
 };
 use crate::plan::mount::Mount;
+use crate::plan::network::Bridges;
 use crate::plan::process::Process;
 use crate::plan::seccomp::architecture::Machine;
 use crate::plan::seccomp::profile::{Circumstances, Kernel};
@@ -49,8 +52,10 @@ pub struct Plan {
     pub mount_point: PathBuf,
     /// Whose identities the container has.
     pub user_namespace: UserNamespace,
-    /// `CLONE_NEWNET` or not.
+    /// Which network namespace.
     pub network: Network,
+    /// The interfaces in it, where it is on bridges.
+    pub bridges: Option<Bridges>,
     /// uname(2)'s node name.
     pub hostname: String,
     /// Kernel parameters of its own.
@@ -128,6 +133,8 @@ pub struct Surroundings<'a> {
     pub environment: &'a [(String, String)],
     /// What the definition's environment files set, in their order.
     pub environment_files: &'a [(String, String)],
+    /// The container's addresses on each of its bridges.
+    pub addresses: &'a [Vec<IpAddr>],
     /// The host's time zone, where it has a name.
     pub local_zone: Option<&'a str>,
 }
@@ -173,7 +180,21 @@ pub fn plan(definition: &Definition, source: Source<'_>, surroundings: Surroundi
         (None, Some(name)) => signal::parse(name).with_context(|| format!("the image's stop signal is '{name}'"))?,
         (None, None) => libc::SIGTERM,
     };
-    let mounts = mount::mounts(container, &specifiers, &hostname, source.config, &surroundings)?;
+    let bridges = network::bridges(
+        &container.network,
+        surroundings.unit,
+        &hostname,
+        surroundings.addresses,
+        &container.dns,
+    );
+    let mounts = mount::mounts(
+        container,
+        &specifiers,
+        &hostname,
+        source.config,
+        &surroundings,
+        bridges.as_ref(),
+    )?;
     Ok(Plan {
         unit: surroundings.unit.to_owned(),
         layers: source.layers.to_vec(),
@@ -181,7 +202,7 @@ pub fn plan(definition: &Definition, source: Source<'_>, surroundings: Surroundi
         directory: surroundings.writable_layer.to_owned(),
         mount_point: surroundings.mount_point.to_owned(),
         user_namespace: container.user_namespace.clone(),
-        network: container.network,
+        network: container.network.clone(),
         sysctls: container.sysctls.clone(),
         devices: device::devices(container, &specifiers)?,
         labelled: volume::labelled(container, &mounts),
@@ -193,6 +214,7 @@ pub fn plan(definition: &Definition, source: Source<'_>, surroundings: Surroundi
             .find(|(name, _)| name == "CREDENTIALS_DIRECTORY")
             .map(|(_, directory)| PathBuf::from(directory)),
         mounts,
+        bridges,
         hostname,
         masked_paths: closed::masked(container),
         read_only_paths: closed::read_only(container),

@@ -626,9 +626,13 @@ fn explained_examples_are_good_definitions() {
             "[Container]" if line.starts_with("Notify") || line.starts_with("Activation") => {
                 format!("[Container]\n{root}\nPublishPort = \"8080:80\"\n{line}\n")
             }
+            "[Container]" if line.starts_with("IP") || line.starts_with("NetworkAlias") => {
+                format!("[Container]\n{root}\nNetwork = \"app.network\"\n{line}\n")
+            }
             "[Container]" => format!("[Container]\n{root}\n{line}\n"),
             "[Volume]" if line.starts_with("Options") => format!("{heading}\nDevice = \"/dev/vdb\"\n{line}\n"),
             "[Volume]" => format!("{heading}\n{line}\n"),
+            "[Network]" => format!("[Container]\n{root}\nNetwork = \"app.network\"\n"),
             "[Socket]" if line.starts_with("Listen") => format!("[Container]\n{root}\n{heading}\n{line}\n"),
             "[Socket]" => format!("[Container]\n{root}\n{heading}\nListenStream = \"8080\"\n{line}\n"),
             other => format!("[Container]\n{root}\n{other}\n{line}\n"),
@@ -638,9 +642,14 @@ fn explained_examples_are_good_definitions() {
         } else {
             "example.toml"
         };
-        let tree = Tree::new(&[(file, &text)]);
+        let network = match heading {
+            "[Network]" if line.starts_with("Subnet") => format!("{heading}\n{line}\n"),
+            "[Network]" => format!("{heading}\nSubnet = \"10.208.1.0/24\"\n{line}\n"),
+            _ => "[Network]\nSubnet = [\"10.208.1.0/24\", \"fd00::/64\"]\n".to_owned(),
+        };
+        let tree = Tree::new(&[(file, &text), ("app.network.toml", &network)]);
         let run = tree.run(&["check"]);
-        assert_eq!(run.out, "1 definition checked: no mistakes\n", "{text}");
+        assert_eq!(run.out, "1 definition checked: no mistakes\n", "{text}{network}");
     }
 }
 

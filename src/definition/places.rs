@@ -6,11 +6,13 @@
 //! - `NAME.toml.d/*.toml` from all places and sub-folders are merged over the definition in the order of their file names; of several
 //!   with one file name the one in the strongest place counts. An instance `web@x` takes those of its template `web@` as well, its
 //!   own being stronger.
-//! - `NAME.volume.toml` defines a volume, in all else like the others.
+//! - `NAME.network.toml` defines a network, by the same rules; it becomes a part of each definition that names it ([`networks`]). So does
+//!   `NAME.volume.toml` with a volume ([`volume`]).
 //! - Hidden files are left alone, and so is every name that does not end in `.toml`, except Quadlet's, which are named.
 //!
 //! No file stops another: what cannot be read becomes a definition whose diagnostics say so.
 
+pub mod networks;
 mod read;
 mod scan;
 
@@ -18,6 +20,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use crate::definition::diagnostic::{Diagnostic, Severity};
+use crate::definition::network::Network;
 use crate::definition::places::read::{Content, Listed, Problem};
 use crate::definition::places::scan::{Found, Scan};
 use crate::definition::volume::{self, LoadedVolume};
@@ -130,20 +133,25 @@ pub fn load(places: &Places) -> Vec<Loaded> {
 #[must_use]
 pub fn load_all(places: &Places) -> Contents {
     let scan = Scan::of(places);
-    let (volumes, found): (Vec<_>, Vec<_>) = scan.definitions.iter().partition(|(name, _)| is_volume(name));
-    let volumes = volumes
-        .into_iter()
-        .filter_map(|(name, found)| load_volume(places, &scan, name, found));
-    let mut volumes: Vec<_> = volumes.collect();
+    let networks = networks::load(places, &scan);
+    let mut volumes = load_volumes(places, &scan);
+    let found: Vec<_> = scan
+        .definitions
+        .iter()
+        .filter(|(name, _)| !scan::is_network(name) && !is_volume(name))
+        .collect();
     let mut definitions: Vec<_> = share(&found, |found| {
         let loaded = found
             .iter()
-            .filter_map(|(name, found)| load_found(places, &scan, name, found));
+            .filter_map(|(name, found)| load_found(places, &scan, name, found))
+            .map(|loaded| networks::link(loaded, &networks, places.scope));
         loaded.collect()
     });
     definitions.sort_by(|a, b| a.definition.name.cmp(&b.definition.name));
+    networks::join(&mut definitions, places.scope);
     volume::link(&mut definitions, &mut volumes);
     let mut strays = scan.strays;
+    strays.extend(networks.into_values().flat_map(|network| network.diagnostics));
     strays.sort_by(|a, b| (&a.file, &a.message).cmp(&(&b.file, &b.message)));
     Contents {
         definitions,
@@ -157,13 +165,26 @@ fn is_volume(name: &OsStr) -> bool {
     name.as_encoded_bytes().ends_with(b".volume")
 }
 
-/// One file on its own, as `coracle check FILE` reads it: with the drop-ins in the directory beside it, whatever the
-/// places hold. For a drop-in it is the definition that it belongs to.
+/// Files on their own, as `coracle check FILE…` reads them: with the drop-ins in the directories beside them, whatever the places hold.
+/// For a drop-in it is the definition that it belongs to. The networks that they name are found beside them or in `places`.
 #[must_use]
-pub fn load_file(path: &Path) -> Loaded {
+pub fn load_files(files: &[PathBuf], places: &Places) -> Contents {
+    let mut contents = Contents::default();
+    for file in files {
+        match load_file(file, places) {
+            Ok(loaded) => contents.definitions.push(loaded),
+            Err(diagnostics) => contents.strays.extend(diagnostics),
+        }
+    }
+    contents.definitions = networks::join_files(contents.definitions, places);
+    contents
+}
+
+/// One of them; for a network's definition, what is to be said of it.
+fn load_file(path: &Path, system: &Places) -> Result<Loaded, Vec<Diagnostic>> {
     // A drop-in means nothing on its own.
     if let Some(definition) = scan::definition_of_drop_in(path).filter(|definition| definition.exists()) {
-        return load_file(&definition);
+        return load_file(&definition, system);
     }
     let file_name = path.file_name().unwrap_or(path.as_os_str());
     let Some(stem) = scan::stem(file_name) else {
@@ -172,11 +193,11 @@ pub fn load_file(path: &Path) -> Loaded {
             false => "a definition's file name ends in '.toml'".to_owned(),
         };
         let diagnostics = vec![Diagnostic::whole_file(Severity::Error, path, message)];
-        return Loaded::broken(
+        return Ok(Loaded::broken(
             name::escape(file_name.as_encoded_bytes()),
             path.to_path_buf(),
             diagnostics,
-        );
+        ));
     };
     let places = Places {
         directories: Vec::new(),
@@ -193,90 +214,98 @@ pub fn load_file(path: &Path) -> Loaded {
         place: 0,
         others: Vec::new(),
     };
-    let loaded = match is_volume(&stem) {
-        true => load_volume(&places, &scan, &stem, &found).map(|loaded| {
-            let name = stem.to_string_lossy().into_owned();
-            Loaded::broken(name, path.to_path_buf(), loaded.diagnostics)
-        }),
-        false => load_found(&places, &scan, &stem, &found),
+    let masks = "the file is empty: it masks definitions of this name in weaker places";
+    let masks = || vec![Diagnostic::whole_file(Severity::Warning, path, masks.to_owned())];
+    let said = if scan::is_network(&stem) {
+        Some(networks::load_found(&places, &scan, &stem, &found).map(|network| network.diagnostics))
+    } else if is_volume(&stem) {
+        Some(load_volume(&places, &scan, &stem, &found).map(|volume| volume.diagnostics))
+    } else {
+        None
     };
-    let mut loaded = loaded.unwrap_or_else(|| {
+    if let Some(said) = said {
+        let mut diagnostics = said.unwrap_or_else(masks);
+        diagnostics.extend(scan.strays);
+        return Err(diagnostics);
+    }
+    let mut loaded = load_found(&places, &scan, &stem, &found).unwrap_or_else(|| {
         let name = stem.to_string_lossy().into_owned();
-        let message = "the file is empty: it masks definitions of this name in weaker places".to_owned();
-        let diagnostics = vec![Diagnostic::whole_file(Severity::Warning, path, message)];
-        Loaded::broken(name, path.to_path_buf(), diagnostics)
+        Loaded::broken(name, path.to_path_buf(), masks())
     });
     loaded.diagnostics.extend(scan.strays);
-    loaded
+    if matches!(loaded.definition.container.network, Network::Bridges(_)) {
+        let mut near = system.clone();
+        near.directories
+            .insert(0, path.parent().map_or_else(PathBuf::new, Path::to_path_buf));
+        loaded = networks::link(loaded, &networks::load(&near, &Scan::of(&near)), system.scope);
+    }
+    Ok(loaded)
 }
 
-/// A file that was found and read.
-struct Text<'n> {
-    /// What the definition is called.
-    name: &'n str,
-    /// What is in it.
+/// What was read of a definition: the file and its drop-ins.
+struct Read {
+    name: String,
+    source: PathBuf,
     text: String,
-    /// Its drop-ins, in order.
     drop_ins: Vec<(PathBuf, String)>,
-    /// What is to be said of drop-ins that cannot be read.
     problems: Vec<Diagnostic>,
 }
 
 /// The definition of a file that was found; nothing if it is masked.
 fn load_found(places: &Places, scan: &Scan, name: &OsStr, found: &Found) -> Option<Loaded> {
-    let source = places.as_seen(&found.path);
-    match read_found(places, scan, name, found)? {
-        Ok(read) => {
-            let (definition, mut diagnostics) = toml::parse_merged(read.name, &source, &read.text, &read.drop_ins);
-            diagnostics.extend(read.problems);
-            Some(Loaded {
-                definition,
-                diagnostics,
-            })
-        }
-        Err((name, diagnostics)) => Some(Loaded::broken(name, source, diagnostics)),
-    }
+    let read = match read_found(places, scan, name, found)? {
+        Ok(read) => read,
+        Err(broken) => return Some(*broken),
+    };
+    let (definition, mut diagnostics) = toml::parse_merged(&read.name, &read.source, &read.text, &read.drop_ins);
+    diagnostics.extend(read.problems);
+    Some(Loaded {
+        definition,
+        diagnostics,
+    })
+}
+
+/// The volumes' definitions, sorted by name.
+fn load_volumes(places: &Places, scan: &Scan) -> Vec<LoadedVolume> {
+    let found = scan.definitions.iter().filter(|(name, _)| is_volume(name));
+    found
+        .filter_map(|(name, found)| load_volume(places, scan, name, found))
+        .collect()
 }
 
 /// The volume's definition of a file that was found; nothing if it is masked.
 fn load_volume(places: &Places, scan: &Scan, name: &OsStr, found: &Found) -> Option<LoadedVolume> {
-    let source = places.as_seen(&found.path);
     let stem = |name: &str| name.strip_suffix(".volume").unwrap_or(name).to_owned();
-    match read_found(places, scan, name, found)? {
+    let (definition, diagnostics) = match read_found(places, scan, name, found)? {
         Ok(read) => {
-            let (definition, mut diagnostics) =
-                toml::parse_volume(&stem(read.name), &source, &read.text, &read.drop_ins);
+            let stem = stem(&read.name);
+            let (definition, mut diagnostics) = toml::parse_volume(&stem, &read.source, &read.text, &read.drop_ins);
             diagnostics.extend(read.problems);
-            Some(LoadedVolume {
-                definition,
-                diagnostics,
-            })
+            (definition, diagnostics)
         }
-        Err((name, diagnostics)) => {
+        Err(broken) => {
             let definition = volume::Definition {
-                stem: stem(&name),
-                name: stem(&name),
-                source,
+                stem: stem(&broken.definition.name),
+                name: stem(&broken.definition.name),
+                source: broken.definition.source,
                 ..volume::Definition::default()
             };
-            Some(LoadedVolume {
-                definition,
-                diagnostics,
-            })
+            (definition, broken.diagnostics)
         }
-    }
+    };
+    Some(LoadedVolume {
+        definition,
+        diagnostics,
+    })
 }
 
-/// What is in a file that was found, or under which name to tell what is wrong with it; nothing if it is masked.
-fn read_found<'n>(
-    places: &Places,
-    scan: &Scan,
-    name: &'n OsStr,
-    found: &Found,
-) -> Option<Result<Text<'n>, (String, Vec<Diagnostic>)>> {
+/// Reads a file that was found; nothing if it is masked.
+fn read_found(places: &Places, scan: &Scan, name: &OsStr, found: &Found) -> Option<Result<Read, Box<Loaded>>> {
     let source = places.as_seen(&found.path);
     let error = |problem: Problem| problem.diagnostic(&source);
-    let broken = |name: String, diagnostics: Vec<Diagnostic>| Some(Err((name, diagnostics)));
+    let broken = |name: String, diagnostics: Vec<Diagnostic>| {
+        Some(Err(Box::new(Loaded::broken(name, source.clone(), diagnostics))))
+    };
     let escaped = || name::escape(name.as_encoded_bytes());
     let Some(name) = name.to_str() else {
         return broken(
@@ -326,8 +355,9 @@ fn read_found<'n>(
             Err(problem) => problems.push(problem.diagnostic(&seen)),
         }
     }
-    Some(Ok(Text {
-        name,
+    Some(Ok(Read {
+        name: name.to_owned(),
+        source: source.clone(),
         text,
         drop_ins,
         problems,

@@ -13,9 +13,10 @@ use toml::de::{DeTable, DeValue};
 use crate::definition::diagnostic::{Diagnostic, Severity};
 use crate::definition::keys::{self, Section};
 use crate::definition::report::{Report, Span};
+use crate::definition::resolve::network_file::resolve_network;
 use crate::definition::resolve::{resolve, volume_file};
 use crate::definition::setting::{Damage, Data, Header, Setting, Settings, Value};
-use crate::definition::{Definition, volume};
+use crate::definition::{Definition, network, volume};
 
 /// A table's key with its value.
 type Entry<'t, 'a> = (&'t Spanned<Cow<'a, str>>, &'t Spanned<DeValue<'a>>);
@@ -66,6 +67,20 @@ fn read_all<'a>(file: &'a Path, text: &'a str, drop_ins: &'a [(PathBuf, String)]
         read(index, text, &mut settings, &mut report);
     }
     (settings, report)
+}
+
+/// The network's definition `name`, likewise.
+#[must_use]
+pub fn parse_network(
+    name: &str,
+    file: &Path,
+    text: &str,
+    drop_ins: &[(PathBuf, String)],
+) -> (network::Definition, Vec<Diagnostic>) {
+    let (settings, mut report) = read_all(file, text, drop_ins);
+    let mut definition = resolve_network(name, file, &settings, &mut report);
+    definition.drop_ins = drop_ins.iter().map(|(file, _)| file.clone()).collect();
+    (definition, report.finish())
 }
 
 /// Reads one file, the `file`th of the report, to the end of `settings`.

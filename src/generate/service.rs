@@ -7,6 +7,7 @@
 
 use std::borrow::Cow;
 
+use crate::definition::network::Network;
 use crate::definition::{Definition, Root};
 use crate::generate::draft::Draft;
 use crate::generate::{Context, credential, unit_section};
@@ -115,8 +116,16 @@ fn service_section<'a>(draft: &Draft<'a>, context: &Context) -> Lines<'a> {
     // After the user's own, so that an empty `ExecStopPost=` resets those and not ours. It runs after every stop, `kill -9` too. An
     // image's volumes lie beside the writable layer, so even a container without one may leave something.
     let command = ["-", &path_word(&context.shim), " --cleanup %n"].concat();
-    lines.push(("ExecStopPost", command.into()));
+    // What a killed one has left of a network nobody else would come for; where nothing is left, the second does nothing.
+    let times = if is_on_bridges(definition) { 2 } else { 1 };
+    lines.extend(std::iter::repeat_n(("ExecStopPost", command.into()), times));
     lines
+}
+
+/// Whether the container has interfaces on bridges.
+#[must_use]
+pub fn is_on_bridges(definition: &Definition) -> bool {
+    matches!(definition.container.network, Network::Bridges(_))
 }
 
 /// The pause between two tries, growing where systemd can do that. The counter is only reset by a stop, so the longest pause is also

@@ -1,4 +1,4 @@
-//! Removes a container's writable layer after it has stopped (`ExecStopPost=`, which systemd runs however the service ended).
+//! Removes a container's writable layer and its network after it has stopped (`ExecStopPost=`, which systemd runs however the service ended).
 
 use std::fs::{self, File};
 use std::io;
@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 use crate::run::failure::{CONFIG, Failure, NAMESPACE, OrFail as _};
 use crate::run::identities::LOCKS;
 use crate::run::mark::{self, Subject};
+use crate::run::network::sweep::after;
 use crate::store::Store;
 
 /// Where the writable layer of `unit` lies.
@@ -78,7 +79,9 @@ pub fn sweep(store: &Store) -> Result<()> {
 pub fn clean_up(unit: &str, resolved: Option<&Path>) -> Result<(), Failure> {
     let store = Store::open(Store::system_root()).or_fail(CONFIG)?;
     let directory = writable_layer(&store, unit).or_fail(CONFIG)?;
-    remove_writable_layer(&directory).or_fail(NAMESPACE)?;
+    let removed = remove_writable_layer(&directory);
+    after(unit).or_fail(NAMESPACE)?;
+    removed.or_fail(NAMESPACE)?;
     // For others that could not do it themselves; whatever comes of it, this one has cleaned up.
     if is_due() {
         let _ = sweep(&store);

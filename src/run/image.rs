@@ -64,7 +64,7 @@ pub fn mount(number: u16, image: &Image, parts: &Parts, staging: &Staging) -> Re
             .map(|name| shown.join(name))
             .collect(),
     };
-    let empty = staging.path().join("empty");
+    let empty = staging.path().join(format!("{IMAGE}-ground{number}"));
     let layers: Vec<_> = [empty.as_path()]
         .into_iter()
         .chain(layers.iter().map(PathBuf::as_path))

@@ -5,13 +5,14 @@
 //! fails as long as one container has it. Two names may have one place; then something stays for longer than it must.
 
 use std::os::fd::OwnedFd;
+use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
 use crate::plan::Plan;
 use crate::plan::mount::Kind;
-use crate::run::identities::{LOCKS, open_locks};
-use crate::sys::user::{lock_byte, share_byte};
+use crate::run::identities::LOCKS;
+use crate::sys::lock::{self, lock_byte, share_byte};
 
 /// The first place: no range of identities has it.
 const FIRST: u32 = 1 << 31;
@@ -50,7 +51,8 @@ impl Subject<'_> {
 /// # Errors
 /// What fcntl(2) says.
 pub fn show(plan: &Plan, locks: &OwnedFd) -> Result<()> {
-    let share = |subject: Subject<'_>| share_byte(locks, subject.place()).with_context(|| format!("locking '{LOCKS}'"));
+    let share =
+        |subject: Subject<'_>| share_byte(locks, subject.place().into()).with_context(|| format!("locking '{LOCKS}'"));
     share(Subject::Layer(&plan.unit))?;
     for mount in &plan.mounts {
         if let Kind::Volume(volume) = &mount.kind
@@ -62,13 +64,21 @@ pub fn show(plan: &Plan, locks: &OwnedFd) -> Result<()> {
     Ok(())
 }
 
+/// The file with the locks.
+///
+/// # Errors
+/// What open(2) says.
+pub fn open() -> Result<OwnedFd> {
+    lock::open(Path::new(LOCKS)).with_context(|| format!("opening '{LOCKS}'"))
+}
+
 /// The lock on something that no container uses, as long as the descriptor is open; nothing if one does.
 ///
 /// # Errors
 /// What fcntl(2) says.
 pub fn claim(subject: Subject<'_>) -> Result<Option<OwnedFd>> {
-    let locks = open_locks().with_context(|| format!("opening '{LOCKS}'"))?;
-    let is_free = lock_byte(&locks, subject.place()).with_context(|| format!("locking '{LOCKS}'"))?;
+    let locks = open()?;
+    let is_free = lock_byte(&locks, subject.place().into()).with_context(|| format!("locking '{LOCKS}'"))?;
     Ok(is_free.then_some(locks))
 }
 

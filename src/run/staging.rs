@@ -72,10 +72,9 @@ impl Staging {
     }
 
     fn fill(&self, plan: &Plan) -> Result<()> {
-        for name in ["empty", SKELETON, GROUND, LAYERS, WRITABLE] {
+        for name in [SKELETON, GROUND, LAYERS, WRITABLE] {
             self.directory(name, 0o755)?;
         }
-        self.file("nothing", "")?;
         for (number, mount) in plan.mounts.iter().enumerate() {
             match &mount.kind {
                 // What lies deeper lies on another of these mounts.
@@ -94,6 +93,7 @@ impl Staging {
                 Kind::Image(image) => {
                     self.directory(format!("{IMAGE}{number}").as_str(), 0o755)?;
                     self.directory(format!("{IMAGE}-root{number}").as_str(), 0o755)?;
+                    self.directory(format!("{IMAGE}-ground{number}").as_str(), 0o755)?;
                     if image.writable.is_some() {
                         self.directory(format!("{IMAGE_WRITABLE}{number}").as_str(), 0o755)?;
                     }
@@ -136,22 +136,6 @@ impl Staging {
     /// What mount_setattr(2) says.
     pub fn close(&self) -> Result<()> {
         Ok(add_attributes(self.mount.as_fd(), MOUNT_ATTR_RDONLY, Depth::Mount)?)
-    }
-
-    /// An empty directory, to be mounted over others.
-    ///
-    /// # Errors
-    /// What open(2) says.
-    pub fn empty_directory(&self) -> Result<OwnedFd> {
-        Ok(self.open("empty")?)
-    }
-
-    /// An empty file, likewise.
-    ///
-    /// # Errors
-    /// What open(2) says.
-    pub fn empty_file(&self) -> Result<OwnedFd> {
-        Ok(self.open("nothing")?)
     }
 
     /// A mount of the file that the plan's mount `number` consists of.

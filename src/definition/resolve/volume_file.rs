@@ -26,7 +26,7 @@ pub fn resolve(stem: &str, source: &Path, settings: &Settings<'_>, report: &mut 
         name: stem.to_owned(),
         ..Definition::default()
     };
-    let mut resolver = Resolver::new(source, report);
+    let mut resolver = Resolver::new(report, source);
     let mut mount = Mount::default();
     for setting in &settings.settings {
         match (setting.section, keys::find(setting.section, &setting.key)) {
