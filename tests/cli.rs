@@ -249,7 +249,12 @@ fn the_readme_shows_what_is_true() {
         .collect();
     assert!(!definitions.is_empty());
     for definition in &definitions {
-        let checked = Tree::new(&[("web.toml", definition)]).run(&["check"]);
+        let file = if definition.contains("[Volume]") {
+            "web.volume.toml"
+        } else {
+            "web.toml"
+        };
+        let checked = Tree::new(&[(file, definition)]).run(&["check"]);
         assert_eq!(checked.out, "1 definition checked: no mistakes\n", "{definition}");
     }
     let mistaken = definitions[0].replace("PublishPort", "PublishPrt");

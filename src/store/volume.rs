@@ -12,7 +12,9 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use rustix::fs::{AtFlags, CWD, FlockOperation, RenameFlags, StatxAttributes, StatxFlags, flock, renameat_with, statx};
+use rustix::fs::{
+    AtFlags, CWD, Dir, FlockOperation, RenameFlags, StatxAttributes, StatxFlags, flock, renameat_with, statx,
+};
 use rustix::io::Errno;
 
 use crate::definition::volume::is_name;
@@ -195,19 +197,16 @@ impl Making {
     /// What syncfs(2) and rename(2) say.
     pub fn finish(self) -> Result<()> {
         let context = || format!("making the volume '{}'", self.target.display());
-        let is_empty = fs::read_dir(format!(
-            "/proc/self/fd/{}",
-            std::os::fd::AsRawFd::as_raw_fd(&self.directory)
-        ))
-        .with_context(context)?
-        .next()
-        .is_none();
+        // By descriptor here and below: /proc and the paths may be out of sight by now.
+        let mut entries = Dir::read_from(&self.directory).with_context(context)?;
+        let is_empty = std::iter::from_fn(|| entries.read())
+            .flatten()
+            .all(|entry| matches!(entry.file_name().to_bytes(), b"." | b".."));
         if !is_empty {
             rustix::fs::syncfs(&self.directory).with_context(context)?;
         }
         let [new, volumes] = &self.parents;
         let name = self.target.file_name().unwrap_or_default();
-        // By descriptor: the paths may be out of sight by now.
         renameat_with(new, name, volumes, name, RenameFlags::NOREPLACE).with_context(context)
     }
 }
