@@ -23,6 +23,7 @@ pub mod show;
 pub mod stats;
 pub mod top;
 mod units;
+pub mod volume;
 
 use std::process::ExitCode;
 
@@ -64,7 +65,7 @@ Containers as plain systemd services that wake up when somebody connects.
 
 A file NAME.toml in /etc/coracle becomes NAME.service and NAME.socket at the next 'systemctl daemon-reload'. From then on they are \
 units like any other: systemctl starts and stops them, journalctl shows their logs. This command checks and shows definitions, shows \
-what containers use, runs single commands in containers, and keeps the images.";
+what containers use, runs single commands in containers, and keeps the images and volumes.";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -76,6 +77,7 @@ Examples:
   coracle exec -it web sh        a shell in a container that runs
   coracle stats                  what the running containers use
   coracle image import FILE      take what 'docker save' wrote
+  coracle volume list            the volumes, and what uses them
 
 Exit status: 0 done, 1 failed or mistakes found, 2 wrong command line.
 Manual pages: coracle(1), coracle.toml(5); 'coracle man' prints them, 'coracle completions SHELL' completions.";
@@ -100,6 +102,7 @@ pub enum Verb {
     Explain(explain::Arguments),
     Image(image::Arguments),
     Network(network::Arguments),
+    Volume(volume::Arguments),
     #[command(hide = true)]
     Man(man::Arguments),
     #[command(hide = true)]
@@ -123,6 +126,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Verb::Explain(arguments) => explain::run(&arguments, &mut output),
         Verb::Image(arguments) => image::run(&arguments, &mut output),
         Verb::Network(arguments) => network::run(&arguments, &mut output),
+        Verb::Volume(arguments) => volume::run(&arguments, &mut output),
         Verb::Man(arguments) => man::run(&arguments, &mut output),
         Verb::Completions(arguments) => completions::run(&arguments, &mut output),
     }?;

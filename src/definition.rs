@@ -13,8 +13,10 @@ pub mod network;
 pub mod places;
 pub mod report;
 pub mod resolve;
+pub mod secret;
 pub mod setting;
 pub mod toml;
+pub mod volume;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -23,6 +25,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::definition::diagnostic::Diagnostic;
 use crate::definition::network::Network;
+use crate::definition::secret::Secret;
+use crate::definition::volume::Volume;
 use crate::sys::user::Extent;
 use crate::unitfile::line::Line;
 
@@ -165,6 +169,9 @@ pub struct Container {
     /// `Tmpfs=`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tmpfs: Vec<Tmpfs>,
+    /// `Secret=`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<Secret>,
     /// `ShmSize=`: bytes as systemd and tmpfs(5) write them, `64M`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shm_size: Option<String>,
@@ -282,27 +289,6 @@ pub struct HostName {
     pub names: Vec<String>,
 }
 
-/// One `Volume=SOURCE:TARGET[:OPTIONS]`: a bind mount of a host path.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Volume {
-    /// Absolute path on the host.
-    pub source: PathBuf,
-    /// Absolute path in the container.
-    pub target: PathBuf,
-    /// `ro` was given.
-    #[serde(default)]
-    pub read_only: bool,
-    /// `noidmap` was given, or not.
-    #[serde(default)]
-    pub owners: Owners,
-    /// `rslave`, `rshared`, or neither.
-    #[serde(default, skip_serializing_if = "Propagation::is_private")]
-    pub propagation: Propagation,
-    /// `noexec` was given: no program on it can be executed.
-    #[serde(default, skip_serializing_if = "Exec::is_allowed")]
-    pub exec: Exec,
-}
-
 /// Whether what is mounted below a volume later is seen on the other side (mount_namespaces(7)).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -350,7 +336,7 @@ pub enum Owners {
     Outside,
 }
 
-/// One `Tmpfs=TARGET[:OPTIONS]`.
+/// One `Tmpfs=TARGET[:OPTIONS]`, or another new file system.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tmpfs {
     /// Absolute path in the container.
@@ -364,6 +350,9 @@ pub struct Tmpfs {
     /// `exec` was given (`noexec` is the default).
     #[serde(default)]
     pub exec: bool,
+    /// Which type of file system, with `Mount=`.
+    #[serde(default, skip_serializing_if = "volume::Memory::is_tmpfs")]
+    pub kind: volume::Memory,
 }
 
 /// `UserNS=`: which users and groups of the host those of the container are.

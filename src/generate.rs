@@ -8,6 +8,7 @@
 //! systemd rereads units at every reload, and a socket whose text changed must be restarted (systemd.generator(7)).
 
 pub mod broken;
+pub mod credential;
 pub mod draft;
 pub mod install;
 pub mod invocation;
@@ -20,6 +21,7 @@ mod tests;
 pub mod timer;
 pub mod unit_section;
 pub mod version;
+pub mod volume;
 pub mod write;
 
 use std::collections::BTreeMap;

@@ -18,7 +18,7 @@
 //! | `coracle-generator` | at every daemon-reload, as a systemd.generator(7) | reads definitions, writes units, warns | writes outside its three directories, fails because of one bad file, needs network, D-Bus or `/var` |
 //! | `coracle-shim` | at every start, as `ExecStart=` | makes the container's first process and what takes the host's rights, hands the main PID over, exits | starts a thread, keeps running beside a container, speaks D-Bus |
 //! | init: the container's first process | as PID 1 of each container | builds the container around itself, starts the payload, forwards signals, reaps, answers `bind(2)`, tells readiness, ends as the payload ended | grows: its private memory is tens of kilobytes; touches the data path |
-//! | `coracle` | when somebody types it | check, list, show, explain, run, exec, cp, diff, stats, top, set, image, man, completions | replaces systemctl or journalctl |
+//! | `coracle` | when somebody types it | check, list, show, explain, run, exec, cp, diff, stats, top, set, image, network, volume, man, completions | replaces systemctl or journalctl |
 //!
 //! # The way the data takes
 //!
@@ -100,6 +100,20 @@
 //! can make a node, so that is all there is, and such a unit has no `DevicePolicy=`: to load one takes the kernel a part of the start. Units
 //! with `AddDevice=`, whose nodes belong to the container's root, and units with `UserNS=host`, whose root may have CAP_MKNOD, have the closed
 //! policy with what they need.
+//!
+//! # Volumes and secrets
+//!
+//! A volume with a name is a directory and nothing more. The shim makes a new one under another name and gives it, empty, to the container; that
+//! one looks up what the image has in its place, copies it with its own rights, and says so; then the shim brings it to the disk and gives it its
+//! name. So no path of an image is looked up by the shim here either, and a kill leaves a volume or none. Volumes without a name lie beside the
+//! writable layer and go with it. A volume that is a file system of its own has a mount unit, since that is what systemd does best: the
+//! start fails where nothing is mounted.
+//!
+//! Who is alive is told by locks: a container holds shared ones on bytes of the file that has the ranges of identities, one for its writable layer and
+//! one for each volume with a name. `coracle volume rm` and the sweeping of layers that were left behind ask for the same byte alone.
+//!
+//! Secrets are credentials of the unit, which systemd finds and decrypts. The shim reads them from `$CREDENTIALS_DIRECTORY` and puts them into
+//! a ramfs of the container; the container gives each file to its owner before it is mounted. A plan has their names only.
 //!
 //! # The filter of system calls
 //!
@@ -188,10 +202,11 @@
 //! | `/run/coracle/run` (`$XDG_RUNTIME_DIR/coracle/run`) | the resolved definitions of `coracle run`, each as long as its container lives | `coracle run`; `ExecStopPost=` and the next `coracle run` remove them |
 //! | `/run/systemd/generator*` | units and `NAME.json` | the generator, at each reload |
 //! | `/var/lib/coracle` (`~/.local/share/coracle`) | the store: an OCI image layout, and `layers/DIFFID/` beside it, each layer unpacked once | `coracle image` |
-//! | `/var/lib/coracle/containers/UNIT` | the writable layer of a running container; `ExecStopPost=` removes it | the shim |
+//! | `/var/lib/coracle/containers/UNIT` | the writable layer of a running container, and its volumes without a name; `ExecStopPost=` removes it, and once a minute what others were killed over | the shim |
+//! | `/var/lib/coracle/volumes/NAME` | a volume, as long as nobody removes it; `.new` beside them has what is not complete yet | the shim, `coracle volume`, containers |
 //! | `/run/coracle/networks`, `/run/coracle/.netavark` | of each container on a bridge what netavark was told and its network namespace; what netavark knows | the shim, netavark; `ExecStopPost=` removes them |
 //! | `/run/coracle/.networks` | an empty file whose bytes are locked by those who have an address | the shim |
-//! | `/run/coracle/.identities` | an empty file whose bytes are locked by those who have a range of identities | the shim |
+//! | `/run/coracle/.identities` | an empty file whose bytes are locked by those who have a range of identities, a writable layer or a volume; its time is that of the last sweep | the shim |
 //! | `/usr/libexec/coracle` | the shim; each container's root is mounted over this directory, in its own mount namespace | the package |
 //!
 //! # What does the work

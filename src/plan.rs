@@ -16,6 +16,7 @@ pub mod process;
 pub mod seccomp;
 pub mod signal;
 pub mod specifier;
+pub mod volume;
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -45,6 +46,8 @@ pub struct Plan {
     pub layers: Vec<PathBuf>,
     /// Where the writable layer lives on disk; `None` for a root that cannot be written.
     pub writable_layer: Option<PathBuf>,
+    /// Where on disk what vanishes with the container is.
+    pub directory: PathBuf,
     /// A directory of the host that the new root is mounted on, in the container's own mount namespace only.
     pub mount_point: PathBuf,
     /// Whose identities the container has.
@@ -61,6 +64,14 @@ pub struct Plan {
     pub devices: Vec<Device>,
     /// In order; each target below the new root.
     pub mounts: Vec<Mount>,
+    /// Files and directories of the host that get the SELinux label of containers' files, where the host runs SELinux.
+    pub labelled: Vec<PathBuf>,
+    /// Places that are to belong to the program's user; where one does not, it is said.
+    pub owned: Vec<PathBuf>,
+    /// Variables of the payload that hold secrets, with the credentials' names.
+    pub secret_variables: Vec<(String, String)>,
+    /// Where systemd has put the service's credentials.
+    pub credentials_directory: Option<PathBuf>,
     /// Hidden under something empty, where they exist.
     pub masked_paths: Vec<String>,
     /// Made read-only, where they exist.
@@ -106,6 +117,12 @@ pub struct Surroundings<'a> {
     pub unit: &'a str,
     /// The directory for this unit's writable layer.
     pub writable_layer: &'a Path,
+    /// The directory that volumes lie in.
+    pub volumes: &'a Path,
+    /// The images that the definition mounts, with the directories of their layers.
+    pub images: &'a [(String, Vec<PathBuf>)],
+    /// The names of the service's credentials (systemd.exec(5), "Credentials").
+    pub credentials: &'a [String],
     /// A directory to build the root on.
     pub mount_point: &'a Path,
     /// The text of the file that `SeccompProfile=` names.
@@ -170,22 +187,33 @@ pub fn plan(definition: &Definition, source: Source<'_>, surroundings: Surroundi
         surroundings.addresses,
         &container.dns,
     );
+    let mounts = mount::mounts(
+        container,
+        &specifiers,
+        &hostname,
+        source.config,
+        &surroundings,
+        bridges.as_ref(),
+    )?;
     Ok(Plan {
         unit: surroundings.unit.to_owned(),
         layers: source.layers.to_vec(),
         writable_layer: (!container.read_only).then(|| surroundings.writable_layer.to_owned()),
+        directory: surroundings.writable_layer.to_owned(),
         mount_point: surroundings.mount_point.to_owned(),
         user_namespace: container.user_namespace.clone(),
         network: container.network.clone(),
         sysctls: container.sysctls.clone(),
         devices: device::devices(container, &specifiers)?,
-        mounts: mount::mounts(
-            container,
-            &specifiers,
-            &hostname,
-            surroundings.local_zone,
-            bridges.as_ref(),
-        )?,
+        labelled: volume::labelled(container, &mounts),
+        owned: volume::owned(container),
+        secret_variables: volume::variables(container),
+        credentials_directory: surroundings
+            .environment
+            .iter()
+            .find(|(name, _)| name == "CREDENTIALS_DIRECTORY")
+            .map(|(_, directory)| PathBuf::from(directory)),
+        mounts,
         bridges,
         hostname,
         masked_paths: closed::masked(container),

@@ -18,6 +18,7 @@
 pub mod blob;
 pub mod change;
 pub mod compress;
+pub mod copy;
 pub mod import;
 pub mod index;
 pub mod inventory;
@@ -28,6 +29,7 @@ pub mod staging;
 pub mod tarball;
 pub mod tree;
 pub mod unpack;
+pub mod volume;
 
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};

@@ -248,10 +248,14 @@ fn the_readme_shows_what_is_true() {
         .map(|rest| rest.split("```").next().unwrap())
         .collect();
     assert!(!definitions.is_empty());
-    let is_network = |text: &&&str| text.contains("[Network]");
-    let network = definitions.iter().find(is_network).unwrap();
-    for definition in definitions.iter().filter(|text| !is_network(text)) {
-        let tree = Tree::new(&[("web.toml", definition), ("shop.network.toml", network)]);
+    let network = definitions.iter().find(|text| text.contains("[Network]")).unwrap();
+    for definition in definitions.iter().filter(|text| !text.contains("[Network]")) {
+        let file = if definition.contains("[Volume]") {
+            "web.volume.toml"
+        } else {
+            "web.toml"
+        };
+        let tree = Tree::new(&[(file, definition), ("shop.network.toml", network)]);
         let checked = tree.run(&["check"]);
         assert_eq!(checked.out, "1 definition checked: no mistakes\n", "{definition}");
     }
@@ -586,7 +590,7 @@ fn explain_knows_every_key() {
         "carried-out"
     );
     assert_eq!(
-        json(&printed(&["explain", "Secret", "--format", "json"]))[0]["effect"],
+        json(&printed(&["explain", "Pod", "--format", "json"]))[0]["effect"],
         "error"
     );
 }
@@ -633,17 +637,24 @@ fn explained_examples_are_good_definitions() {
                 format!("[Container]\n{root}\nNetwork = \"app.network\"\n{line}\n")
             }
             "[Container]" => format!("[Container]\n{root}\n{line}\n"),
+            "[Volume]" if line.starts_with("Options") => format!("{heading}\nDevice = \"/dev/vdb\"\n{line}\n"),
+            "[Volume]" => format!("{heading}\n{line}\n"),
             "[Network]" => format!("[Container]\n{root}\nNetwork = \"app.network\"\n"),
             "[Socket]" if line.starts_with("Listen") => format!("[Container]\n{root}\n{heading}\n{line}\n"),
             "[Socket]" => format!("[Container]\n{root}\n{heading}\nListenStream = \"8080\"\n{line}\n"),
             other => format!("[Container]\n{root}\n{other}\n{line}\n"),
+        };
+        let file = if heading == "[Volume]" {
+            "example.volume.toml"
+        } else {
+            "example.toml"
         };
         let network = match heading {
             "[Network]" if line.starts_with("Subnet") => format!("{heading}\n{line}\n"),
             "[Network]" => format!("{heading}\nSubnet = \"10.208.1.0/24\"\n{line}\n"),
             _ => "[Network]\nSubnet = [\"10.208.1.0/24\", \"fd00::/64\"]\n".to_owned(),
         };
-        let tree = Tree::new(&[("example.toml", &text), ("app.network.toml", &network)]);
+        let tree = Tree::new(&[(file, &text), ("app.network.toml", &network)]);
         let run = tree.run(&["check"]);
         assert_eq!(run.out, "1 definition checked: no mistakes\n", "{text}{network}");
     }
@@ -673,8 +684,12 @@ fn every_verb_helps_with_an_example() {
         .map(|verb| vec!["image", verb])
         .into_iter()
         .chain([vec!["image"], vec!["network"], vec!["network", "list"]]);
+    let volumes = ["list", "inspect", "create", "rm", "prune"]
+        .map(|verb| vec!["volume", verb])
+        .into_iter()
+        .chain([vec!["volume"]]);
     let verbs = ["check", "list", "show", "explain", "man", "completions"].map(|verb| vec![verb]);
-    for verb in verbs.into_iter().chain(images) {
+    for verb in verbs.into_iter().chain(images).chain(volumes) {
         let help = printed(&[&verb[..], &["--help"]].concat());
         assert!(help.contains("Usage: ") && help.contains("Example"), "{verb:?}: {help}");
         assert!(!help.contains('\x1b'), "colours in a pipe: {help}");
@@ -835,7 +850,7 @@ fn a_full_disk_is_a_failure() {
 fn run_points_at_the_option_that_is_wrong() {
     for (arguments, words) in [
         (&["-p", "99999:80"][..], &["'--publish=99999:80'", "65535"][..]),
-        (&["-v", "named:/x"], &["'--volume=named:/x'", "named volume"]),
+        (&["-v", "a name:/x"], &["'--volume=a name:/x'", "the name of a volume"]),
         (&["-k", "Imgae=x"], &["'--key=Imgae=x'", "did you mean 'Image'?"]),
         (&["-k", "ReadOnly=maybe"], &["'--key=ReadOnly=maybe'", "true or false"]),
         (&["--property", "MemoryMaks=1"], &["did you mean 'MemoryMax'?"]),

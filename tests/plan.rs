@@ -1,7 +1,8 @@
 //! Definition and image configuration in, plan out: compares what a start would do, without privilege and without doing it.
 //!
 //! `tests/plan/CASE/definition.toml` is the definition, `image.json` the image's OCI configuration (none for a `Rootfs`), `unit` the
-//! service's name if it is not `web.service`, `environment` what systemd would set, `seccomp.json` the file that `SeccompProfile` names, `app.network.toml` a network.
+//! service's name if it is not `web.service`, `environment` what systemd would set, `credentials` the names of the service's credentials,
+//! `seccomp.json` the file that `SeccompProfile` names, `app.network.toml` a network.
 //! `plan.json` is the plan as `coracle show --plan` prints it, but for the long list of system calls, which only the cases named `seccomp…`
 //! keep, on the one architecture that they were written on; where there is an `error` instead, planning must fail with that text. `UPDATE=1` rewrites
 //! whichever of the two is there, and writes the one that fits where neither is.
@@ -14,7 +15,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail, ensure};
 use coracle::definition::diagnostic::Diagnostic;
 use coracle::definition::places::{Places, Scope, load_files};
-use coracle::definition::{Definition, Root, toml};
+use coracle::definition::{Definition, Root, toml, volume};
 use coracle::plan::network::likely;
 use coracle::plan::seccomp::profile::Kernel;
 use coracle::plan::{Source, Surroundings, oci, plan};
@@ -113,8 +114,28 @@ fn decide(case: &Path) -> Result<Result<Value>> {
         config: image.as_ref().and_then(|image| image.config().as_ref()),
     };
     let profile = optional(&case.join("seccomp.json"))?;
+    let images: Vec<(String, Vec<PathBuf>)> = definition
+        .container
+        .volumes
+        .iter()
+        .filter_map(|volume| match &volume.source {
+            volume::Source::Image { reference, .. } => {
+                let layers = ["01", "02"].map(|layer| Path::new("/var/lib/coracle/layers").join(layer));
+                Some((reference.clone(), layers.into()))
+            }
+            _ => None,
+        })
+        .collect();
+    let credentials: Vec<String> = optional(&case.join("credentials"))?
+        .unwrap_or_default()
+        .lines()
+        .map(str::to_owned)
+        .collect();
     let surroundings = Surroundings {
         unit,
+        volumes: Path::new(volume::DIRECTORY),
+        images: &images,
+        credentials: &credentials,
         seccomp_profile: profile.as_deref(),
         kernel: Kernel(6, 1),
         writable_layer: &Path::new("/var/lib/coracle/containers").join(unit),

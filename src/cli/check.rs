@@ -66,6 +66,7 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> anyhow::Result<ExitCod
 fn find(contents: Contents, scope: &Scope) -> Findings {
     let reports = generate(&contents.definitions, &scope.context()).diagnostics;
     let mut diagnostics: Vec<Diagnostic> = reports.into_iter().map(|report| report.diagnostic).collect();
+    diagnostics.extend(contents.volumes.iter().flat_map(|volume| volume.diagnostics.clone()));
     diagnostics.extend(contents.strays);
     let count = |severity| {
         diagnostics
@@ -74,7 +75,7 @@ fn find(contents: Contents, scope: &Scope) -> Findings {
             .count()
     };
     Findings {
-        definitions: contents.definitions.len(),
+        definitions: contents.definitions.len() + contents.volumes.len(),
         errors: count(Severity::Error),
         warnings: count(Severity::Warning),
         diagnostics,

@@ -28,6 +28,7 @@ use crate::definition::Resolved;
 use crate::definition::diagnostic::Severity;
 use crate::definition::places::Loaded;
 use crate::definition::places::networks;
+use crate::definition::volume::link;
 use crate::generate::generate;
 use crate::run::failure;
 use crate::systemd::Manager;
@@ -69,7 +70,7 @@ pub struct Arguments {
     /// Set an environment variable; without '=VALUE' to what it is here
     #[arg(short, long, value_name = "NAME[=VALUE]")]
     pub env: Vec<String>,
-    /// Mount a directory or file of the host
+    /// Mount a directory or file of the host, or a volume by its name
     #[arg(short, long, value_name = "SOURCE:TARGET[:ro]", value_hint = ValueHint::AnyPath)]
     pub volume: Vec<String>,
     /// Mount an empty file system in memory
@@ -159,9 +160,13 @@ fn carry_out(arguments: &Arguments, output: &mut Output) -> Result<u8> {
     let unit = format!("{stem}.service");
     let directory = Directory::of(&scope);
     let loaded = settings::load(arguments, &stem, directory.file(&stem))?;
-    let loaded = networks::complete(vec![loaded], &scope.places())
+    let mut loaded = networks::complete(vec![loaded], &scope.places())
         .pop()
         .unwrap_or_default();
+    // A volume is the same for all who use it, whatever starts them.
+    if !loaded.definition.container.volumes.is_empty() {
+        link(std::slice::from_mut(&mut loaded), &mut scope.contents().volumes);
+    }
     let context = crate::generate::Context {
         output_directory: directory.path().to_owned(),
         ..scope.context()

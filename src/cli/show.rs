@@ -169,6 +169,7 @@ fn fields(definition: &Definition) -> Vec<(&'static str, String)> {
         group_add,
         hostname,
         volumes,
+        secrets,
         tmpfs,
         shm_size,
         read_only,
@@ -237,9 +238,10 @@ fn fields(definition: &Definition) -> Vec<(&'static str, String)> {
         let access = if volume.read_only { ":ro" } else { "" };
         (
             "Volume",
-            format!("{}:{}{access}", volume.source.display(), volume.target.display()),
+            format!("{}:{}{access}", volume.source, volume.target.display()),
         )
     }));
+    fields.extend(secrets.iter().map(|secret| ("Secret", secret.to_string())));
     fields.extend(tmpfs.iter().map(|tmpfs| {
         (
             "Tmpfs",

@@ -8,6 +8,7 @@ mod container;
 mod network;
 pub mod refused;
 mod systemd;
+mod volume;
 
 use std::fmt::{self, Display, Formatter};
 
@@ -51,6 +52,8 @@ pub enum Section {
     Timer,
     /// `[Install]`.
     Install,
+    /// `[Volume]`, in a file of its own.
+    Volume,
 }
 
 /// What a key takes.
@@ -169,7 +172,7 @@ impl Key {
 
 impl Section {
     /// All of them, in the order in which they are documented.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Container,
         Self::Network,
         Self::Socket,
@@ -177,6 +180,7 @@ impl Section {
         Self::Service,
         Self::Timer,
         Self::Install,
+        Self::Volume,
     ];
 
     /// As it is spelt, without the brackets.
@@ -190,7 +194,14 @@ impl Section {
             Self::Service => "Service",
             Self::Timer => "Timer",
             Self::Install => "Install",
+            Self::Volume => "Volume",
         }
+    }
+
+    /// Whether it is none of systemd's.
+    #[must_use]
+    pub const fn is_ours(self) -> bool {
+        matches!(self, Self::Container | Self::Volume)
     }
 
     /// The section of this name.
@@ -214,6 +225,7 @@ impl Section {
             Self::Service => systemd::SERVICE,
             Self::Timer => systemd::TIMER,
             Self::Install => systemd::INSTALL,
+            Self::Volume => volume::KEYS,
         }
     }
 }

@@ -6,7 +6,8 @@
 //! - `NAME.toml.d/*.toml` from all places and sub-folders are merged over the definition in the order of their file names; of several
 //!   with one file name the one in the strongest place counts. An instance `web@x` takes those of its template `web@` as well, its
 //!   own being stronger.
-//! - `NAME.network.toml` defines a network, by the same rules; it becomes a part of each definition that names it ([`networks`]).
+//! - `NAME.network.toml` defines a network, by the same rules; it becomes a part of each definition that names it ([`networks`]). So does
+//!   `NAME.volume.toml` with a volume ([`volume`]).
 //! - Hidden files are left alone, and so is every name that does not end in `.toml`, except Quadlet's, which are named.
 //!
 //! No file stops another: what cannot be read becomes a definition whose diagnostics say so.
@@ -21,6 +22,7 @@ use std::path::{Path, PathBuf};
 use crate::definition::diagnostic::{Diagnostic, Severity};
 use crate::definition::places::read::{Content, Listed, Problem};
 use crate::definition::places::scan::{Found, Scan};
+use crate::definition::volume::{self, LoadedVolume};
 use crate::definition::{Definition, name, toml};
 use crate::threads::share;
 
@@ -58,6 +60,8 @@ pub struct Loaded {
 pub struct Contents {
     /// The definitions, sorted by name.
     pub definitions: Vec<Loaded>,
+    /// The volumes' definitions, likewise.
+    pub volumes: Vec<LoadedVolume>,
     /// What is to be said of files and directories that make no definition: Quadlet's files, unreadable directories.
     pub strays: Vec<Diagnostic>,
 }
@@ -129,10 +133,11 @@ pub fn load(places: &Places) -> Vec<Loaded> {
 pub fn load_all(places: &Places) -> Contents {
     let scan = Scan::of(places);
     let networks = networks::load(places, &scan);
+    let mut volumes = load_volumes(places, &scan);
     let found: Vec<_> = scan
         .definitions
         .iter()
-        .filter(|(name, _)| !scan::is_network(name))
+        .filter(|(name, _)| !scan::is_network(name) && !is_volume(name))
         .collect();
     let mut definitions: Vec<_> = share(&found, |found| {
         let loaded = found
@@ -143,10 +148,20 @@ pub fn load_all(places: &Places) -> Contents {
     });
     definitions.sort_by(|a, b| a.definition.name.cmp(&b.definition.name));
     networks::join(&mut definitions, places.scope);
+    volume::link(&mut definitions, &mut volumes);
     let mut strays = scan.strays;
     strays.extend(networks.into_values().flat_map(|network| network.diagnostics));
     strays.sort_by(|a, b| (&a.file, &a.message).cmp(&(&b.file, &b.message)));
-    Contents { definitions, strays }
+    Contents {
+        definitions,
+        volumes,
+        strays,
+    }
+}
+
+/// Whether the file of this name without `.toml` defines a volume.
+fn is_volume(name: &OsStr) -> bool {
+    name.as_encoded_bytes().ends_with(b".volume")
 }
 
 /// Files on their own, as `coracle check FILE…` reads them: with the drop-ins in the directories beside them, whatever the places hold.
@@ -200,9 +215,15 @@ fn load_file(path: &Path) -> Result<Loaded, Vec<Diagnostic>> {
     };
     let masks = "the file is empty: it masks definitions of this name in weaker places";
     let masks = || vec![Diagnostic::whole_file(Severity::Warning, path, masks.to_owned())];
-    if scan::is_network(&stem) {
-        let loaded = networks::load_found(&places, &scan, &stem, &found);
-        let mut diagnostics = loaded.map_or_else(masks, |network| network.diagnostics);
+    let said = if scan::is_network(&stem) {
+        Some(networks::load_found(&places, &scan, &stem, &found).map(|network| network.diagnostics))
+    } else if is_volume(&stem) {
+        Some(load_volume(&places, &scan, &stem, &found).map(|volume| volume.diagnostics))
+    } else {
+        None
+    };
+    if let Some(said) = said {
+        let mut diagnostics = said.unwrap_or_else(masks);
         diagnostics.extend(scan.strays);
         return Err(diagnostics);
     }
@@ -232,6 +253,40 @@ fn load_found(places: &Places, scan: &Scan, name: &OsStr, found: &Found) -> Opti
     let (definition, mut diagnostics) = toml::parse_merged(&read.name, &read.source, &read.text, &read.drop_ins);
     diagnostics.extend(read.problems);
     Some(Loaded {
+        definition,
+        diagnostics,
+    })
+}
+
+/// The volumes' definitions, sorted by name.
+fn load_volumes(places: &Places, scan: &Scan) -> Vec<LoadedVolume> {
+    let found = scan.definitions.iter().filter(|(name, _)| is_volume(name));
+    found
+        .filter_map(|(name, found)| load_volume(places, scan, name, found))
+        .collect()
+}
+
+/// The volume's definition of a file that was found; nothing if it is masked.
+fn load_volume(places: &Places, scan: &Scan, name: &OsStr, found: &Found) -> Option<LoadedVolume> {
+    let stem = |name: &str| name.strip_suffix(".volume").unwrap_or(name).to_owned();
+    let (definition, diagnostics) = match read_found(places, scan, name, found)? {
+        Ok(read) => {
+            let stem = stem(&read.name);
+            let (definition, mut diagnostics) = toml::parse_volume(&stem, &read.source, &read.text, &read.drop_ins);
+            diagnostics.extend(read.problems);
+            (definition, diagnostics)
+        }
+        Err(broken) => {
+            let definition = volume::Definition {
+                stem: stem(&broken.definition.name),
+                name: stem(&broken.definition.name),
+                source: broken.definition.source,
+                ..volume::Definition::default()
+            };
+            (definition, broken.diagnostics)
+        }
+    };
+    Some(LoadedVolume {
         definition,
         diagnostics,
     })

@@ -16,12 +16,15 @@ mod names;
 mod network;
 pub mod network_file;
 mod ports;
+mod secrets;
 mod sockets;
 mod sysctl;
 mod systemd;
 #[cfg(test)]
 mod tests;
 mod values;
+pub mod volume_file;
+mod volumes;
 
 use std::path::Path;
 
@@ -92,6 +95,10 @@ pub fn resolve(name: &str, source: &Path, settings: &Settings<'_>, report: &mut 
             (Section::Service, _) => resolver.pass_on(setting, &mut sections.service),
             (Section::Timer, _) => resolver.pass_on(setting, &mut sections.timer),
             (Section::Install, _) => resolver.pass_on(setting, &mut sections.install),
+            (Section::Volume, _) => {
+                let message = "[Volume] belongs in a file of its own, 'NAME.volume.toml', ignoring".to_owned();
+                resolver.say_once(Severity::Warning, setting.key_span, message, None);
+            }
         }
     }
     resolver.name_unsupported();
@@ -119,6 +126,7 @@ fn last<'s, 'a>(settings: &'s Settings<'a>, key: &str) -> Option<&'s Setting<'a>
 }
 
 impl<'r, 'a> Resolver<'r, 'a> {
+    /// Nothing resolved so far of the definition `source`.
     fn new(report: &'r mut Report<'a>, source: &'r Path) -> Self {
         Self {
             report,

@@ -10,14 +10,13 @@ use std::path::{Path, PathBuf};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::definition::Definition;
 use crate::definition::diagnostic::{Diagnostic, Severity};
 use crate::definition::keys::{self, Section};
-use crate::definition::network;
 use crate::definition::report::{Report, Span};
 use crate::definition::resolve::network_file::resolve_network;
-use crate::definition::resolve::resolve;
+use crate::definition::resolve::{resolve, volume_file};
 use crate::definition::setting::{Damage, Data, Header, Setting, Settings, Value};
+use crate::definition::{Definition, network, volume};
 
 /// A table's key with its value.
 type Entry<'t, 'a> = (&'t Spanned<Cow<'a, str>>, &'t Spanned<DeValue<'a>>);
@@ -38,6 +37,28 @@ pub fn parse_merged(
     text: &str,
     drop_ins: &[(PathBuf, String)],
 ) -> (Definition, Vec<Diagnostic>) {
+    let (settings, mut report) = read_all(file, text, drop_ins);
+    let mut definition = resolve(name, file, &settings, &mut report);
+    definition.drop_ins = drop_ins.iter().map(|(file, _)| file.clone()).collect();
+    (definition, report.finish())
+}
+
+/// The volume's definition in `STEM.volume.toml` with the drop-ins that stand over it, in order.
+#[must_use]
+pub fn parse_volume(
+    stem: &str,
+    file: &Path,
+    text: &str,
+    drop_ins: &[(PathBuf, String)],
+) -> (volume::Definition, Vec<Diagnostic>) {
+    let (settings, mut report) = read_all(file, text, drop_ins);
+    let mut definition = volume_file::resolve(stem, file, &settings, &mut report);
+    definition.drop_ins = drop_ins.iter().map(|(file, _)| file.clone()).collect();
+    (definition, report.finish())
+}
+
+/// What a file and its drop-ins set, and what is to be said of them so far.
+fn read_all<'a>(file: &'a Path, text: &'a str, drop_ins: &'a [(PathBuf, String)]) -> (Settings<'a>, Report<'a>) {
     let drop_ins_text = drop_ins.iter().map(|(file, text)| (file.as_path(), text.as_str()));
     let files: Vec<_> = std::iter::once((file, text)).chain(drop_ins_text).collect();
     let mut report = Report::new(files.iter().copied());
@@ -45,9 +66,7 @@ pub fn parse_merged(
     for (index, (_, text)) in files.iter().enumerate() {
         read(index, text, &mut settings, &mut report);
     }
-    let mut definition = resolve(name, file, &settings, &mut report);
-    definition.drop_ins = drop_ins.iter().map(|(file, _)| file.clone()).collect();
-    (definition, report.finish())
+    (settings, report)
 }
 
 /// The network's definition `name`, likewise.
@@ -58,13 +77,7 @@ pub fn parse_network(
     text: &str,
     drop_ins: &[(PathBuf, String)],
 ) -> (network::Definition, Vec<Diagnostic>) {
-    let drop_ins_text = drop_ins.iter().map(|(file, text)| (file.as_path(), text.as_str()));
-    let files: Vec<_> = std::iter::once((file, text)).chain(drop_ins_text).collect();
-    let mut report = Report::new(files.iter().copied());
-    let mut settings = Settings::default();
-    for (index, (_, text)) in files.iter().enumerate() {
-        read(index, text, &mut settings, &mut report);
-    }
+    let (settings, mut report) = read_all(file, text, drop_ins);
     let mut definition = resolve_network(name, file, &settings, &mut report);
     definition.drop_ins = drop_ins.iter().map(|(file, _)| file.clone()).collect();
     (definition, report.finish())

@@ -9,7 +9,7 @@ use anyhow::Result;
 
 use crate::definition::places::{self, Places, Scope};
 use crate::generate::report::Destination;
-use crate::generate::{Context, Report, generate, report, version, write};
+use crate::generate::{Context, Report, generate, report, version, volume, write};
 
 /// Where the shim is installed.
 pub const SHIM: &str = "/usr/libexec/coracle/coracle-shim";
@@ -50,7 +50,8 @@ pub fn run(invocation: &Invocation) -> Result<()> {
         systemd_version: version::find(&invocation.root),
     };
     let contents = places::load_all(&places(invocation));
-    let output = generate(&contents.definitions, &context);
+    let mut output = generate(&contents.definitions, &context);
+    volume::add(&contents.volumes, &context, &mut output);
     let written = write::write(&output, &invocation.normal);
     let strays = contents.strays.into_iter().map(|diagnostic| Report {
         unit: String::new(),

@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use crate::definition::network::Network;
 use crate::definition::{Definition, Root};
 use crate::generate::draft::Draft;
-use crate::generate::{Context, unit_section};
+use crate::generate::{Context, credential, unit_section};
 use crate::plan::device;
 use crate::unitfile::line::Line;
 use crate::unitfile::{UnitFile, name, quote};
@@ -112,13 +112,13 @@ fn service_section<'a>(draft: &Draft<'a>, context: &Context) -> Lines<'a> {
     let mut lines = over_defaults(defaults, given);
     // Added to the user's own.
     lines.extend(allowed.into_iter().flatten().map(|device| ("DeviceAllow", device)));
-    if !definition.container.read_only || is_on_bridges(definition) {
-        // After the user's own, so that an empty `ExecStopPost=` resets those and not ours. It runs after every stop, `kill -9` too.
-        let command = ["-", &path_word(&context.shim), " --cleanup %n"].concat();
-        // What a killed one has left of a network nobody else would come for; where nothing is left, the second does nothing.
-        let times = if is_on_bridges(definition) { 2 } else { 1 };
-        lines.extend(std::iter::repeat_n(("ExecStopPost", command.into()), times));
-    }
+    lines.extend(credential::lines(definition, context));
+    // After the user's own, so that an empty `ExecStopPost=` resets those and not ours. It runs after every stop, `kill -9` too. An
+    // image's volumes lie beside the writable layer, so even a container without one may leave something.
+    let command = ["-", &path_word(&context.shim), " --cleanup %n"].concat();
+    // What a killed one has left of a network nobody else would come for; where nothing is left, the second does nothing.
+    let times = if is_on_bridges(definition) { 2 } else { 1 };
+    lines.extend(std::iter::repeat_n(("ExecStopPost", command.into()), times));
     lines
 }
 

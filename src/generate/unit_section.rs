@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use std::path::Path;
 
 use crate::definition::network::Network;
+use crate::definition::volume::{Backing, DIRECTORY, Source};
 use crate::definition::{Definition, Root};
 use crate::generate::Context;
 use crate::generate::service::{self, Lines};
@@ -111,7 +112,14 @@ fn sources(definition: &Definition) -> Vec<String> {
         Root::Rootfs(path) => Some(path.as_path()),
         Root::Image(_) => None,
     };
-    let volumes = container.volumes.iter().map(|volume| volume.source.as_path());
+    let rootfs = rootfs.map(Path::to_path_buf);
+    let volumes = container.volumes.iter().filter_map(|volume| match &volume.source {
+        Source::Path(path) => Some(path.clone()),
+        Source::Named(named) if named.settings.backing == Backing::Mount => {
+            Some(Path::new(DIRECTORY).join(&named.name))
+        }
+        Source::Named(_) | Source::Anonymous(_) | Source::Image { .. } => None,
+    });
     let mut paths: Vec<String> = Vec::new();
     for path in rootfs.into_iter().chain(volumes).filter(|path| is_mounted(path)) {
         let path = path.to_string_lossy().into_owned();

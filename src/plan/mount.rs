@@ -1,13 +1,16 @@
 //! What is mounted in the container, in order.
 
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
+use oci_spec::image::Config;
 
 use crate::definition::network::Network;
-use crate::definition::{Container, Exec, HostName, Owners, Propagation, UserNamespace};
+use crate::definition::{Container, HostName, Owners, Propagation, UserNamespace};
+use crate::plan::Surroundings;
 use crate::plan::network::Bridges;
 use crate::plan::specifier::Specifiers;
+use crate::plan::volume::{self, Image, SecretFile, Volume};
 
 /// One mount.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +37,16 @@ impl Mount {
                     ..
                 }
         )
+    }
+
+    /// Whether what is written to it lies below the host's `directory`.
+    #[must_use]
+    pub fn is_below(&self, directory: &Path) -> bool {
+        match &self.kind {
+            Kind::Volume(volume) => volume.directory.starts_with(directory),
+            Kind::Image(image) => image.writable.as_ref().is_some_and(|path| path.starts_with(directory)),
+            _ => false,
+        }
     }
 
     /// Its flags, `MOUNT_ATTR_…` of mount_setattr(2).
@@ -92,6 +105,14 @@ pub enum Kind {
     HostSysfs,
     /// A small file made for this container.
     File(String),
+    /// A directory of Coracle's own.
+    Volume(Box<Volume>),
+    /// An image's files.
+    Image(Box<Image>),
+    /// A credential of the service, as a file in memory.
+    Secret(Box<SecretFile>),
+    /// A directory in memory with these credentials of the service.
+    Credentials(Vec<String>),
 }
 
 /// Decides the mounts of `container`.
@@ -102,7 +123,8 @@ pub fn mounts(
     container: &Container,
     specifiers: &Specifiers<'_>,
     hostname: &str,
-    local_zone: Option<&str>,
+    image: Option<&Config>,
+    surroundings: &Surroundings<'_>,
     bridges: Option<&Bridges>,
 ) -> Result<Vec<Mount>> {
     let mut mounts = system_mounts(container);
@@ -113,7 +135,7 @@ pub fn mounts(
         }));
     }
     mounts.push(file("/etc/hosts", hosts(hostname, &container.add_host, bridges)));
-    mounts.extend(time_zone(container, local_zone));
+    mounts.extend(time_zone(container, surroundings.local_zone));
     let resolver = resolver(container);
     let is_ours = resolver.is_some();
     mounts.extend(resolver.map(|content| file("/etc/resolv.conf", content)));
@@ -138,48 +160,9 @@ pub fn mounts(
         let sysfs = mounts.iter_mut().find(|mount| mount.target == Path::new("/sys"));
         sysfs.into_iter().for_each(|mount| mount.kind = Kind::HostSysfs);
     }
-    let mut own = Vec::new();
-    for volume in &container.volumes {
-        let expand = |path: &Path| specifiers.expand(&path.to_string_lossy()).context("expanding 'Volume'");
-        let access = if volume.read_only {
-            Access::ReadOnly
-        } else {
-            Access::ReadWrite
-        };
-        let target = expand(&volume.target)?;
-        // Said of what is written when it is read; an instance's name can make it come true.
-        let path = Path::new(&target);
-        let is_free = path.components().all(|part| part != Component::ParentDir)
-            && !["/proc", "/sys"].iter().any(|top| path.starts_with(top));
-        ensure!(
-            is_free && path.parent().is_some(),
-            "nothing can be mounted on '{target}', or the container would lose its protection"
-        );
-        own.push(Mount {
-            executable: volume.exec == Exec::Allowed,
-            kind: Kind::Bind {
-                source: expand(&volume.source)?.into(),
-                owners: volume.owners,
-                propagation: volume.propagation,
-            },
-            target: target.into(),
-            access,
-        });
-    }
-    for tmpfs in &container.tmpfs {
-        let target = tmpfs.target.to_string_lossy();
-        let options: Vec<&str> = tmpfs.options.iter().map(String::as_str).collect();
-        let access = if tmpfs.read_only {
-            Access::ReadOnly
-        } else {
-            Access::ReadWrite
-        };
-        own.push(Mount {
-            access,
-            executable: tmpfs.exec,
-            ..new(&target, "tmpfs", &options)
-        });
-    }
+    let mut own = volume::own(container, specifiers, surroundings)?;
+    let of_image = volume::of_image(image, mounts.iter().chain(&own), surroundings);
+    own.extend(of_image);
     // Parents before children, whatever the order in the file; what the administrator names replaces what is here by default.
     own.sort_by_key(|mount| mount.target.components().count());
     ensure!(
@@ -188,6 +171,7 @@ pub fn mounts(
     );
     mounts.retain(|mount| own.iter().all(|own| own.target != mount.target));
     mounts.extend(own);
+    mounts.extend(volume::credentials(container, surroundings));
     Ok(mounts)
 }
 

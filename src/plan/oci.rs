@@ -143,6 +143,9 @@ fn mount(mount: &Mount) -> Result<Option<OciMount>> {
         }
         Kind::BindIfPresent(source) | Kind::ZoneFile(source) => ("bind", source.as_path(), vec!["rbind".to_owned()]),
         Kind::HostSysfs => ("bind", Path::new("/sys"), vec!["bind".to_owned()]),
+        Kind::Volume(volume) => ("bind", volume.directory.as_path(), vec!["rbind".to_owned()]),
+        Kind::Image(image) => ("overlay", Path::new(&image.reference), Vec::new()),
+        Kind::Secret(_) | Kind::Credentials(_) => ("ramfs", Path::new("ramfs"), Vec::new()),
         Kind::File(_) => return Ok(None),
     };
     options.push("nosuid".to_owned());
@@ -240,6 +243,17 @@ fn annotations(plan: &Plan) -> HashMap<String, String> {
     };
     let devices: Vec<String> = plan.devices.iter().map(device).collect();
     let devices = (!devices.is_empty()).then(|| ("coracle.devices", json!(devices).to_string()));
+    let secrets: serde_json::Map<String, Value> = plan
+        .secret_variables
+        .iter()
+        .map(|(variable, name)| (format!("${variable}"), json!(name)))
+        .chain(plan.mounts.iter().filter_map(|mount| match &mount.kind {
+            Kind::Secret(secret) => Some((mount.target.display().to_string(), json!(secret.name))),
+            _ => None,
+        }))
+        .collect();
+    // Names only: what they stand for is never a part of the plan.
+    let secrets = (!secrets.is_empty()).then(|| ("coracle.secrets", Value::Object(secrets).to_string()));
     let bridges = plan.bridges.as_ref();
     let bridges = bridges.map(|bridges| ("coracle.bridges", bridges.request().to_string()));
     let groups = &plan.process.additional_groups;
@@ -268,6 +282,7 @@ fn annotations(plan: &Plan) -> HashMap<String, String> {
     .into_iter()
     .chain(groups)
     .chain(devices)
+    .chain(secrets)
     .chain(bridges)
     .map(|(name, value)| (name.to_owned(), value))
     .collect()

@@ -6,7 +6,7 @@ use oci_spec::image::Config;
 use crate::definition::{Activation, Definition, Notify};
 use crate::plan::capability::capabilities;
 use crate::plan::specifier::Specifiers;
-use crate::plan::{Grant, Surroundings};
+use crate::plan::{Grant, Surroundings, volume};
 use crate::sys::capability::Mask;
 
 /// The payload.
@@ -104,6 +104,13 @@ pub fn process(
         set(&mut environment, "LISTEN_FDS", sockets.len().to_string());
         let names: Vec<&str> = sockets.iter().map(|grant| grant.name.as_str()).collect();
         set(&mut environment, "LISTEN_FDNAMES", names.join(":"));
+    }
+    if volume::credentials(container, surroundings).is_some() {
+        set(
+            &mut environment,
+            "CREDENTIALS_DIRECTORY",
+            volume::CREDENTIALS.to_owned(),
+        );
     }
     if notify == Notify::Yes {
         set(&mut environment, "NOTIFY_SOCKET", NOTIFY_SOCKET.to_owned());

@@ -1,13 +1,16 @@
 //! Removes a container's writable layer and its network after it has stopped (`ExecStopPost=`, which systemd runs however the service ended).
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result, ensure};
 
 use crate::run::failure::{CONFIG, Failure, NAMESPACE, OrFail as _};
-use crate::run::network::sweep;
+use crate::run::identities::LOCKS;
+use crate::run::mark::{self, Subject};
+use crate::run::network::sweep::after;
 use crate::store::Store;
 
 /// Where the writable layer of `unit` lies.
@@ -24,6 +27,50 @@ pub fn writable_layer(store: &Store, unit: &str) -> Result<PathBuf> {
     Ok(store.root().join("containers").join(name))
 }
 
+/// How often containers that stop look for what others have left.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Whether nobody has swept for a while. The time of the last sweep is the time of the file with the locks, in which nothing is ever written.
+fn is_due() -> bool {
+    let is_old = |file: &File| {
+        file.metadata()?
+            .modified()
+            .map(|time| time.elapsed().unwrap_or_default() >= SWEEP_INTERVAL)
+    };
+    let Ok(file) = File::options().write(true).open(LOCKS) else {
+        return false;
+    };
+    is_old(&file).unwrap_or(false) && file.set_modified(SystemTime::now()).is_ok()
+}
+
+/// The unit that a writable layer of this name is of.
+fn unit_of(name: &str) -> String {
+    name.replace('+', ":").replace('=', "\\")
+}
+
+/// Removes the writable layers of containers that are gone: a kill can reach the cleaning up too. Nothing is waited for; a container that is
+/// about to start is alive.
+///
+/// # Errors
+/// The directory cannot be read; a layer that cannot be removed now may be the next time.
+pub fn sweep(store: &Store) -> Result<()> {
+    let containers = store.root().join("containers");
+    let entries = match fs::read_dir(&containers) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries.with_context(|| format!("reading '{}'", containers.display()))?,
+    };
+    for entry in entries {
+        let entry = entry.with_context(|| format!("reading '{}'", containers.display()))?;
+        let Ok(name) = entry.file_name().into_string() else {
+            continue;
+        };
+        if let Some(_alone) = mark::claim(Subject::Layer(&unit_of(&name)))? {
+            remove_writable_layer(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
 /// Removes what `unit` has left, and then the resolved definition that was made for this one run (`coracle run`): as long as that is there,
 /// the rest can be found.
 ///
@@ -33,8 +80,12 @@ pub fn clean_up(unit: &str, resolved: Option<&Path>) -> Result<(), Failure> {
     let store = Store::open(Store::system_root()).or_fail(CONFIG)?;
     let directory = writable_layer(&store, unit).or_fail(CONFIG)?;
     let removed = remove_writable_layer(&directory);
-    sweep::after(unit).or_fail(NAMESPACE)?;
+    after(unit).or_fail(NAMESPACE)?;
     removed.or_fail(NAMESPACE)?;
+    // For others that could not do it themselves; whatever comes of it, this one has cleaned up.
+    if is_due() {
+        let _ = sweep(&store);
+    }
     resolved.map_or(Ok(()), remove_resolved).or_fail(NAMESPACE)
 }
 

@@ -13,10 +13,11 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd, OwnedFd, RawFd};
+use std::time::Duration;
 
 use anyhow::{Result, bail};
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, poll};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
     AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, sendmsg, socketpair,
 };
@@ -55,6 +56,12 @@ pub enum Message {
     Root,
     /// What the plan's mount of this number is made of. Without a descriptor the host does not have it, and need not.
     Mount(u16),
+    /// The same, of a volume that is empty and is the container's to fill.
+    Fresh(u16),
+    /// The container has filled the volume of the plan's mount of this number.
+    Filled(u16),
+    /// Each volume that was filled has its name.
+    Settled,
     /// The container asks to be made the main process.
     Ask,
     /// systemd knows that the container is the main process.
@@ -76,7 +83,38 @@ pub fn pair() -> io::Result<(Giver, Taker)> {
     Ok((Giver(ours), taker))
 }
 
+/// What the container wants of the shim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wish {
+    /// Nothing so far.
+    None,
+    /// The volume of this mount to become one.
+    Filled(u16),
+    /// To be the main process.
+    Main,
+    /// Nothing any more.
+    Gone,
+}
+
 impl Giver {
+    /// What the container wants, if it says so within `time`.
+    ///
+    /// # Errors
+    /// What poll(2) says.
+    pub fn glance(&self, time: Duration) -> Result<Wish> {
+        let timeout = PollTimeout::try_from(time).unwrap_or(PollTimeout::ZERO);
+        if poll(&mut [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)], timeout)? == 0 {
+            return Ok(Wish::None);
+        }
+        // The container sends one at a time.
+        Ok(match receive(&self.0).as_deref() {
+            Ok([(Message::Filled(number), _)]) => Wish::Filled(*number),
+            Ok([(Message::Ask, _)]) => Wish::Main,
+            Ok(_) => Wish::None,
+            Err(_) => Wish::Gone,
+        })
+    }
+
     /// Gives something to the container. If that one is gone, it has failed and said why, or was killed.
     pub fn give(&self, what: Message, descriptor: Option<OwnedFd>) {
         send(&self.0, &[(what, descriptor)]);
@@ -129,15 +167,28 @@ impl Taker {
     /// # Errors
     /// The shim is gone: it has failed, and has said why, or was killed.
     pub fn await_maybe(&self, wanted: Message) -> Result<Option<OwnedFd>> {
+        Ok(self.await_either([wanted, wanted])?.1)
+    }
+
+    /// Waits for one of two messages.
+    ///
+    /// # Errors
+    /// The shim is gone.
+    pub fn await_either(&self, wanted: [Message; 2]) -> Result<Gift> {
         let mut come = self.come.borrow_mut();
         loop {
-            while let Some((message, descriptor)) = come.pop_front() {
-                if message == wanted {
-                    return Ok(descriptor);
+            while let Some(gift) = come.pop_front() {
+                if wanted.contains(&gift.0) {
+                    return Ok(gift);
                 }
             }
             come.extend(receive(&self.socket)?);
         }
+    }
+
+    /// Tells the shim something.
+    pub fn tell(&self, what: Message) {
+        send(&self.socket, &[(what, None)]);
     }
 
     /// Makes this process the service's main process, if it is not yet. False if it never will be, since the shim is gone.
@@ -163,6 +214,9 @@ fn encode((message, descriptor): &Gift) -> [u8; LENGTH] {
         Message::Lock => (b'l', 0),
         Message::Root => (b'r', 0),
         Message::Mount(number) => (b'm', *number),
+        Message::Fresh(number) => (b'n', *number),
+        Message::Filled(number) => (b'v', *number),
+        Message::Settled => (b's', 0),
         Message::Ask => (b'?', 0),
         Message::Main => (b'!', 0),
     };
@@ -177,6 +231,9 @@ fn decode([kind, low, high, _]: [u8; LENGTH]) -> Result<Message> {
         b'l' => Message::Lock,
         b'r' => Message::Root,
         b'm' => Message::Mount(u16::from_le_bytes([low, high])),
+        b'n' => Message::Fresh(u16::from_le_bytes([low, high])),
+        b'v' => Message::Filled(u16::from_le_bytes([low, high])),
+        b's' => Message::Settled,
         b'?' => Message::Ask,
         b'!' => Message::Main,
         _ => bail!("the other half of the start speaks another language"),
@@ -246,6 +303,9 @@ mod tests {
             Message::Lock,
             Message::Root,
             Message::Mount(0x1234),
+            Message::Fresh(0xfffe),
+            Message::Filled(7),
+            Message::Settled,
             Message::Ask,
             Message::Main,
         ];

@@ -31,7 +31,7 @@ const FIRST: u32 = 0x0008_0000;
 const COUNT: u32 = (0x6fff_0000 - FIRST) / SIZE + 1;
 
 /// The bytes of this file stand for the ranges; it holds nothing.
-const LOCKS: &str = "/run/coracle/.identities";
+pub const LOCKS: &str = "/run/coracle/.identities";
 
 /// Ranges that the administrator has given to users (subuid(5), subgid(5)).
 const TAKEN: [&str; 2] = ["/etc/subuid", "/etc/subgid"];

@@ -19,9 +19,12 @@ use nix::unistd::{Gid, Pid, Uid};
 use crate::definition::{Owners, Propagation};
 use crate::plan::Plan;
 use crate::plan::mount::{Kind, Mount};
-use crate::run::device;
 use crate::run::handover::{Gift, Giver, Message};
+use crate::run::secret::Secrets;
 use crate::run::staging::{GROUND, LAYERS, SKELETON, Staging, WRITABLE};
+use crate::run::volume::{self, State};
+use crate::run::{device, image};
+use crate::store::volume::Making;
 use crate::sys::mount::{
     self, Depth, Filesystem, add_attributes, attach, clone_tree, make_private, make_slave, map_identities,
     mount_overlay, open_place,
@@ -77,26 +80,44 @@ pub fn lend(
     identities: Option<&Identities>,
     locks: Vec<OwnedFd>,
     giver: &Giver,
-) -> Result<()> {
+) -> Result<Vec<(u16, Making)>> {
     ensure!(plan.mounts.len() <= usize::from(u16::MAX), "there are too many mounts");
     let (user, group) = owner(identities, 0, 0).context("the container's identities have no root")?;
     let shown = |path: &Path| shown(path, Depth::Mount, identities, "set 'UserNS' to 'host'");
     // All that is the host's is taken before its mounts become the container's.
-    let layers = shown(layers_directory(plan)?)?;
+    let layers = shown(layers_directory(&plan.layers)?)?;
     let writable = plan.writable_layer.as_deref();
     let writable = writable.map(shown).transpose()?;
     let nodes = device::find(&plan.devices)?;
+    let secrets = Secrets::read(plan)?;
     let mut sources = Vec::new();
+    let mut makings = Vec::new();
+    let mut images = Vec::new();
     for (number, mount) in (0_u16..).zip(&plan.mounts) {
-        if let Some(source) =
-            source(mount, identities).with_context(|| format!("mounting '{}'", mount.target.display()))?
-        {
-            sources.push((number, source));
+        let context = || format!("mounting '{}'", mount.target.display());
+        match &mount.kind {
+            Kind::Volume(volume) => {
+                let found = volume::find(volume, mount, identities).with_context(context)?;
+                let message = match found.state {
+                    State::Kept => Message::Mount(number),
+                    State::New => Message::Fresh(number),
+                    State::Making(making) => {
+                        makings.push((number, making));
+                        Message::Fresh(number)
+                    }
+                };
+                sources.push((message, found.mount));
+            }
+            Kind::Image(image) => images.push((number, image::parts(image, identities).with_context(context)?)),
+            _ => {
+                let source = source(mount, identities).with_context(context)?;
+                sources.extend(source.map(|source| (Message::Mount(number), source)));
+            }
         }
     }
 
     if !giver.await_apart() {
-        return Ok(());
+        return Ok(Vec::new());
     }
     mount::join(container).context("joining the container's mount namespace")?;
     make_files_as(user, group).context("making files as the container's root")?;
@@ -105,28 +126,58 @@ pub fn lend(
     if let Some(writable) = &writable {
         staging.put(WRITABLE, writable.as_fd())?;
     }
+    let mut parts = Vec::new();
+    for (number, parts_of) in &images {
+        if let Some(Kind::Image(image)) = plan.mounts.get(usize::from(*number)).map(|mount| &mount.kind) {
+            let part = image::mount(*number, image, parts_of, &staging);
+            parts.push(part.with_context(|| format!("mounting the image '{}'", image.reference))?);
+        }
+    }
+    for (number, mount) in (0_u16..).zip(&plan.mounts) {
+        if let Kind::Secret(secret) = &mount.kind {
+            let file = secrets.file(number, secret, &staging);
+            sources.push((
+                Message::Mount(number),
+                file.with_context(|| format!("making the secret '{}'", secret.name))?,
+            ));
+        }
+    }
     let root = overlay(plan, &staging, identities)?;
     staging.close()?;
     let mut gifts: Vec<Gift> = locks.into_iter().map(|lock| (Message::Lock, Some(lock))).collect();
     gifts.push((Message::Root, Some(root)));
-    let mut sources = sources.into_iter().peekable();
+    let mut parts = parts.into_iter();
     for (number, mount) in (0_u16..).zip(&plan.mounts) {
         let part = match &mount.kind {
             Kind::New { .. } => continue,
             Kind::Devices => Some(device::make(outputs, &nodes)?),
             Kind::File(_) => Some(staging.made_file(usize::from(number))?),
-            Kind::Bind { .. } | Kind::BindIfPresent(_) | Kind::ZoneFile(_) | Kind::HostSysfs => {
-                sources.next_if(|(of, _)| *of == number).map(|(_, part)| part)
+            Kind::Image(_) => parts.next(),
+            Kind::Credentials(_) => Some(secrets.directory(number).context("making the credentials")?),
+            Kind::Bind { .. }
+            | Kind::BindIfPresent(_)
+            | Kind::ZoneFile(_)
+            | Kind::HostSysfs
+            | Kind::Secret(_)
+            | Kind::Volume(_) => {
+                let is_of = |(message, _): &(Message, OwnedFd)| matches!(message, Message::Mount(of) | Message::Fresh(of) if *of == number);
+                match sources.iter().position(is_of).map(|index| sources.swap_remove(index)) {
+                    Some((message, part)) => {
+                        gifts.push((message, Some(part)));
+                        continue;
+                    }
+                    None => None,
+                }
             }
         };
         gifts.push((Message::Mount(number), part));
     }
     giver.give_all(&gifts);
-    Ok(())
+    Ok(makings)
 }
 
 /// A mount of a path of the host, of which host and container see no more than `propagation` says.
-fn clone_of(path: &Path, depth: Depth, propagation: Propagation) -> Result<OwnedFd> {
+pub(super) fn clone_of(path: &Path, depth: Depth, propagation: Propagation) -> Result<OwnedFd> {
     let place = open_place(path).with_context(|| format!("opening '{}'", path.display()))?;
     let clone = clone_tree(place.as_fd(), depth).and_then(|clone| {
         match propagation {
@@ -141,14 +192,20 @@ fn clone_of(path: &Path, depth: Depth, propagation: Propagation) -> Result<Owned
 }
 
 /// A mount of a path of the host as the container sees its owners.
-fn shown(path: &Path, depth: Depth, identities: Option<&Identities>, way_out: &str) -> Result<OwnedFd> {
+pub(super) fn shown(path: &Path, depth: Depth, identities: Option<&Identities>, way_out: &str) -> Result<OwnedFd> {
     let clone = clone_of(path, depth, Propagation::Private)?;
     show(&clone, path, depth, identities, way_out)?;
     Ok(clone)
 }
 
 /// Shows `clone`, which is of `path`, with its owners as the container sees them.
-fn show(clone: &OwnedFd, path: &Path, depth: Depth, identities: Option<&Identities>, way_out: &str) -> Result<()> {
+pub(super) fn show(
+    clone: &OwnedFd,
+    path: &Path,
+    depth: Depth,
+    identities: Option<&Identities>,
+    way_out: &str,
+) -> Result<()> {
     let Some(identities) = identities else { return Ok(()) };
     map_identities(clone.as_fd(), identities.namespace.as_fd(), depth).with_context(|| {
         let path = path.display();
@@ -180,20 +237,24 @@ fn source(mount: &Mount, identities: Option<&Identities>) -> Result<Option<Owned
         Kind::BindIfPresent(source) | Kind::ZoneFile(source) if source.is_file() => {
             clone_of(source, Depth::Mount, Propagation::Private)?
         }
-        Kind::HostSysfs => Filesystem::open("sysfs")
-            .and_then(|sysfs| sysfs.mount(MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV))
-            .context("making a sysfs")?,
-        Kind::New { .. } | Kind::Devices | Kind::File(_) | Kind::BindIfPresent(_) | Kind::ZoneFile(_) => {
-            return Ok(None);
-        }
+        Kind::HostSysfs => clone_of(Path::new("/sys"), Depth::Mount, Propagation::Private)?,
+        Kind::New { .. }
+        | Kind::Devices
+        | Kind::File(_)
+        | Kind::BindIfPresent(_)
+        | Kind::ZoneFile(_)
+        | Kind::Volume(_)
+        | Kind::Image(_)
+        | Kind::Secret(_)
+        | Kind::Credentials(_) => return Ok(None),
     };
     add_attributes(clone.as_fd(), mount.attributes(), Depth::Tree)?;
     Ok(Some(clone))
 }
 
 /// The directory that holds all layers: one mount shows them all.
-fn layers_directory(plan: &Plan) -> Result<&Path> {
-    match plan.layers.as_slice() {
+pub(super) fn layers_directory(layers: &[PathBuf]) -> Result<&Path> {
+    match layers {
         [] => bail!("there are no layers"),
         [only] => Ok(only),
         [first, others @ ..] => {
@@ -236,22 +297,41 @@ fn overlay(plan: &Plan, staging: &Staging, identities: Option<&Identities>) -> R
         .chain(images.iter().map(PathBuf::as_path))
         .chain([skeleton.as_path()])
         .collect();
-    let mounted = match overlay_by_descriptor(&layers, &upper, &work) {
+    let mount = stack(&Stack {
+        layers: &layers,
+        writable: Some((&upper, &work)),
+        place,
+    })
+    .with_context(|| format!("mounting an overlay over '{}'", plan.layers[0].display()))?;
+    Ok(mount)
+}
+
+/// Directories to stack.
+#[derive(Debug)]
+pub(super) struct Stack<'s> {
+    /// Lowest first.
+    pub(super) layers: &'s [&'s Path],
+    /// The upper layer, and a directory for overlayfs to work in.
+    pub(super) writable: Option<(&'s Path, &'s Path)>,
+    /// Where it is mounted.
+    pub(super) place: &'s Path,
+}
+
+/// Stacks them, and mounts that on the place.
+pub(super) fn stack(stack: &Stack<'_>) -> Result<OwnedFd> {
+    match overlay_by_descriptor(stack) {
         Ok(mount) => {
-            attach(mount.as_fd(), open_place(place)?.as_fd()).context("mounting the root")?;
+            attach(mount.as_fd(), open_place(stack.place)?.as_fd()).context("mounting it")?;
             Ok(mount)
         }
         // Before Linux 6.5 the new API does not take layers one by one.
-        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
-            overlay_by_option_string(&layers, place, &upper, &work)
-        }
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => overlay_by_option_string(stack),
         Err(error) => Err(error.into()),
-    };
-    mounted.with_context(|| format!("mounting an overlay over '{}'", plan.layers[0].display()))
+    }
 }
 
 /// The root has the owner and mode of its uppermost directory, which is ours: they are to be the image's.
-fn look_alike(image: &Path, upper: &Path, identities: Option<&Identities>) -> io::Result<()> {
+pub(super) fn look_alike(image: &Path, upper: &Path, identities: Option<&Identities>) -> io::Result<()> {
     let metadata = fs::metadata(image)?;
     let is_plain = (metadata.uid(), metadata.gid(), metadata.mode() & 0o7777) == (0, 0, 0o755);
     if is_plain && identities.is_none() {
@@ -263,34 +343,39 @@ fn look_alike(image: &Path, upper: &Path, identities: Option<&Identities>) -> io
     fs::set_permissions(upper, metadata.permissions())
 }
 
-fn overlay_by_descriptor(layers: &[&Path], upper: &Path, work: &Path) -> io::Result<OwnedFd> {
+fn overlay_by_descriptor(stack: &Stack<'_>) -> io::Result<OwnedFd> {
     let filesystem = Filesystem::open("overlay")?;
     filesystem.set("source", "coracle")?;
-    for layer in layers.iter().rev() {
+    for layer in stack.layers.iter().rev() {
         filesystem.set("lowerdir+", text(layer)?)?;
     }
-    filesystem.set("upperdir", text(upper)?)?;
-    filesystem.set("workdir", text(work)?)?;
-    // The layer vanishes at the stop, so nothing of it ever needs to be synced (volatile, Linux 5.10).
-    filesystem.flag("volatile")?;
+    if let Some((upper, work)) = stack.writable {
+        filesystem.set("upperdir", text(upper)?)?;
+        filesystem.set("workdir", text(work)?)?;
+        // The layer vanishes at the stop, so nothing of it ever needs to be synced (volatile, Linux 5.10).
+        filesystem.flag("volatile")?;
+    }
     // A device node in an image is the host's device. Programs gain no rights by what they are anyway (no_new_privs).
     filesystem.mount(MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV)
 }
 
-fn overlay_by_option_string(layers: &[&Path], place: &Path, upper: &Path, work: &Path) -> Result<OwnedFd> {
-    let mut options = format!("upperdir={},workdir={},volatile,lowerdir=", text(upper)?, text(work)?);
-    for (number, layer) in layers.iter().rev().enumerate() {
+fn overlay_by_option_string(stack: &Stack<'_>) -> Result<OwnedFd> {
+    let mut options = match stack.writable {
+        Some((upper, work)) => format!("upperdir={},workdir={},volatile,lowerdir=", text(upper)?, text(work)?),
+        None => "lowerdir=".to_owned(),
+    };
+    for (number, layer) in stack.layers.iter().rev().enumerate() {
         options.push_str(if number == 0 { "" } else { ":" });
         options.push_str(text(layer)?);
     }
     if options.len() >= 4096 {
         bail!(
             "the image has {} layers, more than a kernel before Linux 6.5 can stack here",
-            layers.len() - 2
+            stack.layers.len()
         );
     }
-    mount_overlay(place, &options)?;
-    Ok(open_place(place)?)
+    mount_overlay(stack.place, &options)?;
+    Ok(open_place(stack.place)?)
 }
 
 /// A path as an overlay option, in which commas, colons and backslashes would mean something.

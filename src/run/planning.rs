@@ -8,16 +8,16 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::definition::{Definition, Root, SeccompProfile};
+use crate::definition::{Definition, Root, SeccompProfile, volume};
 use crate::image::reference::Reference;
 use crate::plan::seccomp::profile::{self, Kernel};
 use crate::plan::specifier::Specifiers;
 use crate::plan::{self, Plan, Source, Surroundings, seccomp_path};
 use crate::run::cleanup::writable_layer;
-use crate::run::environment;
+use crate::run::{environment, secret};
 use crate::store::{Image, Store};
 
-/// The plan of starting `definition` as `unit`, and the image that it was made for. `environment` is what systemd gives to the service,
+/// The plan of starting `definition` as `unit`, and the images that it was made for. `environment` is what systemd gives to the service,
 /// the root is built over `mount_point`, and `addresses` are those on each of its bridges.
 ///
 /// # Errors
@@ -29,14 +29,20 @@ pub fn plan(
     mount_point: &Path,
     store: &Store,
     addresses: &[Vec<IpAddr>],
-) -> Result<(Plan, Option<Image>)> {
+) -> Result<(Plan, Vec<Image>)> {
     let (image, layers) = source(definition, store)?;
     let config = image.as_ref().and_then(|image| image.config.config().as_ref());
     let environment_files = environment::read(&definition.container.environment_files, unit)?;
     let zone = environment::local_zone(&definition.container);
     let profile = seccomp_profile(definition, unit)?;
+    let mounted = images(definition, store)?;
+    let with_layers = |(reference, image): &(String, Image)| (reference.clone(), layers_of(image, store));
+    let volumes = store.volumes();
     let surroundings = Surroundings {
         unit,
+        volumes: volumes.root(),
+        images: &mounted.iter().map(with_layers).collect::<Vec<_>>(),
+        credentials: &secret::names(environment)?,
         seccomp_profile: profile.as_deref(),
         kernel: kernel()?,
         writable_layer: &writable_layer(store, unit)?,
@@ -50,7 +56,29 @@ pub fn plan(
         layers: &layers,
         config,
     };
-    Ok((plan::plan(definition, source, surroundings)?, image))
+    let plan = plan::plan(definition, source, surroundings)?;
+    let images = image.into_iter().chain(mounted.into_iter().map(|(_, image)| image));
+    Ok((plan, images.collect()))
+}
+
+/// The images that are mounted somewhere in the container, by what the definition calls them.
+///
+/// # Errors
+/// One is not in the store.
+fn images(definition: &Definition, store: &Store) -> Result<Vec<(String, Image)>> {
+    let mut images: Vec<(String, Image)> = Vec::new();
+    for volume in &definition.container.volumes {
+        if let volume::Source::Image { reference, .. } = &volume.source
+            && images.iter().all(|(known, _)| known != reference)
+        {
+            images.push((reference.clone(), store.find(&reference.parse::<Reference>()?)?));
+        }
+    }
+    Ok(images)
+}
+
+fn layers_of(image: &Image, store: &Store) -> Vec<PathBuf> {
+    image.layers.iter().map(|layer| store.layer_path(layer)).collect()
 }
 
 /// The directories that the root is made of, lowest first, and the image they come from.
@@ -61,7 +89,7 @@ fn source(definition: &Definition, store: &Store) -> Result<(Option<Image>, Vec<
     match &definition.container.root {
         Root::Image(reference) => {
             let image = store.find(&reference.parse::<Reference>()?)?;
-            let layers = image.layers.iter().map(|layer| store.layer_path(layer)).collect();
+            let layers = layers_of(&image, store);
             Ok((Some(image), layers))
         }
         Root::Rootfs(directory) => Ok((None, vec![directory.clone()])),

@@ -7,19 +7,26 @@
 //! What needs no root is prepared while the shim still makes that: new file systems, and /proc and /sys with all that is mounted in them and
 //! closed. Those two are mounted over the host's, in a mount namespace that is about to lose them, and move to their places as a whole.
 
+use std::cell::{Cell, OnceCell};
 use std::collections::BTreeMap;
+use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use libc::{MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY};
-use nix::fcntl::{OFlag, openat};
+use nix::fcntl::{AtFlags, OFlag, openat};
 use nix::sys::stat::{Mode, SFlag, fstat, mkdirat};
+use nix::unistd::{Gid, Uid, fchownat};
 
 use crate::plan::Plan;
-use crate::plan::mount::{Kind, Mount};
+use crate::plan::mount::{Access, Kind, Mount};
+use crate::plan::volume::Volume;
+use crate::run::failure::{Priority, say};
+use crate::run::fill::fill;
 use crate::run::handover::{Message, Taker};
+use crate::run::user;
 use crate::sys::mount::{Depth, Filesystem, add_attributes, attach, clone_tree, open_place};
 use crate::sys::path::{Links, file_type, make_directory_in_root, make_file_in_root, open_in_root};
 
@@ -90,9 +97,17 @@ impl<'a> Prepared<'a> {
     /// What the kernel says of a mount, with the path it was for; or the shim is gone.
     pub fn complete(self, root: BorrowedFd<'_>, shim: &Taker) -> Result<()> {
         let plan = self.plan;
+        let identity = OnceCell::new();
+        let help = Help {
+            program: &|| program(plan, root, &identity),
+            filled: Cell::new(false),
+        };
         for (number, mount) in (0..).zip(&plan.mounts) {
-            self.put(number, mount, root, shim)
+            self.put(number, mount, root, shim, &help)
                 .with_context(|| format!("mounting '{}'", mount.target.display()))?;
+        }
+        for place in &plan.owned {
+            check_owner(root, place, &help)?;
         }
         for top in TOPS.into_iter().filter(|top| self.top(top).is_none()) {
             let directory = open_in_root(root, Path::new(top), OFlag::O_PATH | OFlag::O_DIRECTORY, Links::Refuse)
@@ -108,19 +123,23 @@ impl<'a> Prepared<'a> {
         let directory = Path::new(&plan.process.working_directory);
         make_directory_in_root(root, directory, Links::Inside)
             .with_context(|| format!("opening the working directory '{}'", directory.display()))?;
+        if help.filled.get() {
+            // What the payload writes is to last.
+            shim.await_maybe(Message::Settled)?;
+        }
         if plan.writable_layer.is_none() {
             add_attributes(root, MOUNT_ATTR_RDONLY, Depth::Mount).context("making the root read-only")?;
         }
         Ok(())
     }
 
-    fn put(&self, number: u16, mount: &Mount, root: BorrowedFd<'_>, shim: &Taker) -> Result<()> {
+    fn put(&self, number: u16, mount: &Mount, root: BorrowedFd<'_>, shim: &Taker, help: &Help<'_>) -> Result<()> {
         if let Kind::New { filesystem, .. } = &mount.kind {
             let Some(part) = self.filesystems.get(&number) else {
                 return Ok(());
             };
             // /proc and its kind lie where the skeleton has them; on a tmpfs the administrator may name a path with links.
-            let links = if *filesystem == "tmpfs" {
+            let links = if matches!(*filesystem, "tmpfs" | "ramfs") {
                 Links::Inside
             } else {
                 Links::Refuse
@@ -128,9 +147,21 @@ impl<'a> Prepared<'a> {
             let target = make_directory_in_root(root, &mount.target, links)?;
             return Ok(attach(part.as_fd(), target.as_fd())?);
         }
+        if let Kind::Volume(volume) = &mount.kind {
+            return mount_volume(root, mount, volume, number, shim, help);
+        }
         let Some(part) = shim.await_maybe(Message::Mount(number))? else {
             return Ok(());
         };
+        match &mount.kind {
+            Kind::Image(image) => {
+                let target = make_directory_in_root(root, &mount.target, Links::Inside)?;
+                add_attributes(part.as_fd(), mount.attributes(), Depth::Mount)?;
+                return attach_part(&part, &target, image.subpath.as_deref());
+            }
+            Kind::Secret(_) | Kind::Credentials(_) => give_secrets(&part, mount, help)?,
+            _ => {}
+        }
         let target = match &mount.kind {
             Kind::Devices => make_directory_in_root(root, &mount.target, Links::Refuse)?,
             Kind::ZoneFile(_) if is_link(root, &mount.target)? => return Ok(()),
@@ -190,6 +221,101 @@ impl Cover {
         let clone = clone_tree(empty.as_fd(), Depth::Mount)?;
         Ok(attach(clone.as_fd(), target.as_fd())?)
     }
+}
+
+/// What mounts may need.
+struct Help<'h> {
+    /// The program's user and group.
+    program: &'h dyn Fn() -> Result<(Uid, Gid)>,
+    /// Whether a volume was filled that is yet to get its name.
+    filled: Cell<bool>,
+}
+
+/// A volume, which is filled first where it is new.
+fn mount_volume(
+    root: BorrowedFd<'_>,
+    mount: &Mount,
+    volume: &Volume,
+    number: u16,
+    shim: &Taker,
+    help: &Help<'_>,
+) -> Result<()> {
+    let (message, part) = shim.await_either([Message::Mount(number), Message::Fresh(number)])?;
+    let part = part.context("the shim has made none")?;
+    if message == Message::Fresh(number) {
+        fill(volume, &mount.target, root, part.as_fd(), help.program)?;
+        if mount.access == Access::ReadOnly {
+            add_attributes(part.as_fd(), MOUNT_ATTR_RDONLY, Depth::Mount)?;
+        }
+        if volume.name.is_some() {
+            shim.tell(Message::Filled(number));
+            help.filled.set(true);
+        }
+    }
+    let target = make_directory_in_root(root, &mount.target, Links::Inside)?;
+    attach_part(&part, &target, volume.subpath.as_deref())
+}
+
+/// Attaches a mount, or a directory in it. What that is made of may be hostile: it is looked up without leaving the mount, and lies over it.
+fn attach_part(part: &OwnedFd, target: &OwnedFd, subpath: Option<&Path>) -> Result<()> {
+    attach(part.as_fd(), target.as_fd())?;
+    let Some(subpath) = subpath else { return Ok(()) };
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY;
+    let inner = open_in_root(part.as_fd(), subpath, flags, Links::Inside)
+        .with_context(|| format!("opening the subpath '{}'", subpath.display()))?;
+    Ok(attach(clone_tree(inner.as_fd(), Depth::Tree)?.as_fd(), target.as_fd())?)
+}
+
+/// Gives secrets to their owners, and closes the file or directory that they are.
+fn give_secrets(part: &OwnedFd, mount: &Mount, help: &Help<'_>) -> Result<()> {
+    let (user, group) = (help.program)()?;
+    let (user, group) = match &mount.kind {
+        Kind::Secret(secret) => (
+            secret.user.map_or(user, Uid::from_raw),
+            secret.group.map_or(group, Gid::from_raw),
+        ),
+        Kind::Credentials(names) => {
+            for name in names {
+                give_away(part.as_fd(), CString::new(name.as_str())?.as_c_str(), user, group)?;
+            }
+            (user, group)
+        }
+        _ => return Ok(()),
+    };
+    give_away(part.as_fd(), c"", user, group)?;
+    Ok(add_attributes(part.as_fd(), mount.attributes(), Depth::Mount)?)
+}
+
+/// Gives a file in memory to the program's user.
+fn give_away(directory: BorrowedFd<'_>, name: &CStr, user: Uid, group: Gid) -> Result<()> {
+    let flags = AtFlags::AT_EMPTY_PATH | AtFlags::AT_SYMLINK_NOFOLLOW;
+    fchownat(directory, name, Some(user), Some(group), flags).context("giving it to the program's user")
+}
+
+/// The program's user and group, looked up once.
+fn program(plan: &Plan, root: BorrowedFd<'_>, known: &OnceCell<(Uid, Gid)>) -> Result<(Uid, Gid)> {
+    if let Some(known) = known.get() {
+        return Ok(*known);
+    }
+    let process = &plan.process;
+    let identity = user::look_up_below(root, &process.user, process.group.as_deref(), &[])?;
+    Ok(*known.get_or_init(|| (identity.uid, identity.gid)))
+}
+
+/// Says where a place that is to belong to the program's user does not: nothing on disk is given to anybody.
+fn check_owner(root: BorrowedFd<'_>, place: &Path, help: &Help<'_>) -> Result<()> {
+    let found = fstat(open_in_root(root, place, OFlag::O_PATH, Links::Inside)?)?;
+    let (user, _) = (help.program)()?;
+    if found.st_uid != user.as_raw() {
+        let place = place.display();
+        let message = format!(
+            "{place}: option 'U' would give it to user {user}, it belongs to {}; owners on disk are never changed, but those on disk are \
+             those inside: change it there once with chown(1)",
+            found.st_uid
+        );
+        say(Priority::Warning, &message);
+    }
+    Ok(())
 }
 
 /// Whether the image has a link at `path`, the rest of which may lead through others.

@@ -10,6 +10,7 @@
 //! Its `ground` is the lowest layer, with an empty file for each one that is made for the container, as `/etc/hosts`. Where the image has
 //! no such file, it is mounted on this one; the image's own directories and files lie over it and stay as they are.
 
+use std::cell::OnceCell;
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
@@ -30,6 +31,7 @@ use crate::sys::mount::{Depth, Filesystem, add_attributes, attach, clone_tree, o
 pub struct Staging {
     mount: OwnedFd,
     path: PathBuf,
+    secrets: OnceCell<OwnedFd>,
 }
 
 /// The uppermost read-only layer's name.
@@ -40,6 +42,15 @@ pub const GROUND: &str = "ground";
 
 /// Where the image's layers are put.
 pub const LAYERS: &str = "layers";
+
+/// Where secrets lie: a file system of their own.
+pub const SECRETS: &str = "secret";
+
+/// Where the layers of an image are put that is mounted somewhere, with the mount's number behind it.
+pub const IMAGE: &str = "image";
+
+/// Where such an image's writable layer is put.
+pub const IMAGE_WRITABLE: &str = "image-writable";
 
 /// Where the writable layer is put, if it lies on disk.
 pub const WRITABLE: &str = "writable";
@@ -54,7 +65,8 @@ impl Staging {
         let place = open_place(&path).with_context(|| format!("opening '{}'", path.display()))?;
         let mount = Filesystem::open("tmpfs")?.mount(MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC)?;
         attach(mount.as_fd(), place.as_fd()).context("mounting a tmpfs to work in")?;
-        let staging = Self { mount, path };
+        let secrets = OnceCell::new();
+        let staging = Self { mount, path, secrets };
         staging.fill(plan).context("filling the tmpfs to work in")?;
         Ok(staging)
     }
@@ -74,8 +86,22 @@ impl Staging {
                     self.file(file_name(number).as_str(), content)?;
                     self.ground(&mount.target)?;
                 }
+                Kind::Secret(_) => {
+                    self.directory(SECRETS, 0o700)?;
+                    self.ground(&mount.target)?;
+                }
+                Kind::Image(image) => {
+                    self.directory(format!("{IMAGE}{number}").as_str(), 0o755)?;
+                    self.directory(format!("{IMAGE}-root{number}").as_str(), 0o755)?;
+                    self.directory(format!("{IMAGE}-ground{number}").as_str(), 0o755)?;
+                    if image.writable.is_some() {
+                        self.directory(format!("{IMAGE_WRITABLE}{number}").as_str(), 0o755)?;
+                    }
+                }
                 Kind::New { .. }
                 | Kind::Devices
+                | Kind::Volume(_)
+                | Kind::Credentials(_)
                 | Kind::Bind { .. }
                 | Kind::BindIfPresent(_)
                 | Kind::ZoneFile(_)
@@ -118,6 +144,20 @@ impl Staging {
     /// What open_tree(2) says.
     pub fn made_file(&self, number: usize) -> io::Result<OwnedFd> {
         self.take(&file_name(number))
+    }
+
+    /// The directory for secrets, in a file system that is made with the first of them.
+    ///
+    /// # Errors
+    /// What fsmount(2) says.
+    pub fn secrets(&self) -> Result<OwnedFd> {
+        if self.secrets.get().is_none() {
+            let memory = crate::run::secret::memory().context("mounting a ramfs for secrets")?;
+            self.put(SECRETS, memory.as_fd())?;
+            let _ = self.secrets.set(memory);
+        }
+        let memory = self.secrets.get().context("there is no place for secrets")?;
+        Ok(memory.try_clone()?)
     }
 
     fn take(&self, name: &str) -> io::Result<OwnedFd> {

@@ -26,12 +26,12 @@ use crate::plan::Plan;
 use crate::run::cleanup::remove_writable_layer;
 use crate::run::container::{self, Beginning};
 use crate::run::failure::{CONFIG, Failure, NAMESPACE, OrFail as _, Priority, say};
-use crate::run::handover::{self, Giver, Message};
+use crate::run::handover::{self, Giver, Message, Wish};
 use crate::run::identities::Range;
 use crate::run::lend::{Identities, Output, lend};
 use crate::run::network::join::join;
 use crate::run::network::locks::Addresses;
-use crate::run::{network, notify, planning};
+use crate::run::{mark, network, notify, planning, secret, selinux, volume};
 use crate::store::{Held, Store};
 use crate::sys::path::file_type;
 use crate::sys::process::{clone_sibling, is_pending, send_signal};
@@ -52,8 +52,9 @@ pub fn start(resolved: &Path, unit: &str, terminal: Option<Winsize>) -> Result<(
     let mount_point = planning::mount_point().or_fail(CONFIG)?;
     let addresses = Addresses::of_unit(&definition.container.network, unit).or_fail(NAMESPACE)?;
     let chosen = addresses.as_ref().map_or(&[][..], |chosen| &chosen.addresses);
-    let (plan, image) =
+    let (mut plan, images) =
         planning::plan(&definition, unit, &environment, &mount_point, &store, chosen).or_fail(CONFIG)?;
+    secret::set_variables(&mut plan).or_fail(CONFIG)?;
     let notify = notify::connect(&environment)
         .context("connecting to systemd's notify socket")
         .or_fail(NAMESPACE)?;
@@ -79,11 +80,9 @@ pub fn start(resolved: &Path, unit: &str, terminal: Option<Winsize>) -> Result<(
             // The container must read the end of it when this process is killed.
             drop(taker);
             let outputs = outputs(&plan, terminal).or_fail(NAMESPACE)?;
-            let image = image
-                .map(|image| store.hold_confined(&image))
-                .transpose()
-                .or_fail(CONFIG)?;
-            let locks = image
+            let images = images.iter().map(|image| store.hold_confined(image));
+            let images: Vec<Held> = images.collect::<Result<_>>().or_fail(CONFIG)?;
+            let locks = images
                 .into_iter()
                 .flat_map(Held::into_descriptors)
                 .chain(addresses.map(|addresses| addresses.lock))
@@ -120,15 +119,26 @@ fn attend(
     umask(Mode::empty());
     let (identities, range) = identities(container, plan).context("mapping the container's identities")?;
     giver.give(Message::Mapped, None);
-    if let Some(layer) = &plan.writable_layer {
-        prepare(layer)?;
-    }
+    let range = match range {
+        Some(range) => range,
+        None => mark::open()?,
+    };
+    mark::show(plan, &range)?;
+    prepare(plan)?;
+    selinux::label(&plan.labelled)?;
     if let Some(bridges) = &plan.bridges {
         network::set_up(container, bridges)?;
     }
-    locks.extend(range);
-    lend(plan, outputs, container, identities.as_ref(), locks, giver)?;
-    giver.await_wish();
+    locks.push(range);
+    let makings = lend(plan, outputs, container, identities.as_ref(), locks, giver)?;
+    let extend = || {
+        notify
+            .into_iter()
+            .for_each(|notify| notify::send_surely(notify, volume::EXTEND))
+    };
+    if volume::settle(makings, container, giver, extend)? == Wish::None {
+        giver.await_wish();
+    }
     if let Some(notify) = notify {
         let main = NotifyState::MainPid(container.as_raw().cast_unsigned());
         notify::send_surely(notify, &main.to_string());
@@ -208,8 +218,12 @@ fn lossy(text: OsString) -> String {
     text.to_string_lossy().into_owned()
 }
 
-/// An empty writable layer, whatever an earlier run has left.
-fn prepare(directory: &Path) -> Result<()> {
+/// An empty writable layer and a place for volumes that do not last, whatever an earlier run has left.
+fn prepare(plan: &Plan) -> Result<()> {
+    let directory = plan.directory.as_path();
+    if plan.writable_layer.is_none() && !plan.mounts.iter().any(|mount| mount.is_below(directory)) {
+        return Ok(());
+    }
     remove_writable_layer(directory)?;
     let create = |directory: &Path, mode| {
         let result = DirBuilder::new().recursive(true).mode(mode).create(directory);
@@ -217,6 +231,9 @@ fn prepare(directory: &Path) -> Result<()> {
     };
     // Nobody but root gets to what payloads write.
     create(directory, 0o700)?;
+    if plan.writable_layer.is_none() {
+        return Ok(());
+    }
     create(&directory.join("upper"), 0o755)?;
     create(&directory.join("work"), 0o700)
 }

@@ -4,7 +4,7 @@
 
 use std::fs::File;
 use std::io::Read as _;
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -32,17 +32,25 @@ pub struct Identity {
 /// # Errors
 /// A name without an entry, a number that does not fit.
 pub fn look_up(user: &str, group: Option<&str>, additional: &[String]) -> Result<Identity> {
+    look_up_below(open_place(Path::new("/"))?.as_fd(), user, group, additional)
+}
+
+/// The same below a root that has not been entered yet.
+///
+/// # Errors
+/// As [`look_up`].
+pub fn look_up_below(root: BorrowedFd<'_>, user: &str, group: Option<&str>, additional: &[String]) -> Result<Identity> {
+    let read = |path| read(root, path);
     identify(user, group, additional, &read("/etc/passwd")?, &read("/etc/group")?)
 }
 
 /// Larger files are no account databases.
 const LIMIT: u64 = 4 << 20;
 
-fn read(path: &str) -> Result<String> {
+fn read(root: BorrowedFd<'_>, path: &str) -> Result<String> {
     // Not blocking: the image might have put a FIFO there. Nor through links of procfs, which would lead to what init has open.
-    let root = open_place(Path::new("/"))?;
     let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
-    let file = match open_in_root(root.as_fd(), Path::new(path), flags, Links::Inside) {
+    let file = match open_in_root(root, Path::new(path), flags, Links::Inside) {
         Ok(file) => File::from(file),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(String::new()),
         Err(error) => return Err(error).with_context(|| format!("opening '{path}' of the image")),

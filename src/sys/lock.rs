@@ -20,6 +20,7 @@ pub fn open(path: &Path) -> io::Result<OwnedFd> {
         File::options()
             .create(true)
             .truncate(false)
+            .read(true)
             .write(true)
             .mode(0o600)
             .open(path)
@@ -47,6 +48,17 @@ pub fn lock_byte(file: &OwnedFd, position: i64) -> io::Result<bool> {
         Err(Errno::EAGAIN | Errno::EACCES) => Ok(false),
         Err(errno) => Err(errno.into()),
     }
+}
+
+/// Locks byte `position` of `file` together with others who do so; waits for one who has it alone.
+///
+/// # Errors
+/// What fcntl(2) says.
+pub fn share_byte(file: &OwnedFd, position: i64) -> io::Result<()> {
+    let lock = request(READ_LOCK, position);
+    // SAFETY: the request reads a flock.
+    Errno::result(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLKW, &raw const lock) })?;
+    Ok(())
 }
 
 /// The same, but waits until nobody else has it.
@@ -88,14 +100,30 @@ fn request(kind: libc::c_short, position: i64) -> libc::flock {
 /// `F_WRLCK`, as wide as the structure has it; `SEEK_SET` is 0.
 const WRITE_LOCK: libc::c_short = 1;
 
+/// `F_RDLCK`.
+const READ_LOCK: libc::c_short = 0;
+
 /// `F_UNLCK`.
 const NO_LOCK: libc::c_short = 2;
 
 #[cfg(test)]
 mod tests {
-    use super::{is_locked, lock_byte};
+    use super::{is_locked, lock_byte, share_byte};
     use std::fs::File;
     use std::os::fd::OwnedFd;
+
+    #[test]
+    fn a_shared_byte_is_nobodys_alone() {
+        let path = tempfile::NamedTempFile::new().expect("a file").into_temp_path();
+        let open = || OwnedFd::from(File::options().read(true).write(true).open(&path).expect("opening"));
+        let (one, two, other) = (open(), open(), open());
+        share_byte(&one, 1 << 31).expect("sharing");
+        share_byte(&two, 1 << 31).expect("sharing");
+        drop(one);
+        assert!(!lock_byte(&other, 1 << 31).expect("trying"));
+        drop(two);
+        assert!(lock_byte(&other, 1 << 31).expect("locking"));
+    }
 
     #[test]
     fn a_byte_is_locked_until_its_last_copy_is_closed() {

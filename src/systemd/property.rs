@@ -51,6 +51,8 @@ enum Shape {
     DeviceWeight,
     DeviceTime,
     DeviceAllow,
+    /// A credential and where it comes from.
+    Credential,
     /// A resource limit in bytes: with a second property for the soft one.
     LimitSize,
     /// A resource limit that is a number.
@@ -62,8 +64,8 @@ enum Shape {
 }
 
 use Shape::{
-    Addresses, Bandwidth, Boolean, Command, Count, DeviceAllow, DeviceTime, DeviceWeight, LimitCount, LimitSize,
-    Listen, Mode, Number, Operations, Quota, Set, Signal, Size, Span, Tasks, Text, Weight, Words,
+    Addresses, Bandwidth, Boolean, Command, Count, Credential, DeviceAllow, DeviceTime, DeviceWeight, LimitCount,
+    LimitSize, Listen, Mode, Number, Operations, Quota, Set, Signal, Size, Span, Tasks, Text, Weight, Words,
 };
 
 /// What is known, sorted by name.
@@ -100,6 +102,7 @@ const KEYS: &[(&str, Shape)] = &[
     ("IPAccounting", Boolean),
     ("IPAddressAllow", Addresses),
     ("IPAddressDeny", Addresses),
+    ("ImportCredential", Words),
     ("KillMode", Text),
     ("KillSignal", Signal),
     ("LimitAS", LimitSize),
@@ -113,6 +116,8 @@ const KEYS: &[(&str, Shape)] = &[
     ("LimitSTACK", LimitSize),
     ("ListenDatagram", Listen),
     ("ListenStream", Listen),
+    ("LoadCredential", Credential),
+    ("LoadCredentialEncrypted", Credential),
     ("ManagedOOMMemoryPressure", Text),
     ("ManagedOOMPreference", Text),
     ("ManagedOOMSwap", Text),
@@ -241,6 +246,11 @@ impl Shape {
             DeviceWeight => same(per_device(value, |text| weight(text).ok())?),
             DeviceTime => same(per_device(value, |text| span(text).ok())?),
             DeviceAllow => same(device_allow(value)?),
+            Credential => {
+                // Without a path it is looked for under its own name.
+                let (id, source) = value.split_once(':').unwrap_or((value, value));
+                same(vec![(id.to_owned(), source.to_owned())].into())
+            }
             LimitSize => soft_and_hard(key, limits(value, |text| scaled(text, 1024))?),
             LimitCount => soft_and_hard(key, limits(value, |text| text.parse().ok())?),
             Mode => same(
@@ -319,6 +329,8 @@ mod tests {
             ("IPAddressDeny", "any", "IPAddressDeny", "a(iayu)"),
             ("IPAddressDeny", "", "IPAddressDeny", "a(iayu)"),
             ("DeviceAllow", "/dev/fuse rw", "DeviceAllow", "a(ss)"),
+            ("LoadCredential", "db", "LoadCredential", "a(ss)"),
+            ("ImportCredential", "db", "ImportCredential", "as"),
             ("ExecStart", "/bin/x a", "ExecStart", "a(sasb)"),
             ("Wants", "a.service b.service", "Wants", "as"),
             ("LimitNOFILE", "10:20", "LimitNOFILE", "t"),

@@ -46,7 +46,7 @@ pub fn example(key: &Key) -> String {
 }
 
 fn assignment(key: &Key) -> String {
-    if let (Section::Container, "Environment" | "Label" | "Annotation") = (key.section, key.name) {
+    if matches!(key.name, "Environment" | "Label" | "Annotation") && key.section.is_ours() {
         let (name, value) = if key.name == "Environment" {
             ("TZ", "UTC")
         } else {
@@ -114,7 +114,7 @@ fn special(key: &Key) -> Option<&'static str> {
         (Section::Container, "Unmask") => "\"/proc/keys\"",
         (Section::Container, "User") => "\"www-data\"",
         (Section::Container, "UserNS") => "\"host\"",
-        (Section::Container, "Volume") => "\"/srv/www:/usr/share/nginx/html:ro\"",
+        (Section::Container, "Volume") => "\"/srv/www:/usr/share/nginx/html:ro\", \"data:/var/lib/app\"",
         (Section::Container, "NetworkAlias") => "\"www\"",
         (Section::Network, "DNS") => "\"192.0.2.53\"",
         (Section::Network, "Gateway") => "\"10.208.1.1\"",
@@ -124,6 +124,13 @@ fn special(key: &Key) -> Option<&'static str> {
         (Section::Network, "Options") => "{ mtu = \"1400\" }",
         (Section::Network, "Subnet") => "\"10.208.1.0/24\"",
         (Section::Container, "WorkingDir") => "\"/srv\"",
+        (Section::Container, "Secret") => "\"db-password,type=env,target=PGPASSWORD\"",
+        (Section::Volume, "Device") => "\"/dev/disk/by-label/data\"",
+        (Section::Volume, "Driver") => "\"local\"",
+        (Section::Volume, "Options") => "\"noatime\"",
+        (Section::Volume, "Type") => "\"tmpfs\"",
+        (Section::Volume, "User" | "Group" | "UID" | "GID") => "1000",
+        (Section::Volume, "VolumeName") => "\"web-data\"",
         (Section::Socket, "Accept") => "false",
         (Section::Socket, "ContainerListen") => "\"80\"",
         (Section::Socket, "FileDescriptorName") => "\"http\"",

@@ -11,6 +11,7 @@ use crate::cli::image::reference;
 use crate::cli::output::Output;
 use crate::cli::scope::Scope;
 use crate::definition::Root;
+use crate::definition::volume::Source;
 use crate::image::reference::Reference;
 use crate::store::Store;
 use crate::store::remove::InUse;
@@ -62,18 +63,28 @@ pub fn run<W: Write>(arguments: &Arguments, output: &mut Output<W>) -> Result<Ex
 
 /// All definitions that name an image, running or not: the next connection may start them.
 fn users(scope: &Scope) -> Vec<User> {
-    let user = |definition: crate::definition::Definition| match &definition.container.root {
-        Root::Image(name) => Some(User {
-            reference: name.parse().ok()?,
-            definition: definition.source,
-        }),
-        Root::Rootfs(_) => None,
-    };
-    scope
-        .load()
-        .into_iter()
-        .filter_map(|loaded| user(loaded.definition))
-        .collect()
+    let mut users = Vec::new();
+    for definition in scope.load().into_iter().map(|loaded| loaded.definition) {
+        let root = match &definition.container.root {
+            Root::Image(name) => Some(name),
+            Root::Rootfs(_) => None,
+        };
+        let mounted = definition
+            .container
+            .volumes
+            .iter()
+            .filter_map(|volume| match &volume.source {
+                Source::Image { reference, .. } => Some(reference),
+                _ => None,
+            });
+        users.extend(root.into_iter().chain(mounted).filter_map(|name| {
+            Some(User {
+                reference: name.parse().ok()?,
+                definition: definition.source.clone(),
+            })
+        }));
+    }
+    users
 }
 
 fn remove(text: &str, arguments: &Arguments, store: &Store, users: &[User]) -> Result<String> {

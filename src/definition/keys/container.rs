@@ -309,7 +309,7 @@ pub(super) const KEYS: &[Key] = &[
         "Mount",
         Text,
         Many,
-        "Mounts a path of the host (type=bind) or an empty file system in memory (type=tmpfs) into the container, in Podman's long syntax.",
+        "Mounts something into the container in Podman's long syntax: type=bind a path of the host, volume, image, tmpfs, ramfs or devpts.",
     ),
     key(
         "Network",
@@ -416,8 +416,12 @@ pub(super) const KEYS: &[Key] = &[
         Once,
         "Filters system calls by this profile, a JSON file as Docker and Podman take it, instead of the default one; 'unconfined' filters none.",
     ),
-    key("Secret", Text, Many, "Hands a secret to the container.")
-        .refused("use LoadCredential= in [Service] or a read-only Volume"),
+    key(
+        "Secret",
+        Text,
+        Many,
+        "Hands a credential of systemd to the program, NAME[,type=mount|env][,target=PATH|VARIABLE][,uid=][,gid=][,mode=]: a file at /run/secrets/NAME, in memory and the program's own, or a variable.",
+    ),
     key(
         "SecurityLabelDisable",
         Boolean,
@@ -540,7 +544,7 @@ pub(super) const KEYS: &[Key] = &[
         "Volume",
         Text,
         Many,
-        "Mounts a path of the host into the container, SOURCE:TARGET[:OPTIONS], with ro, noexec, noidmap, rslave, rshared.",
+        "Mounts a path of the host or a volume into the container, [SOURCE:]TARGET[:OPTIONS], with ro, noexec, nocopy, noidmap, rslave, rshared, subpath=, U, z. A SOURCE without a slash is a volume's name, NAME.volume one with a definition; without a SOURCE the volume goes with the container.",
     ),
     key(
         "WorkingDir",

@@ -92,6 +92,10 @@ impl Draft {
                 let new = each(reset, to, key, value, Resolver::tmpfs);
                 add(&mut container.tmpfs, value, new);
             }
+            "Secret" => {
+                let new = each(reset, to, key, value, Resolver::secret);
+                add(&mut container.secrets, value, new);
+            }
             "ShmSize" => container.shm_size = once(reset, || shm_size(to, key, value)),
             "Ulimit" => {
                 let new = if reset { Vec::new() } else { to.limits(key, setting) };
@@ -190,7 +194,7 @@ impl Draft {
         definition.container = self.container;
         for mounted in self.mounts {
             match mounted {
-                Mounted::Bind(volume) => definition.container.volumes.push(volume),
+                Mounted::Volume(volume) => definition.container.volumes.push(*volume),
                 Mounted::Memory(tmpfs) => definition.container.tmpfs.push(tmpfs),
             }
         }

@@ -1,114 +1,16 @@
-//! `Volume=` and `Tmpfs=`: what is mounted where, and which options mean something.
-//!
-//! An option whose absence would open something or lose data (`O`) is an error while it is not carried out, others are named and left out.
+//! `Tmpfs=` and the places that something can be mounted on.
 
 use std::path::{Component, Path, PathBuf};
 
 use crate::definition::diagnostic::Severity;
 use crate::definition::keys::Key;
 use crate::definition::report::Span;
-use crate::definition::resolve::values::is_absolute;
 use crate::definition::resolve::{Resolver, last};
 use crate::definition::setting::Settings;
-use crate::definition::{Definition, Exec, Owners, Propagation, Tmpfs, UserNamespace, Volume};
+use crate::definition::volume::{Memory, Volume};
+use crate::definition::{Definition, Propagation, Tmpfs, UserNamespace};
 
 impl Resolver<'_, '_> {
-    /// One `SOURCE:TARGET[:OPTIONS]`.
-    pub(super) fn volume(&mut self, key: &Key, text: &str, span: Span) -> Option<Volume> {
-        let mut parts = text.splitn(3, ':');
-        let source = parts.next().unwrap_or_default();
-        let Some(target) = parts.next() else {
-            let why = format!(
-                "'{text}' names no source, and volumes without one are not carried out yet; write SOURCE:TARGET"
-            );
-            self.impossible(key, span, why);
-            return None;
-        };
-        let options = parts.next().unwrap_or_default().split(',');
-        self.bind(key, (source, target), options, span)
-    }
-
-    /// A path of the host with its target and options.
-    pub(super) fn bind<'o>(
-        &mut self,
-        key: &Key,
-        (source, target): (&str, &str),
-        options: impl IntoIterator<Item = &'o str>,
-        span: Span,
-    ) -> Option<Volume> {
-        let source = if is_absolute(source) {
-            PathBuf::from(source)
-        } else if source.starts_with('.') {
-            self.directory.join(source)
-        } else {
-            let why = format!(
-                "'{source}' is a named volume, which is not carried out yet; write a path of the host from '/' on"
-            );
-            self.impossible(key, span, why);
-            return None;
-        };
-        let target = self.target(key, target, span)?;
-        let mut volume = Volume {
-            source,
-            target,
-            read_only: false,
-            owners: Owners::Inside,
-            propagation: Propagation::Private,
-            exec: Exec::Allowed,
-        };
-        for option in options {
-            match option {
-                // Always so: nobody gains rights by a set-user-ID bit, and devices are added with AddDevice.
-                "" | "rw" | "bind" | "rbind" | "nosuid" | "nodev" => {}
-                "ro" => volume.read_only = true,
-                "idmap" => volume.owners = Owners::Inside,
-                "noidmap" => volume.owners = Owners::Outside,
-                "exec" => volume.exec = Exec::Allowed,
-                "noexec" => volume.exec = Exec::Denied,
-                "private" | "rprivate" => volume.propagation = Propagation::Private,
-                "slave" | "rslave" => volume.propagation = Propagation::Slave,
-                "shared" | "rshared" => volume.propagation = Propagation::Shared,
-                "z" | "Z" => {
-                    let message = format!(
-                        "'{}': option '{option}' needs SELinux, for which nothing is labelled yet, ignoring",
-                        key.name
-                    );
-                    self.report.warning(span, message);
-                }
-                "nocopy" | "copy" => {
-                    let message = format!(
-                        "'{}': option '{option}' means nothing on a path of the host, ignoring",
-                        key.name
-                    );
-                    self.report.warning(span, message);
-                }
-                "suid" | "dev" => {
-                    let message = format!("'{}': volumes are always 'no{option}', ignoring", key.name);
-                    let suggestion = (option == "dev").then(|| "use AddDevice for devices".to_owned());
-                    self.report.say(Severity::Warning, span, message, suggestion);
-                }
-                "cached" | "delegated" | "consistent" => {
-                    let message = format!("'{}': option '{option}' means nothing here, ignoring", key.name);
-                    self.report.warning(span, message);
-                }
-                "U" => {
-                    let why = "option 'U' would change the owners of the host's files, which nothing here does: the container sees \
-                               the owners on disk as its own; leave it out, or write 'noidmap' for the host's";
-                    self.impossible(key, span, why);
-                    return None;
-                }
-                _ => {
-                    let why = format!(
-                        "option '{option}' is not known or not carried out yet, write 'ro', 'noexec', 'noidmap', 'rslave' or nothing"
-                    );
-                    self.impossible(key, span, why);
-                    return None;
-                }
-            }
-        }
-        Some(volume)
-    }
-
     /// One `TARGET[:OPTIONS]`.
     pub(super) fn tmpfs(&mut self, key: &Key, text: &str, span: Span) -> Option<Tmpfs> {
         let (target, options) = text.split_once(':').unwrap_or((text, ""));
@@ -128,6 +30,7 @@ impl Resolver<'_, '_> {
             options: Vec::new(),
             read_only: false,
             exec: false,
+            kind: Memory::Tmpfs,
         };
         for option in options {
             match option {
@@ -151,6 +54,58 @@ impl Resolver<'_, '_> {
         Some(tmpfs)
     }
 
+    /// A file system in memory that is never swapped out. All it can be told is its mode.
+    pub(super) fn ramfs<'o>(
+        &mut self,
+        key: &Key,
+        target: &str,
+        options: impl IntoIterator<Item = &'o str>,
+        span: Span,
+    ) -> Option<Tmpfs> {
+        let ramfs = self.memory(key, target, options, span)?;
+        if let Some(option) = ramfs.options.iter().find(|option| !option.starts_with("mode=")) {
+            self.impossible(
+                key,
+                span,
+                format_args!("a ramfs has no option '{option}'; MemoryMax= limits it, or use type=tmpfs"),
+            );
+            return None;
+        }
+        Some(Tmpfs {
+            kind: Memory::Ramfs,
+            ..ramfs
+        })
+    }
+
+    /// Terminals of the container's own.
+    pub(super) fn terminals<'o>(
+        &mut self,
+        key: &Key,
+        target: &str,
+        options: impl IntoIterator<Item = &'o str>,
+        span: Span,
+    ) -> Option<Tmpfs> {
+        let (max, others): (Vec<&str>, Vec<&str>) = options.into_iter().partition(|option| option.starts_with("max="));
+        let terminals = self.memory(key, target, others, span)?;
+        let is_one = |option: &&String| ["mode=", "uid=", "gid="].iter().any(|known| option.starts_with(known));
+        let max: Vec<String> = max.into_iter().map(str::to_owned).collect();
+        let is_count = |option: &&String| option[4..].parse::<u32>().is_ok_and(|max| max <= 1 << 20);
+        let wrong = terminals.options.iter().find(|option| !is_one(option));
+        if let Some(option) = wrong.or_else(|| max.iter().find(|option| !is_count(option))) {
+            self.impossible(
+                key,
+                span,
+                format_args!("option '{option}' is not one that a devpts can have: uid=, gid=, mode=, max="),
+            );
+            return None;
+        }
+        Some(Tmpfs {
+            options: [terminals.options, max].concat(),
+            kind: Memory::Devpts,
+            ..terminals
+        })
+    }
+
     /// What a container mounts reaches the host only where its root is the host's.
     pub(super) fn check_propagation(&mut self, definition: &Definition, settings: &Settings<'_>) {
         let container = &definition.container;
@@ -168,7 +123,7 @@ impl Resolver<'_, '_> {
     }
 
     /// A path inside the container that something can be mounted on.
-    fn target(&mut self, key: &Key, target: &str, span: Span) -> Option<PathBuf> {
+    pub(super) fn target(&mut self, key: &Key, target: &str, span: Span) -> Option<PathBuf> {
         let why = match target {
             _ if !target.starts_with('/') => {
                 format!("the target '{target}' is not an absolute path, write it from '/' on")

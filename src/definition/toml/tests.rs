@@ -8,6 +8,7 @@ use crate::definition::diagnostic::{Diagnostic, Severity};
 use crate::definition::keys::{self, Kind, Section, Support};
 use crate::definition::network::Network;
 use crate::definition::toml::{parse, parse_merged};
+use crate::definition::volume::Source;
 use crate::definition::{Activation, ContainerAddress, Definition, Notify, Root, SocketKind};
 use crate::unitfile::line::Line;
 
@@ -109,9 +110,9 @@ fn a_full_definition() {
     assert_eq!(container.exec.as_deref().unwrap(), ["a", "b c", "%i"]);
     assert_eq!(container.environment, pairs(&[("B", "1 2"), ("A", "2")]));
     assert_eq!(container.user.as_deref(), Some("1000"));
-    assert_eq!(container.volumes[0].source, Path::new("/srv/%i"));
+    assert_eq!(container.volumes[0].source, Source::Path("/srv/%i".into()));
     assert!(container.volumes[0].read_only && !container.volumes[1].read_only);
-    assert_eq!(container.volumes[1].source, Path::new("/etc/coracle/./conf"));
+    assert_eq!(container.volumes[1].source, Source::Path("/etc/coracle/./conf".into()));
     assert_eq!(container.volumes[1].target.to_str(), Some("/etc/x"));
     assert_eq!(container.tmpfs[0].options, ["size=10m", "mode=1777"]);
     assert!(container.tmpfs[0].exec && container.read_only);
@@ -353,7 +354,14 @@ fn every_key_that_is_not_carried_out_is_named() {
         refused += usize::from(severity == Severity::Error);
     }
     assert!(refused > 10);
-    for key in ["SecurityLabelType", "AppArmor", "Secret", "Pod", "UIDMap", "PodmanArgs"] {
+    for key in [
+        "SecurityLabelType",
+        "AppArmor",
+        "SecurityLabelLevel",
+        "Pod",
+        "UIDMap",
+        "PodmanArgs",
+    ] {
         assert_eq!(mistake(&format!("{key} = \"x\"")).severity, Severity::Error, "{key}");
     }
 }
@@ -378,14 +386,25 @@ fn impossible_values() {
         "Environment = { A = [1] }",
         "Environment = { \"A=\" = \"b\" }",
         "Environment = { A = \"\\u0000\" }",
-        "Volume = \"/a\"",
-        "Volume = \"data:/a\"",
+        "Volume = \"/\"",
+        "Volume = \"da ta:/a\"",
+        "Volume = \"-data:/a\"",
+        "Volume = \"data:/a:noidmap\"",
+        "Volume = \"data:/a:subpath=../x\"",
+        "Volume = \"/a:/b:subpath=x\"",
+        "Mount = \"type=glob,source=/a/*,target=/b\"",
+        "Mount = \"type=image,target=/b\"",
+        "Mount = \"type=volume,source=/a,target=/b\"",
+        "Mount = \"type=bind,source=data,target=/b\"",
+        "Mount = \"type=ramfs,target=/b,size=1m\"",
+        "Mount = \"type=devpts,target=/b,size=1m\"",
+        "Secret = \"../x\"",
+        "Secret = \"x,type=file\"",
         "Volume = \"/a:b\"",
         "Volume = \"/a:/\"",
         "Volume = \"/a:/proc/x\"",
         "Volume = \"/a:/sys\"",
         "Volume = \"/a:/b/../c\"",
-        "Volume = \"/a:/b:U\"",
         "Volume = \"/a:/b:rshared\"",
         "Volume = \"/a:/b:O\"",
         "Tmpfs = \"x\"",
@@ -446,10 +465,7 @@ fn impossible_values() {
         "Mount = \"type=bind,src=/a\"",
         "Mount = \"type=bind,dst=/a\"",
         "Mount = \"type=bind,src=/a,dst=/proc\"",
-        "Mount = \"type=bind,src=/a,dst=/b,U\"",
         "Mount = \"type=tmpfs,src=/a,dst=/b\"",
-        "Mount = \"type=image,src=x,dst=/b\"",
-        "Mount = \"src=data,dst=/b\"",
         "Mount = \"type=bnid,src=/a,dst=/b\"",
         "StopTimeout = -1",
         "StopTimeout = \"1 x\"",
@@ -520,7 +536,7 @@ fn possible_values() {
             .environment,
         pairs(&[("B", "1"), ("A", "true")])
     );
-    assert_eq!(mistake("Volume = \"/a:/b:z\"").severity, Severity::Warning);
+    assert_eq!(mistake("Volume = \"/a:/b:nocopy\"").severity, Severity::Warning);
     assert_eq!(
         container("ServiceName = \"x.service\"")
             .passthrough
