@@ -9,6 +9,7 @@
 pub mod capability;
 pub mod closed;
 pub mod device;
+pub mod label;
 pub mod mount;
 pub mod oci;
 pub mod process;
@@ -21,10 +22,12 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, ensure};
 use oci_spec::image::Config;
 
+use crate::definition::label::AbstractSockets;
 use crate::definition::{
     Activation, ContainerAddress, Definition, Device, Listen, Network, Notify, Root, SeccompProfile, Sysctl,
     UserNamespace,
 };
+use crate::plan::label::Label;
 use crate::plan::mount::Mount;
 use crate::plan::process::Process;
 use crate::plan::seccomp::architecture::Machine;
@@ -66,12 +69,27 @@ pub struct Plan {
     pub sockets: Vec<Grant>,
     /// Which system calls the payload may make; `None` for all.
     pub seccomp: Option<Filter>,
+    /// What the payload and its files are called to the host's security module.
+    pub label: Option<Label>,
+    /// Whose abstract Unix sockets the payload can connect to: [`AbstractSockets::Host`] where its network has no others.
+    pub abstract_sockets: AbstractSockets,
     /// How the payload gets them.
     pub activation: Activation,
     /// When the unit counts as started.
     pub notify: Notify,
     /// What the payload is sent when systemd sends SIGTERM.
     pub stop_signal: i32,
+}
+
+impl Plan {
+    /// The SELinux context of the container's files.
+    #[must_use]
+    pub fn file_context(&self) -> Option<&str> {
+        match &self.label {
+            Some(Label::Selinux { files, .. }) => Some(files),
+            Some(Label::AppArmor { .. }) | None => None,
+        }
+    }
 }
 
 /// A socket that the payload is to get.
@@ -148,6 +166,11 @@ pub fn plan(definition: &Definition, source: Source<'_>, surroundings: Surroundi
     )
     .with_context(|| format!("deciding what {} runs", describe_root(&container.root)))?;
     let seccomp = seccomp(definition, &specifiers, &surroundings, process.capabilities)?;
+    let label = label::label(container, process.capabilities, definition.security_module, &specifiers)?;
+    let mut mounts = mount::mounts(container, &specifiers, &hostname, surroundings.local_zone)?;
+    if let Some(Label::Selinux { files, .. }) = &label {
+        mount::set_context(&mut mounts, files);
+    }
     let stop_signal = match (
         container.stop_signal,
         source.config.and_then(|c| c.stop_signal().as_deref()),
@@ -165,13 +188,18 @@ pub fn plan(definition: &Definition, source: Source<'_>, surroundings: Surroundi
         network: container.network,
         sysctls: container.sysctls.clone(),
         devices: device::devices(container, &specifiers)?,
-        mounts: mount::mounts(container, &specifiers, &hostname, surroundings.local_zone)?,
+        mounts,
         hostname,
         masked_paths: closed::masked(container),
         read_only_paths: closed::read_only(container),
         process,
         sockets,
         seccomp,
+        label,
+        abstract_sockets: match container.network {
+            Network::Host => container.abstract_sockets,
+            Network::None => AbstractSockets::Host,
+        },
         activation,
         notify,
         stop_signal,

@@ -12,6 +12,7 @@
 
 mod read;
 mod scan;
+pub mod security;
 
 use std::path::{Path, PathBuf};
 
@@ -133,6 +134,12 @@ pub fn load_all(places: &Places) -> Contents {
         loaded.collect()
     });
     definitions.sort_by(|a, b| a.definition.name.cmp(&b.definition.name));
+    if !definitions.is_empty() {
+        let module = security::find(&places.root);
+        definitions
+            .iter_mut()
+            .for_each(|one: &mut Loaded| one.definition.security_module = module);
+    }
     let mut strays = scan.strays;
     strays.sort_by(|a, b| (&a.file, &a.message).cmp(&(&b.file, &b.message)));
     Contents { definitions, strays }

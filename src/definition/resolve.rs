@@ -8,6 +8,7 @@ mod devices;
 mod files;
 mod identities;
 mod install;
+mod labels;
 mod limits;
 mod mount;
 mod mounts;

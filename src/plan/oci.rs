@@ -16,7 +16,9 @@ use oci_spec::runtime::{
 };
 use serde_json::{Value, json};
 
+use crate::definition::label::AbstractSockets;
 use crate::definition::{Device, Network, Propagation, UserNamespace};
+use crate::plan::label::Label;
 use crate::plan::mount::{Access, Kind, Mount};
 use crate::plan::process::Process;
 use crate::plan::{Grant, Plan, capability};
@@ -76,6 +78,10 @@ fn spec(plan: &Plan) -> Result<Spec> {
         Some(filter) => linux.seccomp(seccomp::profile(&filter.rules)?),
         None => linux,
     };
+    let linux = match plan.file_context() {
+        Some(context) => linux.mount_label(context),
+        None => linux,
+    };
     let linux = linux.build()?;
     let mounts: Vec<OciMount> = plan
         .mounts
@@ -87,7 +93,7 @@ fn spec(plan: &Plan) -> Result<Spec> {
         .root(root)
         .hostname(plan.hostname.as_str())
         .mounts(mounts)
-        .process(process(&plan.process)?)
+        .process(process(&plan.process, plan.label.as_ref())?)
         .linux(linux)
         .annotations(annotations(plan))
         .build()?)
@@ -164,7 +170,7 @@ fn mount(mount: &Mount) -> Result<Option<OciMount>> {
     ))
 }
 
-fn process(process: &Process) -> Result<OciProcess> {
+fn process(process: &Process, label: Option<&Label>) -> Result<OciProcess> {
     let environment: Vec<String> = process
         .environment
         .iter()
@@ -186,7 +192,12 @@ fn process(process: &Process) -> Result<OciProcess> {
         .inheritable(none.clone())
         .ambient(none)
         .build()?;
-    Ok(ProcessBuilder::default()
+    let builder = match label {
+        Some(Label::AppArmor { profile, .. }) => ProcessBuilder::default().apparmor_profile(profile.as_str()),
+        Some(Label::Selinux { process, .. }) => ProcessBuilder::default().selinux_label(process.as_str()),
+        None => ProcessBuilder::default(),
+    };
+    Ok(builder
         .args(process.arguments.clone())
         .env(environment)
         .cwd(process.working_directory.as_str())
@@ -241,6 +252,8 @@ fn annotations(plan: &Plan) -> HashMap<String, String> {
     let devices = (!devices.is_empty()).then(|| ("coracle.devices", json!(devices).to_string()));
     let groups = &plan.process.additional_groups;
     let groups = (!groups.is_empty()).then(|| ("coracle.groups", json!(groups).to_string()));
+    let sockets_of = plan.abstract_sockets == AbstractSockets::Own;
+    let abstract_sockets = sockets_of.then(|| ("coracle.abstract-sockets", "own".to_owned()));
     [
         ("coracle.unit", plan.unit.clone()),
         ("coracle.user", user),
@@ -265,6 +278,7 @@ fn annotations(plan: &Plan) -> HashMap<String, String> {
     .into_iter()
     .chain(groups)
     .chain(devices)
+    .chain(abstract_sockets)
     .map(|(name, value)| (name.to_owned(), value))
     .collect()
 }

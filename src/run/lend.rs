@@ -109,7 +109,7 @@ pub fn lend(
     for (number, mount) in (0_u16..).zip(&plan.mounts) {
         let part = match &mount.kind {
             Kind::New { .. } => continue,
-            Kind::Devices => Some(device::make(outputs, &nodes)?),
+            Kind::Devices => Some(device::make(outputs, &nodes, plan.file_context())?),
             Kind::File(_) => Some(staging.made_file(usize::from(number))?),
             Kind::Bind { .. } | Kind::BindIfPresent(_) | Kind::ZoneFile(_) | Kind::HostSysfs => {
                 sources.next_if(|(of, _)| *of == number).map(|(_, part)| part)
@@ -235,14 +235,14 @@ fn overlay(plan: &Plan, staging: &Staging, identities: Option<&Identities>) -> R
         .chain(images.iter().map(PathBuf::as_path))
         .chain([skeleton.as_path()])
         .collect();
-    let mounted = match overlay_by_descriptor(&layers, &upper, &work) {
+    let mounted = match overlay_by_descriptor(&layers, &upper, &work, plan.file_context()) {
         Ok(mount) => {
             attach(mount.as_fd(), open_place(place)?.as_fd()).context("mounting the root")?;
             Ok(mount)
         }
         // Before Linux 6.5 the new API does not take layers one by one.
         Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
-            overlay_by_option_string(&layers, place, &upper, &work)
+            overlay_by_option_string(&layers, place, &upper, &work, plan.file_context())
         }
         Err(error) => Err(error.into()),
     };
@@ -262,7 +262,7 @@ fn look_alike(image: &Path, upper: &Path, identities: Option<&Identities>) -> io
     fs::set_permissions(upper, metadata.permissions())
 }
 
-fn overlay_by_descriptor(layers: &[&Path], upper: &Path, work: &Path) -> io::Result<OwnedFd> {
+fn overlay_by_descriptor(layers: &[&Path], upper: &Path, work: &Path, context: Option<&str>) -> io::Result<OwnedFd> {
     let filesystem = Filesystem::open("overlay")?;
     filesystem.set("source", "coracle")?;
     for layer in layers.iter().rev() {
@@ -272,12 +272,27 @@ fn overlay_by_descriptor(layers: &[&Path], upper: &Path, work: &Path) -> io::Res
     filesystem.set("workdir", text(work)?)?;
     // The layer vanishes at the stop, so nothing of it ever needs to be synced (volatile, Linux 5.10).
     filesystem.flag("volatile")?;
+    if let Some(context) = context {
+        filesystem.set("context", context)?;
+    }
     // A device node in an image is the host's device. Programs gain no rights by what they are anyway (no_new_privs).
     filesystem.mount(MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV)
 }
 
-fn overlay_by_option_string(layers: &[&Path], place: &Path, upper: &Path, work: &Path) -> Result<OwnedFd> {
-    let mut options = format!("upperdir={},workdir={},volatile,lowerdir=", text(upper)?, text(work)?);
+fn overlay_by_option_string(
+    layers: &[&Path],
+    place: &Path,
+    upper: &Path,
+    work: &Path,
+    context: Option<&str>,
+) -> Result<OwnedFd> {
+    // In quotes, since it has commas.
+    let mut options = context.map_or_else(String::new, |context| format!("context=\"{context}\","));
+    options.push_str(&format!(
+        "upperdir={},workdir={},volatile,lowerdir=",
+        text(upper)?,
+        text(work)?
+    ));
     for (number, layer) in layers.iter().rev().enumerate() {
         options.push_str(if number == 0 { "" } else { ":" });
         options.push_str(text(layer)?);
