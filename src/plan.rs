@@ -11,24 +11,27 @@ pub mod closed;
 pub mod device;
 pub mod label;
 pub mod mount;
+pub mod network;
 pub mod oci;
 pub mod process;
 pub mod seccomp;
 pub mod signal;
 pub mod specifier;
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 use oci_spec::image::Config;
 
 use crate::definition::label::AbstractSockets;
+use crate::definition::network::Network;
 use crate::definition::{
-    Activation, ContainerAddress, Definition, Device, Listen, Network, Notify, Root, SeccompProfile, Sysctl,
-    UserNamespace,
+    Activation, ContainerAddress, Definition, Device, Listen, Notify, Root, SeccompProfile, Sysctl, UserNamespace,
 };
 use crate::plan::label::Label;
 use crate::plan::mount::Mount;
+use crate::plan::network::Bridges;
 use crate::plan::process::Process;
 use crate::plan::seccomp::architecture::Machine;
 use crate::plan::seccomp::profile::{Circumstances, Kernel};
@@ -49,8 +52,10 @@ pub struct Plan {
     pub mount_point: PathBuf,
     /// Whose identities the container has.
     pub user_namespace: UserNamespace,
-    /// `CLONE_NEWNET` or not.
+    /// Which network namespace.
     pub network: Network,
+    /// The interfaces in it, where it is on bridges.
+    pub bridges: Option<Bridges>,
     /// uname(2)'s node name.
     pub hostname: String,
     /// Kernel parameters of its own.
@@ -129,6 +134,8 @@ pub struct Surroundings<'a> {
     pub environment: &'a [(String, String)],
     /// What the definition's environment files set, in their order.
     pub environment_files: &'a [(String, String)],
+    /// The container's addresses on each of its bridges.
+    pub addresses: &'a [Vec<IpAddr>],
     /// The host's time zone, where it has a name.
     pub local_zone: Option<&'a str>,
 }
@@ -166,8 +173,21 @@ pub fn plan(definition: &Definition, source: Source<'_>, surroundings: Surroundi
     )
     .with_context(|| format!("deciding what {} runs", describe_root(&container.root)))?;
     let seccomp = seccomp(definition, &specifiers, &surroundings, process.capabilities)?;
+    let bridges = network::bridges(
+        &container.network,
+        surroundings.unit,
+        &hostname,
+        surroundings.addresses,
+        &container.dns,
+    );
     let label = label::label(container, process.capabilities, definition.security_module, &specifiers)?;
-    let mut mounts = mount::mounts(container, &specifiers, &hostname, surroundings.local_zone)?;
+    let mut mounts = mount::mounts(
+        container,
+        &specifiers,
+        &hostname,
+        surroundings.local_zone,
+        bridges.as_ref(),
+    )?;
     if let Some(Label::Selinux { files, .. }) = &label {
         mount::set_context(&mut mounts, files);
     }
@@ -185,10 +205,11 @@ pub fn plan(definition: &Definition, source: Source<'_>, surroundings: Surroundi
         writable_layer: (!container.read_only).then(|| surroundings.writable_layer.to_owned()),
         mount_point: surroundings.mount_point.to_owned(),
         user_namespace: container.user_namespace.clone(),
-        network: container.network,
+        network: container.network.clone(),
         sysctls: container.sysctls.clone(),
         devices: device::devices(container, &specifiers)?,
         mounts,
+        bridges,
         hostname,
         masked_paths: closed::masked(container),
         read_only_paths: closed::read_only(container),
@@ -198,7 +219,7 @@ pub fn plan(definition: &Definition, source: Source<'_>, surroundings: Surroundi
         label,
         abstract_sockets: match container.network {
             Network::Host => container.abstract_sockets,
-            Network::None => AbstractSockets::Host,
+            Network::None | Network::Bridges(_) | Network::Container(_) | Network::Path(_) => AbstractSockets::Host,
         },
         activation,
         notify,

@@ -8,6 +8,8 @@ pub mod capability;
 pub mod death;
 pub mod entry;
 pub mod landlock;
+pub mod limits;
+pub mod lock;
 pub mod mount;
 pub mod network;
 pub mod path;

@@ -1,8 +1,8 @@
 //! Definition and image configuration in, plan out: compares what a start would do, without privilege and without doing it.
 //!
 //! `tests/plan/CASE/definition.toml` is the definition, `image.json` the image's OCI configuration (none for a `Rootfs`), `unit` the
-//! service's name if it is not `web.service`, `environment` what systemd would set, `seccomp.json` the file that `SeccompProfile` names.
-//! `plan.json` is the plan as `coracle show --plan` prints it, but for the long list of system calls, which only the cases named `seccomp…`
+//! service's name if it is not `web.service`, `environment` what systemd would set, `seccomp.json` the file that `SeccompProfile` names,
+//! `module` the host's security module if it has one. `plan.json` is the plan as `coracle show --plan` prints it, but for the long list of system calls, which only the cases named `seccomp…`
 //! keep, on the one architecture that they were written on; where there is an `error` instead, planning must fail with that text. `UPDATE=1` rewrites
 //! whichever of the two is there, and writes the one that fits where neither is.
 
@@ -12,7 +12,9 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use coracle::definition::label::SecurityModule;
 use coracle::definition::{Root, toml};
+use coracle::plan::network::likely;
 use coracle::plan::seccomp::profile::Kernel;
 use coracle::plan::{Source, Surroundings, oci, plan};
 use libtest_mimic::{Arguments, Trial};
@@ -75,12 +77,18 @@ fn decide(case: &Path) -> Result<Result<Value>> {
     // The definition's file: 'web@.toml' of 'web@a.service'.
     let stem = unit.strip_suffix(".service").context("'unit' names no service")?;
     let stem = stem.find('@').and_then(|at| stem.get(..=at)).unwrap_or(stem);
-    let (definition, diagnostics) = toml::parse(Path::new(&format!("/etc/coracle/{stem}.toml")), &text);
+    let (mut definition, diagnostics) = toml::parse(Path::new(&format!("/etc/coracle/{stem}.toml")), &text);
     ensure!(
         diagnostics.is_empty(),
         "the definition is not clean: {}",
         diagnostics[0]
     );
+    definition.security_module = match optional(&case.join("module"))?.as_deref().map(str::trim_end) {
+        Some("app-armor") => SecurityModule::AppArmor,
+        Some("selinux") => SecurityModule::Selinux,
+        Some(other) => bail!("there is no module '{other}'"),
+        None => SecurityModule::None,
+    };
     let image = optional(&case.join("image.json"))?
         .map(|text| serde_json::from_str::<ImageConfiguration>(&text))
         .transpose()
@@ -114,6 +122,7 @@ fn decide(case: &Path) -> Result<Result<Value>> {
         mount_point: Path::new("/usr/libexec/coracle"),
         environment: &environment,
         environment_files: &[],
+        addresses: &likely(&definition.container.network, unit),
         local_zone: Some("Europe/Berlin"),
     };
     let mut config = plan(&definition, source, surroundings).and_then(|plan| oci::config(&plan));

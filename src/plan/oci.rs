@@ -17,7 +17,8 @@ use oci_spec::runtime::{
 use serde_json::{Value, json};
 
 use crate::definition::label::AbstractSockets;
-use crate::definition::{Device, Network, Propagation, UserNamespace};
+use crate::definition::network::Network;
+use crate::definition::{Device, Propagation, UserNamespace};
 use crate::plan::label::Label;
 use crate::plan::mount::{Access, Kind, Mount};
 use crate::plan::process::Process;
@@ -101,9 +102,9 @@ fn spec(plan: &Plan) -> Result<Spec> {
 
 fn namespaces(plan: &Plan) -> Result<Vec<LinuxNamespace>> {
     use LinuxNamespaceType as Type;
-    let own = match plan.network {
-        Network::None => Some(Type::Network),
-        Network::Host => None,
+    let own = match &plan.network {
+        Network::None | Network::Bridges(_) => Some(Type::Network),
+        Network::Host | Network::Container(_) | Network::Path(_) => None,
     };
     let users = match plan.user_namespace {
         UserNamespace::Host => None,
@@ -250,6 +251,8 @@ fn annotations(plan: &Plan) -> HashMap<String, String> {
     };
     let devices: Vec<String> = plan.devices.iter().map(device).collect();
     let devices = (!devices.is_empty()).then(|| ("coracle.devices", json!(devices).to_string()));
+    let bridges = plan.bridges.as_ref();
+    let bridges = bridges.map(|bridges| ("coracle.bridges", bridges.request().to_string()));
     let groups = &plan.process.additional_groups;
     let groups = (!groups.is_empty()).then(|| ("coracle.groups", json!(groups).to_string()));
     let sockets_of = plan.abstract_sockets == AbstractSockets::Own;
@@ -279,6 +282,7 @@ fn annotations(plan: &Plan) -> HashMap<String, String> {
     .chain(groups)
     .chain(devices)
     .chain(abstract_sockets)
+    .chain(bridges)
     .map(|(name, value)| (name.to_owned(), value))
     .collect()
 }
