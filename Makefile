@@ -13,7 +13,7 @@ RELEASE := $(TARGET)/release
 STATIC := -C target-feature=+crt-static -C relocation-model=static
 
 .DEFAULT_GOAL := build
-.PHONY: help build install stage machines roots test lint demo bench machine clean
+.PHONY: help build install stage machines disks roots test lint demo bench machine clean
 
 help: ## Print this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -32,6 +32,9 @@ install: ## Install what `make build` has built (DESTDIR=, PREFIX=/usr)
 	ln -sf ../system-generators/coracle-generator '$(DESTDIR)$(PREFIX)/lib/systemd/user-generators/coracle-generator'
 	set -e; for unit in $(wildcard units/*.*); do for scope in system user; do \
 		install -D -m 644 -t "$(DESTDIR)$(PREFIX)/lib/systemd/$$scope" "$$unit"; done; done
+	install -D -m 644 -t '$(DESTDIR)/etc/apparmor.d' packaging/apparmor/coracle-default
+	if [ -z '$(DESTDIR)' ] && grep -qs Y /sys/module/apparmor/parameters/enabled; then \
+		apparmor_parser --replace /etc/apparmor.d/coracle-default; fi
 	install -D -m 644 -t '$(DESTDIR)$(PREFIX)/lib/systemd/system' units/system/*
 	install -d '$(DESTDIR)/etc/coracle'
 
@@ -43,6 +46,7 @@ roots: ## Make the Debian roots for tests and demo, where they are not cached ye
 	tests/machine/root bookworm
 	tests/machine/root trixie
 	tests/machine/root servers
+	tests/machine/root vm
 
 $(TARGET)/tools/opt/test/client: tests/payload/client.c
 	@mkdir -p '$(@D)'
@@ -51,7 +55,11 @@ $(TARGET)/tools/opt/test/client: tests/payload/client.c
 machines: stage roots $(TARGET)/tools/opt/test/client ## Build and cache all that the machines of tests, demo and bench need
 	tests/machine/images
 
-test: machines ## Run all tests; the system tests boot systemd 252 and 257
+disks: machines
+	tests/machine/disk root
+	tests/machine/disk store
+
+test: disks ## Run all tests; the system tests boot systemd 252 and 257, and a virtual machine
 	CORACLE_PREPARED=1 cargo test --locked --no-fail-fast
 
 lint: ## Check formatting and lints

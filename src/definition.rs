@@ -8,6 +8,7 @@
 
 pub mod diagnostic;
 pub mod keys;
+pub mod label;
 pub mod name;
 pub mod network;
 pub mod places;
@@ -24,6 +25,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::definition::diagnostic::Diagnostic;
+use crate::definition::label::{AbstractSockets, Labels, SecurityModule};
 use crate::definition::network::Network;
 use crate::definition::secret::Secret;
 use crate::definition::volume::Volume;
@@ -55,6 +57,9 @@ pub struct Definition {
     /// The sockets it is woken by, in the order of the file.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sockets: Vec<Socket>,
+    /// The host's, as it was when the definition was read.
+    #[serde(default, skip_serializing_if = "SecurityModule::is_none")]
+    pub security_module: SecurityModule,
     /// What goes through to systemd as it is. Only the generator reads it.
     #[serde(skip)]
     pub passthrough: Passthrough,
@@ -215,6 +220,12 @@ pub struct Container {
     /// `SeccompProfile=`.
     #[serde(skip_serializing_if = "SeccompProfile::is_default")]
     pub seccomp_profile: SeccompProfile,
+    /// `AppArmor=`, `SecurityLabel…=`.
+    #[serde(skip_serializing_if = "Labels::is_default")]
+    pub security_labels: Labels,
+    /// `AbstractSockets=`.
+    #[serde(skip_serializing_if = "AbstractSockets::is_default")]
+    pub abstract_sockets: AbstractSockets,
     /// `Network=`.
     pub network: Network,
     /// `StopSignal=`: a number; over the image's.

@@ -127,6 +127,31 @@
 //! It stacks with the filter that catches `bind(2)`, which is installed first: of all answers to a call the kernel takes the strictest, and
 //! asking init is stricter than letting through.
 //!
+//! # Labels
+//!
+//! Where the host has AppArmor in use, the payload runs under a profile: the one that `AppArmor=` names, or `coracle-default`, which Coracle
+//! brings (packaging/apparmor). That one repeats what namespaces, read-only mounts and the filter say, for the day on which one of them
+//! has a hole, and it is all that holds where a definition gives the host's own root (`UserNS=host`) the right to mount. It is left out
+//! where a definition opens what it closes: `Unmask=`, and the right to mount in a user namespace of its own. On a host with SELinux
+//! `SecurityLabelType=`, `SecurityLabelLevel=` and `SecurityLabelFileType=` set the context of the processes, and that of the files through
+//! `context=` of every mount that is made for the container; without these keys the context stays what systemd gives the shim.
+//!
+//! The generator finds out which module is in use and leaves it in the resolved definition, so that a host without one pays nothing at
+//! a start. A label that a definition names applies or the container does not start. It is taken by the payload itself, for its exec,
+//! through the container's own procfs, which is made sure to be one, and beneath which no other mount is entered. init has no label.
+//!
+//! Landlock is used for one thing, on the host's network alone, since a network namespace does it everywhere else: to keep the payload from
+//! the host's abstract Unix sockets (`AbstractSockets=`, Linux 6.12). Rules for files it does not get: they could only list what may be
+//! written, which is what mounts say already, and each opened file would pay for them.
+//!
+//! # Running out
+//!
+//! `Memory=` and `PidsLimit=` are the unit's `MemoryMax=` and `TasksMax=`, and every limit of systemd.resource-control(5) goes through, so there
+//! is one place that sets them and one that tells. The payload sees them in `/sys/fs/cgroup`, whose root is its own control group, and
+//! cannot write there. When the kernel kills for want of memory, systemd sees it in the unit's group whoever the victim is: the result is
+//! `oom-kill`, and `OOMPolicy=` decides what becomes of the rest. Its default, to stop the unit, is left as it is: init ends with
+//! the payload, and a payload without its children is rarely what was started.
+//!
 //! # The socket
 //!
 //! systemd binds the port and keeps it over restarts, updates and crashes. The payload accepts on the kernel's own listening socket:

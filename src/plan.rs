@@ -9,6 +9,7 @@
 pub mod capability;
 pub mod closed;
 pub mod device;
+pub mod label;
 pub mod mount;
 pub mod network;
 pub mod oci;
@@ -24,10 +25,12 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, ensure};
 use oci_spec::image::Config;
 
+use crate::definition::label::AbstractSockets;
 use crate::definition::network::Network;
 use crate::definition::{
     Activation, ContainerAddress, Definition, Device, Listen, Notify, Root, SeccompProfile, Sysctl, UserNamespace,
 };
+use crate::plan::label::Label;
 use crate::plan::mount::Mount;
 use crate::plan::network::Bridges;
 use crate::plan::process::Process;
@@ -82,12 +85,27 @@ pub struct Plan {
     pub sockets: Vec<Grant>,
     /// Which system calls the payload may make; `None` for all.
     pub seccomp: Option<Filter>,
+    /// What the payload and its files are called to the host's security module.
+    pub label: Option<Label>,
+    /// Whose abstract Unix sockets the payload can connect to: [`AbstractSockets::Host`] where its network has no others.
+    pub abstract_sockets: AbstractSockets,
     /// How the payload gets them.
     pub activation: Activation,
     /// When the unit counts as started.
     pub notify: Notify,
     /// What the payload is sent when systemd sends SIGTERM.
     pub stop_signal: i32,
+}
+
+impl Plan {
+    /// The SELinux context of the container's files.
+    #[must_use]
+    pub fn file_context(&self) -> Option<&str> {
+        match &self.label {
+            Some(Label::Selinux { files, .. }) => Some(files),
+            Some(Label::AppArmor { .. }) | None => None,
+        }
+    }
 }
 
 /// A socket that the payload is to get.
@@ -172,6 +190,25 @@ pub fn plan(definition: &Definition, source: Source<'_>, surroundings: Surroundi
     )
     .with_context(|| format!("deciding what {} runs", describe_root(&container.root)))?;
     let seccomp = seccomp(definition, &specifiers, &surroundings, process.capabilities)?;
+    let bridges = network::bridges(
+        &container.network,
+        surroundings.unit,
+        &hostname,
+        surroundings.addresses,
+        &container.dns,
+    );
+    let label = label::label(container, process.capabilities, definition.security_module, &specifiers)?;
+    let mut mounts = mount::mounts(
+        container,
+        &specifiers,
+        &hostname,
+        source.config,
+        &surroundings,
+        bridges.as_ref(),
+    )?;
+    if let Some(Label::Selinux { files, .. }) = &label {
+        mount::set_context(&mut mounts, files);
+    }
     let stop_signal = match (
         container.stop_signal,
         source.config.and_then(|c| c.stop_signal().as_deref()),
@@ -180,21 +217,6 @@ pub fn plan(definition: &Definition, source: Source<'_>, surroundings: Surroundi
         (None, Some(name)) => signal::parse(name).with_context(|| format!("the image's stop signal is '{name}'"))?,
         (None, None) => libc::SIGTERM,
     };
-    let bridges = network::bridges(
-        &container.network,
-        surroundings.unit,
-        &hostname,
-        surroundings.addresses,
-        &container.dns,
-    );
-    let mounts = mount::mounts(
-        container,
-        &specifiers,
-        &hostname,
-        source.config,
-        &surroundings,
-        bridges.as_ref(),
-    )?;
     Ok(Plan {
         unit: surroundings.unit.to_owned(),
         layers: source.layers.to_vec(),
@@ -221,6 +243,11 @@ pub fn plan(definition: &Definition, source: Source<'_>, surroundings: Surroundi
         process,
         sockets,
         seccomp,
+        label,
+        abstract_sockets: match container.network {
+            Network::Host => container.abstract_sockets,
+            Network::None | Network::Bridges(_) | Network::Container(_) | Network::Path(_) => AbstractSockets::Host,
+        },
         activation,
         notify,
         stop_signal,

@@ -18,6 +18,7 @@ pub mod identities;
 pub mod image;
 pub mod init;
 pub mod intercept;
+pub mod label;
 pub mod lend;
 pub mod log;
 pub mod mark;

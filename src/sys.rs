@@ -7,6 +7,7 @@ pub mod bpf;
 pub mod capability;
 pub mod death;
 pub mod entry;
+pub mod landlock;
 pub mod limits;
 pub mod lock;
 pub mod mount;

@@ -2,7 +2,7 @@
 //!
 //! `tests/plan/CASE/definition.toml` is the definition, `image.json` the image's OCI configuration (none for a `Rootfs`), `unit` the
 //! service's name if it is not `web.service`, `environment` what systemd would set, `credentials` the names of the service's credentials,
-//! `seccomp.json` the file that `SeccompProfile` names, `app.network.toml` a network.
+//! `seccomp.json` the file that `SeccompProfile` names, `app.network.toml` a network, `module` the host's security module if it has one.
 //! `plan.json` is the plan as `coracle show --plan` prints it, but for the long list of system calls, which only the cases named `seccomp…`
 //! keep, on the one architecture that they were written on; where there is an `error` instead, planning must fail with that text. `UPDATE=1` rewrites
 //! whichever of the two is there, and writes the one that fits where neither is.
@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use coracle::definition::diagnostic::Diagnostic;
+use coracle::definition::label::SecurityModule;
 use coracle::definition::places::{Places, Scope, load_files};
 use coracle::definition::{Definition, Root, toml, volume};
 use coracle::plan::network::likely;
@@ -79,7 +80,7 @@ fn decide(case: &Path) -> Result<Result<Value>> {
     // The definition's file: 'web@.toml' of 'web@a.service'.
     let stem = unit.strip_suffix(".service").context("'unit' names no service")?;
     let stem = stem.find('@').and_then(|at| stem.get(..=at)).unwrap_or(stem);
-    let (definition, diagnostics) = if case.join("app.network.toml").exists() {
+    let (mut definition, diagnostics) = if case.join("app.network.toml").exists() {
         on_networks(case)?
     } else {
         toml::parse(Path::new(&format!("/etc/coracle/{stem}.toml")), &text)
@@ -89,6 +90,12 @@ fn decide(case: &Path) -> Result<Result<Value>> {
         "the definition is not clean: {}",
         diagnostics[0]
     );
+    definition.security_module = match optional(&case.join("module"))?.as_deref().map(str::trim_end) {
+        Some("app-armor") => SecurityModule::AppArmor,
+        Some("selinux") => SecurityModule::Selinux,
+        Some(other) => bail!("there is no module '{other}'"),
+        None => SecurityModule::None,
+    };
     let image = optional(&case.join("image.json"))?
         .map(|text| serde_json::from_str::<ImageConfiguration>(&text))
         .transpose()

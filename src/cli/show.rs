@@ -13,6 +13,7 @@ use clap::Args;
 use crate::cli::output::{Format, Output, Paint, visible};
 use crate::cli::scope::Scope;
 use crate::definition::diagnostic::Severity;
+use crate::definition::label::AppArmor;
 use crate::definition::places::Loaded;
 use crate::definition::{
     Container, ContainerAddress, Definition, Listen, Resolved, Root, SeccompProfile, SocketKind, UserNamespace, keys,
@@ -186,6 +187,8 @@ fn fields(definition: &Definition) -> Vec<(&'static str, String)> {
         drop_capability,
         user_namespace,
         seccomp_profile,
+        security_labels,
+        abstract_sockets,
         network,
         stop_signal,
         activation,
@@ -291,7 +294,22 @@ fn fields(definition: &Definition) -> Vec<(&'static str, String)> {
         SeccompProfile::Unconfined => Some(("SeccompProfile", "unconfined".to_owned())),
         SeccompProfile::File(path) => Some(("SeccompProfile", path.clone())),
     });
+    fields.extend(match &security_labels.app_armor {
+        AppArmor::Default => None,
+        AppArmor::Unconfined => Some(("AppArmor", "unconfined".to_owned())),
+        AppArmor::Profile(name) => Some(("AppArmor", name.clone())),
+    });
+    let contexts = [
+        ("SecurityLabelType", &security_labels.selinux_type),
+        ("SecurityLabelLevel", &security_labels.selinux_level),
+        ("SecurityLabelFileType", &security_labels.selinux_file_type),
+    ];
+    let contexts = contexts.into_iter();
+    fields.extend(contexts.filter_map(|(name, value)| Some((name, value.clone()?))));
+    let disabled = security_labels.selinux_disabled;
+    fields.extend(disabled.then(|| ("SecurityLabelDisable", "true".to_owned())));
     fields.push(("Network", word(network)));
+    fields.extend((!abstract_sockets.is_default()).then(|| ("AbstractSockets", word(abstract_sockets))));
     fields.extend(stop_signal.map(|signal| ("StopSignal", signal.to_string())));
     fields.extend(activation.as_ref().map(|activation| ("Activation", word(activation))));
     fields.extend(notify.as_ref().map(|notify| ("Notify", word(notify))));

@@ -15,6 +15,7 @@
 pub mod networks;
 mod read;
 mod scan;
+pub mod security;
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -147,6 +148,12 @@ pub fn load_all(places: &Places) -> Contents {
         loaded.collect()
     });
     definitions.sort_by(|a, b| a.definition.name.cmp(&b.definition.name));
+    if !definitions.is_empty() {
+        let module = security::find(&places.root);
+        definitions
+            .iter_mut()
+            .for_each(|one: &mut Loaded| one.definition.security_module = module);
+    }
     networks::join(&mut definitions, places.scope);
     volume::link(&mut definitions, &mut volumes);
     let mut strays = scan.strays;

@@ -9,6 +9,7 @@ mod devices;
 mod files;
 mod identities;
 mod install;
+mod labels;
 mod limits;
 mod mount;
 mod mounts;

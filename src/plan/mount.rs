@@ -115,6 +115,19 @@ pub enum Kind {
     Credentials(Vec<String>),
 }
 
+/// Gives what lies on the new file systems an SELinux context, where they know such a thing.
+pub fn set_context(mounts: &mut [Mount], context: &str) {
+    for mount in mounts {
+        if let Kind::New {
+            filesystem: "tmpfs" | "devpts" | "mqueue",
+            parameters,
+        } = &mut mount.kind
+        {
+            parameters.push(format!("context={context}"));
+        }
+    }
+}
+
 /// Decides the mounts of `container`.
 ///
 /// # Errors

@@ -16,8 +16,10 @@ use oci_spec::runtime::{
 };
 use serde_json::{Value, json};
 
+use crate::definition::label::AbstractSockets;
 use crate::definition::network::Network;
 use crate::definition::{Device, Propagation, UserNamespace};
+use crate::plan::label::Label;
 use crate::plan::mount::{Access, Kind, Mount};
 use crate::plan::process::Process;
 use crate::plan::{Grant, Plan, capability};
@@ -77,6 +79,10 @@ fn spec(plan: &Plan) -> Result<Spec> {
         Some(filter) => linux.seccomp(seccomp::profile(&filter.rules)?),
         None => linux,
     };
+    let linux = match plan.file_context() {
+        Some(context) => linux.mount_label(context),
+        None => linux,
+    };
     let linux = linux.build()?;
     let mounts: Vec<OciMount> = plan
         .mounts
@@ -88,7 +94,7 @@ fn spec(plan: &Plan) -> Result<Spec> {
         .root(root)
         .hostname(plan.hostname.as_str())
         .mounts(mounts)
-        .process(process(&plan.process)?)
+        .process(process(&plan.process, plan.label.as_ref())?)
         .linux(linux)
         .annotations(annotations(plan))
         .build()?)
@@ -168,7 +174,7 @@ fn mount(mount: &Mount) -> Result<Option<OciMount>> {
     ))
 }
 
-fn process(process: &Process) -> Result<OciProcess> {
+fn process(process: &Process, label: Option<&Label>) -> Result<OciProcess> {
     let environment: Vec<String> = process
         .environment
         .iter()
@@ -190,7 +196,12 @@ fn process(process: &Process) -> Result<OciProcess> {
         .inheritable(none.clone())
         .ambient(none)
         .build()?;
-    Ok(ProcessBuilder::default()
+    let builder = match label {
+        Some(Label::AppArmor { profile, .. }) => ProcessBuilder::default().apparmor_profile(profile.as_str()),
+        Some(Label::Selinux { process, .. }) => ProcessBuilder::default().selinux_label(process.as_str()),
+        None => ProcessBuilder::default(),
+    };
+    Ok(builder
         .args(process.arguments.clone())
         .env(environment)
         .cwd(process.working_directory.as_str())
@@ -258,6 +269,8 @@ fn annotations(plan: &Plan) -> HashMap<String, String> {
     let bridges = bridges.map(|bridges| ("coracle.bridges", bridges.request().to_string()));
     let groups = &plan.process.additional_groups;
     let groups = (!groups.is_empty()).then(|| ("coracle.groups", json!(groups).to_string()));
+    let sockets_of = plan.abstract_sockets == AbstractSockets::Own;
+    let abstract_sockets = sockets_of.then(|| ("coracle.abstract-sockets", "own".to_owned()));
     [
         ("coracle.unit", plan.unit.clone()),
         ("coracle.user", user),
@@ -283,6 +296,7 @@ fn annotations(plan: &Plan) -> HashMap<String, String> {
     .chain(groups)
     .chain(devices)
     .chain(secrets)
+    .chain(abstract_sockets)
     .chain(bridges)
     .map(|(name, value)| (name.to_owned(), value))
     .collect()

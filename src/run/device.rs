@@ -102,11 +102,12 @@ fn mode(access: &str) -> Mode {
     Mode::from_bits_truncate(bits.map(|(_, bits)| bits).sum())
 }
 
-/// `/dev`, with the nodes and links that every container has (runtime-spec config-linux.md, "Default Devices") and `nodes`.
+/// `/dev`, with the nodes and links that every container has (runtime-spec config-linux.md, "Default Devices") and `nodes`, all
+/// with the SELinux context `context`.
 ///
 /// # Errors
 /// What the kernel says of a node, with its path.
-pub fn make(outputs: [Output; 2], nodes: &[Node]) -> Result<OwnedFd> {
+pub fn make(outputs: [Output; 2], nodes: &[Node], context: Option<&str>) -> Result<OwnedFd> {
     const NODES: [(&str, u64, u64); 6] = [
         ("null", 1, 3),
         ("zero", 1, 5),
@@ -121,6 +122,11 @@ pub fn make(outputs: [Output; 2], nodes: &[Node]) -> Result<OwnedFd> {
         ("ptmx", "pts/ptmx"),
     ];
     let filesystem = Filesystem::open("tmpfs")?;
+    if let Some(context) = context {
+        filesystem
+            .set("context", context)
+            .context("setting the SELinux context")?;
+    }
     filesystem.set("mode", "0755")?;
     filesystem.set("size", "64k")?;
     let devices = filesystem.mount(MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC)?;

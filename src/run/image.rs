@@ -48,11 +48,11 @@ pub fn parts(image: &Image, identities: Option<&Identities>) -> Result<Parts> {
     Ok(Parts { layers, writable })
 }
 
-/// Stacks them, as a mount that is to be put on the plan's mount `number`.
+/// Stacks them, as a mount that is to be put on the plan's mount `number`, with all files in the SELinux `context` if there is one.
 ///
 /// # Errors
 /// What the kernel says of the mount.
-pub fn mount(number: u16, image: &Image, parts: &Parts, staging: &Staging) -> Result<OwnedFd> {
+pub fn mount(number: u16, image: &Image, parts: &Parts, context: Option<&str>, staging: &Staging) -> Result<OwnedFd> {
     let name = format!("{IMAGE}{number}");
     staging.put(&name, parts.layers.as_fd())?;
     let shown = staging.path().join(&name);
@@ -78,6 +78,7 @@ pub fn mount(number: u16, image: &Image, parts: &Parts, staging: &Staging) -> Re
     stack(&Stack {
         layers: &layers,
         writable: parts.writable.is_some().then_some((&upper, &work)),
+        context,
         place: &staging.path().join(format!("{IMAGE}-root{number}")),
     })
 }

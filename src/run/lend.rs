@@ -129,7 +129,7 @@ pub fn lend(
     let mut parts = Vec::new();
     for (number, parts_of) in &images {
         if let Some(Kind::Image(image)) = plan.mounts.get(usize::from(*number)).map(|mount| &mount.kind) {
-            let part = image::mount(*number, image, parts_of, &staging);
+            let part = image::mount(*number, image, parts_of, plan.file_context(), &staging);
             parts.push(part.with_context(|| format!("mounting the image '{}'", image.reference))?);
         }
     }
@@ -150,7 +150,7 @@ pub fn lend(
     for (number, mount) in (0_u16..).zip(&plan.mounts) {
         let part = match &mount.kind {
             Kind::New { .. } => continue,
-            Kind::Devices => Some(device::make(outputs, &nodes)?),
+            Kind::Devices => Some(device::make(outputs, &nodes, plan.file_context())?),
             Kind::File(_) => Some(staging.made_file(usize::from(number))?),
             Kind::Image(_) => parts.next(),
             Kind::Credentials(_) => Some(secrets.directory(number).context("making the credentials")?),
@@ -300,6 +300,7 @@ fn overlay(plan: &Plan, staging: &Staging, identities: Option<&Identities>) -> R
     let mount = stack(&Stack {
         layers: &layers,
         writable: Some((&upper, &work)),
+        context: plan.file_context(),
         place,
     })
     .with_context(|| format!("mounting an overlay over '{}'", plan.layers[0].display()))?;
@@ -313,6 +314,8 @@ pub(super) struct Stack<'s> {
     pub(super) layers: &'s [&'s Path],
     /// The upper layer, and a directory for overlayfs to work in.
     pub(super) writable: Option<(&'s Path, &'s Path)>,
+    /// The SELinux context of all files in it, instead of their own.
+    pub(super) context: Option<&'s str>,
     /// Where it is mounted.
     pub(super) place: &'s Path,
 }
@@ -355,15 +358,22 @@ fn overlay_by_descriptor(stack: &Stack<'_>) -> io::Result<OwnedFd> {
         // The layer vanishes at the stop, so nothing of it ever needs to be synced (volatile, Linux 5.10).
         filesystem.flag("volatile")?;
     }
+    if let Some(context) = stack.context {
+        filesystem.set("context", context)?;
+    }
     // A device node in an image is the host's device. Programs gain no rights by what they are anyway (no_new_privs).
     filesystem.mount(MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV)
 }
 
 fn overlay_by_option_string(stack: &Stack<'_>) -> Result<OwnedFd> {
-    let mut options = match stack.writable {
-        Some((upper, work)) => format!("upperdir={},workdir={},volatile,lowerdir=", text(upper)?, text(work)?),
-        None => "lowerdir=".to_owned(),
-    };
+    // In quotes, since it has commas.
+    let mut options = stack
+        .context
+        .map_or_else(String::new, |context| format!("context=\"{context}\","));
+    if let Some((upper, work)) = stack.writable {
+        options.push_str(&format!("upperdir={},workdir={},volatile,", text(upper)?, text(work)?));
+    }
+    options.push_str("lowerdir=");
     for (number, layer) in stack.layers.iter().rev().enumerate() {
         options.push_str(if number == 0 { "" } else { ":" });
         options.push_str(text(layer)?);

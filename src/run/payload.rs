@@ -26,12 +26,15 @@ use nix::sys::stat::{Mode, umask};
 use nix::unistd::{AccessFlags, Pid, access, chdir, getcwd, getpid, setgroups, setresgid, setresuid, setsid};
 
 use crate::definition::Activation;
+use crate::definition::label::AbstractSockets;
 use crate::plan::Plan;
 use crate::plan::process::FIRST_DESCRIPTOR;
 use crate::run::failure::{EXEC, Failure, NAMESPACE, OrFail as _};
+use crate::run::label;
 use crate::run::terminal::make_standard;
 use crate::run::user::Identity;
 use crate::sys::capability;
+use crate::sys::landlock::keep_to_own_abstract_sockets;
 use crate::sys::process::{
     Exec, Parent, adopt, close_all_but, default_signal, exit, grant, set_no_new_privs, spawn_in_shared_memory,
     unshare_descriptors,
@@ -245,7 +248,14 @@ fn prepare(
         getcwd()?.is_absolute(),
         "the working directory '{directory}' lies outside the container"
     );
+    if let Some(label) = &plan.label {
+        label::take(label)?;
+    }
     set_no_new_privs().context("setting no_new_privs")?;
+    // After no_new_privs, without which Landlock wants a right that is gone.
+    if plan.abstract_sockets == AbstractSockets::Own {
+        keep_to_own_abstract_sockets().context("keeping to the container's own abstract sockets (Landlock)")?;
+    }
     execute(plan, identity, attempt)
 }
 

@@ -63,7 +63,13 @@ impl Staging {
     pub fn create(plan: &Plan) -> Result<Self> {
         let path = plan.mount_point.clone();
         let place = open_place(&path).with_context(|| format!("opening '{}'", path.display()))?;
-        let mount = Filesystem::open("tmpfs")?.mount(MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC)?;
+        let filesystem = Filesystem::open("tmpfs")?;
+        if let Some(context) = plan.file_context() {
+            filesystem
+                .set("context", context)
+                .context("setting the SELinux context")?;
+        }
+        let mount = filesystem.mount(MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC)?;
         attach(mount.as_fd(), place.as_fd()).context("mounting a tmpfs to work in")?;
         let secrets = OnceCell::new();
         let staging = Self { mount, path, secrets };

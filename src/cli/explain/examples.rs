@@ -9,6 +9,10 @@ use crate::definition::keys::{Key, Kind, Repeat, Section};
 #[must_use]
 pub fn default(key: &Key) -> Option<&'static str> {
     Some(match (key.section, key.name) {
+        (Section::Container, "AbstractSockets") => "own, where the kernel can keep a program to them (Linux 6.12)",
+        (Section::Container, "AppArmor") => {
+            "coracle-default, where it is loaded and the definition opens nothing that it closes"
+        }
         (Section::Container, "Activation") => "intercept where there are sockets",
         (Section::Container, "Entrypoint" | "Exec" | "StopSignal" | "User" | "WorkingDir") => "the image's",
         (Section::Container, "Group") => "the user's own group",
@@ -80,6 +84,10 @@ fn special(key: &Key) -> Option<&'static str> {
         (Section::Container, "AddCapability") => "\"CAP_NET_RAW\"",
         (Section::Container, "AddDevice") => "\"/dev/fuse\"",
         (Section::Container, "AddHost") => "\"db.internal:10.0.0.5\"",
+        (Section::Container, "AppArmor") => "\"web-profile\"",
+        (Section::Container, "SecurityLabelFileType") => "\"container_ro_file_t\"",
+        (Section::Container, "SecurityLabelLevel") => "\"s0:c1,c2\"",
+        (Section::Container, "SecurityLabelType") => "\"spc_t\"",
         (Section::Container, "DNS") => "\"192.0.2.53\"",
         (Section::Container, "DNSOption") => "\"ndots:2\"",
         (Section::Container, "DNSSearch") => "\"example.org\"",

@@ -5,14 +5,14 @@
 //! a specifier in a file; but `--key` is a line of a file, and has specifiers.
 
 use std::borrow::Cow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 
 use crate::cli::output::visible;
 use crate::cli::run::Arguments;
 use crate::definition::keys::{self, Key, Kind, Section};
-use crate::definition::places::Loaded;
+use crate::definition::places::{Loaded, security};
 use crate::definition::report::{Report, Span};
 use crate::definition::resolve::resolve;
 use crate::definition::setting::{Data, Setting, Settings, Value};
@@ -38,6 +38,7 @@ pub(super) fn load(arguments: &Arguments, stem: &str, resolved: PathBuf) -> Resu
     let mut definition = resolve(stem, &source, &typed.settings, &mut report);
     let diagnostics = report.finish();
     definition.source = resolved;
+    definition.security_module = security::find(Path::new("/"));
     Ok(Loaded {
         definition,
         diagnostics,

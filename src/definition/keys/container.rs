@@ -18,10 +18,15 @@ const fn own(name: &'static str, kind: Kind, repeat: Repeat, meaning: &'static s
 
 const NO_PROBES: &str = "until then use Notify and systemd's Restart=";
 const NO_USER_NAMESPACE: &str = "use UserNS, or UIDMap and GIDMap";
-const NO_LABELS: &str = "remove it to start without a label of its own";
 
 /// Sorted by name, so that it can be searched.
 pub(super) const KEYS: &[Key] = &[
+    own(
+        "AbstractSockets",
+        Choice(&["own", "host"]),
+        Once,
+        "With Network=host, which abstract Unix sockets the program can connect to: its 'own', or those of the 'host' too, a root's of which may be a way out.",
+    ),
     own(
         "Activation",
         Choice(&["intercept", "inherit", "proxy", "accept"]),
@@ -56,9 +61,8 @@ pub(super) const KEYS: &[Key] = &[
         "AppArmor",
         Text,
         Once,
-        "Confines the container by this AppArmor profile.",
-    )
-    .refused("remove it to start unconfined by AppArmor"),
+        "Confines the container by this AppArmor profile, which must be loaded, instead of 'coracle-default'; 'unconfined' by none.",
+    ),
     key(
         "AutoUpdate",
         Choice(&["registry", "local"]),
@@ -426,17 +430,20 @@ pub(super) const KEYS: &[Key] = &[
         "SecurityLabelDisable",
         Boolean,
         Once,
-        "Turns SELinux separation off for the container.",
-    )
-    .later(""),
+        "Leaves the SELinux context as it is, whatever the other keys say.",
+    ),
     key(
         "SecurityLabelFileType",
         Text,
         Once,
-        "The SELinux type of the container's files.",
-    )
-    .refused(NO_LABELS),
-    key("SecurityLabelLevel", Text, Once, "The SELinux level of the container.").refused(NO_LABELS),
+        "The SELinux type of the container's files, container_file_t where another of these keys is set.",
+    ),
+    key(
+        "SecurityLabelLevel",
+        Text,
+        Once,
+        "The SELinux level of the container's processes and files, s0 where another of these keys is set.",
+    ),
     key(
         "SecurityLabelNested",
         Boolean,
@@ -448,9 +455,8 @@ pub(super) const KEYS: &[Key] = &[
         "SecurityLabelType",
         Text,
         Once,
-        "The SELinux type of the container's processes.",
-    )
-    .refused(NO_LABELS),
+        "The SELinux type of the container's processes, container_t where another of these keys is set.",
+    ),
     key(
         "ServiceName",
         Text,

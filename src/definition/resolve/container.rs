@@ -49,6 +49,7 @@ impl Draft {
     pub(super) fn set(&mut self, key: &Key, setting: &Setting<'_>, to: &mut Resolver<'_, '_>) {
         let value = &setting.value;
         let container = &mut self.container;
+        let labels = &mut container.security_labels;
         // What an empty value takes back is the same for all keys that are given once.
         let reset = value.is_reset();
         if reset && matches!(key.name, "Image" | "Rootfs") {
@@ -148,6 +149,16 @@ impl Draft {
             }
             "SeccompProfile" => {
                 container.seccomp_profile = once(reset, || seccomp_profile(to, key, value)).unwrap_or_default();
+            }
+            "AppArmor" => labels.app_armor = once(reset, || to.app_armor(key, value)).unwrap_or_default(),
+            "SecurityLabelType" => labels.selinux_type = once(reset, || to.selinux_type(key, value)),
+            "SecurityLabelFileType" => labels.selinux_file_type = once(reset, || to.selinux_type(key, value)),
+            "SecurityLabelLevel" => labels.selinux_level = once(reset, || to.selinux_level(key, value)),
+            "SecurityLabelDisable" => {
+                labels.selinux_disabled = once(reset, || to.boolean(key, value)).unwrap_or_default();
+            }
+            "AbstractSockets" => {
+                container.abstract_sockets = once(reset, || to.abstract_sockets(key, value)).unwrap_or_default();
             }
             "Network" => {
                 let new = each(reset, to, key, value, Resolver::network);
