@@ -2,11 +2,14 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
+use nix::unistd::geteuid;
 
 use crate::run::failure::{CONFIG, Failure, NAMESPACE, OrFail as _};
+use crate::run::{place, subordinate};
 use crate::store::Store;
 
 /// Where the writable layer of `unit` lies.
@@ -29,9 +32,11 @@ pub fn writable_layer(store: &Store, unit: &str) -> Result<PathBuf> {
 /// # Errors
 /// As [`remove_writable_layer`] and [`remove_resolved`].
 pub fn clean_up(unit: &str, resolved: Option<&Path>) -> Result<(), Failure> {
-    let store = Store::open(Store::system_root()).or_fail(CONFIG)?;
+    let store = place::store().or_fail(CONFIG)?;
     let directory = writable_layer(&store, unit).or_fail(CONFIG)?;
-    remove_writable_layer(&directory).or_fail(NAMESPACE)?;
+    remove_writable_layer(&directory)
+        .or_else(|error| remove_among_own(&directory, error))
+        .or_fail(NAMESPACE)?;
     resolved.map_or(Ok(()), remove_resolved).or_fail(NAMESPACE)
 }
 
@@ -51,6 +56,21 @@ pub fn remove_resolved(resolved: &Path) -> Result<()> {
         let _ = fs::remove_dir(directory);
     }
     Ok(())
+}
+
+/// Removes a writable layer in which files belong to identities that were lent to the user: only in a namespace of theirs can that be done.
+fn remove_among_own(directory: &Path, error: anyhow::Error) -> Result<()> {
+    let is_denied = error.downcast_ref::<io::Error>().map(io::Error::kind) == Some(io::ErrorKind::PermissionDenied);
+    if !is_denied || geteuid().is_root() {
+        return Err(error);
+    }
+    // overlayfs closes its own directory even to its owner; often nothing else is in the way.
+    let _ = fs::set_permissions(directory.join("work/work"), fs::Permissions::from_mode(0o700));
+    if remove_writable_layer(directory).is_ok() {
+        return Ok(());
+    }
+    subordinate::enter()?;
+    remove_writable_layer(directory)
 }
 
 /// Removes a writable layer. It is no error if there is none.

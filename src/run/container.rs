@@ -16,7 +16,8 @@ use crate::run::handover::{Message, Taker};
 use crate::run::identities::Range;
 use crate::run::notify::Systemd;
 use crate::run::{init, rootfs, sysctl};
-use crate::store::Held;
+use crate::run::subordinate::Maps;
+use crate::store::{Held, Image, Store};
 use crate::sys::mount::pivot;
 use crate::sys::network;
 use crate::sys::process::exit;
@@ -41,23 +42,63 @@ pub struct Beginning {
 #[derive(Debug)]
 pub struct Kept {
     /// On the image's layers.
-    pub image: Option<Held>,
+    pub image: Option<HeldImage>,
     /// On the container's identities.
     pub identities: Option<Range>,
+}
+
+/// An image that stays as it is while the container runs.
+#[derive(Debug)]
+pub enum HeldImage {
+    /// By descriptors that lead nowhere but to its layers.
+    Confined(Held),
+    /// By others: without root they can be confined in the container's own namespaces only, which is to be done first of all.
+    Unconfined(Held, Box<(Store, Image)>),
+}
+
+impl HeldImage {
+    /// Holds `image` of `store`; `maps` are the container's identities where it is not root that starts it.
+    ///
+    /// # Errors
+    /// A layer cannot be locked, since it is being removed.
+    pub fn hold(store: &Store, image: Image, maps: Option<&Maps>) -> Result<Self> {
+        match maps {
+            None => store.hold_confined(&image).map(Self::Confined),
+            Some(_) => Ok(Self::Unconfined(store.hold(&image)?, Box::new((store.clone(), image)))),
+        }
+    }
+
+    /// Confines it, in the container.
+    fn confine(self) -> Result<Self> {
+        match self {
+            Self::Confined(held) => Ok(Self::Confined(held)),
+            // The old locks are let go of when there are new ones.
+            Self::Unconfined(_held, image) => image.0.hold_confined(&image.1).map(Self::Confined),
+        }
+    }
 }
 
 /// Builds the container and runs it to its end.
 pub fn enter(beginning: Beginning) -> ! {
     let Beginning {
         plan,
-        kept,
+        mut kept,
         sockets,
         notify,
         shim,
     } = beginning;
     // Modes are as written here; the payload gets systemd's umask back.
     let mask = umask(Mode::empty());
-    let built = build(&plan, &shim).or_fail(NAMESPACE);
+    let built = kept
+        .image
+        .take()
+        .map(HeldImage::confine)
+        .transpose()
+        .and_then(|image| {
+            kept.image = image;
+            build(&plan, &shim)
+        })
+        .or_fail(NAMESPACE);
     let systemd = Systemd::new(notify, shim);
     let failure = match built {
         Ok(()) => init::run(plan, sockets, &systemd, kept, mask),

@@ -6,6 +6,8 @@
 //! Where the container has a user namespace, its layers and volumes are shown as that one sees identities: nothing is ever
 //! given another owner on disk.
 
+pub mod user;
+
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -21,7 +23,7 @@ use crate::plan::Plan;
 use crate::plan::mount::{Kind, Mount};
 use crate::run::device;
 use crate::run::handover::{Giver, Message};
-use crate::run::staging::{GROUND, LAYERS, SKELETON, Staging, WRITABLE};
+use crate::run::staging::{DEVICES, GROUND, LAYERS, SKELETON, Staging, WRITABLE};
 use crate::sys::mount::{
     self, Depth, Filesystem, add_attributes, attach, clone_tree, make_all_private, make_private, make_slave,
     map_identities, mount_overlay, open_place,
@@ -49,6 +51,15 @@ pub struct Identities {
     pub groups: Vec<Extent>,
 }
 
+/// With whose rights it is done.
+#[derive(Debug, Clone, Copy)]
+pub enum Lender<'a> {
+    /// The host's root, for a container with the host's identities or these.
+    Root(Option<&'a Identities>),
+    /// A user, who is in the container's namespaces already and has no right but there ([`user`]).
+    User,
+}
+
 /// The host's identity of one inside.
 fn outside(extents: &[Extent], id: u32) -> Option<u32> {
     let within = |extent: &&Extent| id >= extent.inside && id - extent.inside < extent.count;
@@ -73,10 +84,14 @@ pub fn lend(
     plan: &Plan,
     outputs: [Output; 2],
     container: Pid,
-    identities: Option<&Identities>,
+    lender: Lender<'_>,
     giver: &Giver,
 ) -> Result<()> {
     ensure!(plan.mounts.len() <= usize::from(u16::MAX), "there are too many mounts");
+    let identities = match lender {
+        Lender::Root(identities) => identities,
+        Lender::User => None,
+    };
     let (user, group) = owner(identities, 0, 0).context("the container's identities have no root")?;
     let shown = |path: &Path| shown(path, Depth::Mount, identities, "set 'UserNS' to 'host'");
     // All that is the host's is taken before its mounts become the container's.
@@ -87,29 +102,39 @@ pub fn lend(
     let mut sources = Vec::new();
     for (number, mount) in (0_u16..).zip(&plan.mounts) {
         if let Some(source) =
-            source(mount, identities).with_context(|| format!("mounting '{}'", mount.target.display()))?
+            source(mount, lender).with_context(|| format!("mounting '{}'", mount.target.display()))?
         {
             sources.push((number, source));
         }
     }
 
-    mount::join(container).context("joining the container's mount namespace")?;
+    if let Lender::Root(_) = lender {
+        mount::join(container).context("joining the container's mount namespace")?;
+    }
     // Nothing that is mounted from now on reaches the host, nor the other way round.
     make_all_private().context("cutting the mount namespace off")?;
-    make_files_as(user, group).context("making files as the container's root")?;
+    if let Lender::Root(_) = lender {
+        make_files_as(user, group).context("making files as the container's root")?;
+    }
     let staging = Staging::create(plan)?;
     staging.put(LAYERS, layers.as_fd())?;
     if let Some(writable) = &writable {
         staging.put(WRITABLE, writable.as_fd())?;
     }
-    let root = overlay(plan, &staging, identities)?;
+    let root = overlay(plan, &staging, lender)?;
+    if let Lender::User = lender {
+        staging.make_place(DEVICES)?;
+    }
     staging.close()?;
     let mut gifts = vec![(Message::Root, Some(root))];
     let mut sources = sources.into_iter().peekable();
     for (number, mount) in (0_u16..).zip(&plan.mounts) {
         let part = match &mount.kind {
             Kind::New { .. } => continue,
-            Kind::Devices => Some(device::make(outputs, &nodes)?),
+            Kind::Devices => Some(match lender {
+                Lender::Root(_) => device::make(outputs, &nodes)?,
+                Lender::User => device::bound::make(outputs, &staging)?,
+            }),
             Kind::File(_) => Some(staging.made_file(usize::from(number))?),
             Kind::Bind { .. } | Kind::BindIfPresent(_) | Kind::ZoneFile(_) | Kind::HostSysfs => {
                 sources.next_if(|(of, _)| *of == number).map(|(_, part)| part)
@@ -158,7 +183,12 @@ fn show(clone: &OwnedFd, path: &Path, depth: Depth, identities: Option<&Identiti
 }
 
 /// What a mount from the host is made of, with its attributes; nothing where the host need not have it and has not.
-fn source(mount: &Mount, identities: Option<&Identities>) -> Result<Option<OwnedFd>> {
+fn source(mount: &Mount, lender: Lender<'_>) -> Result<Option<OwnedFd>> {
+    // What is mounted below a mount of the host may hide something, so no user can have the one without the other.
+    let (identities, host) = match lender {
+        Lender::Root(identities) => (identities, Depth::Mount),
+        Lender::User => (None, Depth::Tree),
+    };
     let clone = match &mount.kind {
         Kind::Bind {
             source,
@@ -181,7 +211,7 @@ fn source(mount: &Mount, identities: Option<&Identities>) -> Result<Option<Owned
         Kind::BindIfPresent(source) | Kind::ZoneFile(source) if source.is_file() => {
             clone_of(source, Depth::Mount, Propagation::Private)?
         }
-        Kind::HostSysfs => clone_of(Path::new("/sys"), Depth::Mount, Propagation::Private)?,
+        Kind::HostSysfs => clone_of(Path::new("/sys"), host, Propagation::Private)?,
         Kind::New { .. } | Kind::Devices | Kind::File(_) | Kind::BindIfPresent(_) | Kind::ZoneFile(_) => {
             return Ok(None);
         }
@@ -205,7 +235,13 @@ fn layers_directory(plan: &Plan) -> Result<&Path> {
 }
 
 /// The layers with the writable one over them, mounted over the staging area.
-fn overlay(plan: &Plan, staging: &Staging, identities: Option<&Identities>) -> Result<OwnedFd> {
+fn overlay(plan: &Plan, staging: &Staging, lender: Lender<'_>) -> Result<OwnedFd> {
+    // The layer vanishes at the stop, so nothing of it ever needs to be synced (volatile, Linux 5.10).
+    let (identities, flags): (_, &[&str]) = match lender {
+        Lender::Root(identities) => (identities, &["volatile"]),
+        // Without root the layers' attributes are `user.overlay.*`.
+        Lender::User => (None, &["volatile", "userxattr"]),
+    };
     let place = staging.path();
     let writable = match plan.writable_layer {
         Some(_) => place.join(WRITABLE),
@@ -235,14 +271,14 @@ fn overlay(plan: &Plan, staging: &Staging, identities: Option<&Identities>) -> R
         .chain(images.iter().map(PathBuf::as_path))
         .chain([skeleton.as_path()])
         .collect();
-    let mounted = match overlay_by_descriptor(&layers, &upper, &work) {
+    let mounted = match overlay_by_descriptor(&layers, &upper, &work, flags) {
         Ok(mount) => {
             attach(mount.as_fd(), open_place(place)?.as_fd()).context("mounting the root")?;
             Ok(mount)
         }
         // Before Linux 6.5 the new API does not take layers one by one.
         Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
-            overlay_by_option_string(&layers, place, &upper, &work)
+            overlay_by_option_string(&layers, place, &upper, &work, flags)
         }
         Err(error) => Err(error.into()),
     };
@@ -262,7 +298,7 @@ fn look_alike(image: &Path, upper: &Path, identities: Option<&Identities>) -> io
     fs::set_permissions(upper, metadata.permissions())
 }
 
-fn overlay_by_descriptor(layers: &[&Path], upper: &Path, work: &Path) -> io::Result<OwnedFd> {
+fn overlay_by_descriptor(layers: &[&Path], upper: &Path, work: &Path, flags: &[&str]) -> io::Result<OwnedFd> {
     let filesystem = Filesystem::open("overlay")?;
     filesystem.set("source", "coracle")?;
     for layer in layers.iter().rev() {
@@ -270,14 +306,22 @@ fn overlay_by_descriptor(layers: &[&Path], upper: &Path, work: &Path) -> io::Res
     }
     filesystem.set("upperdir", text(upper)?)?;
     filesystem.set("workdir", text(work)?)?;
-    // The layer vanishes at the stop, so nothing of it ever needs to be synced (volatile, Linux 5.10).
-    filesystem.flag("volatile")?;
+    for flag in flags {
+        filesystem.flag(flag)?;
+    }
     // A device node in an image is the host's device. Programs gain no rights by what they are anyway (no_new_privs).
     filesystem.mount(MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV)
 }
 
-fn overlay_by_option_string(layers: &[&Path], place: &Path, upper: &Path, work: &Path) -> Result<OwnedFd> {
-    let mut options = format!("upperdir={},workdir={},volatile,lowerdir=", text(upper)?, text(work)?);
+fn overlay_by_option_string(
+    layers: &[&Path],
+    place: &Path,
+    upper: &Path,
+    work: &Path,
+    flags: &[&str],
+) -> Result<OwnedFd> {
+    let flags = flags.join(",");
+    let mut options = format!("upperdir={},workdir={},{flags},lowerdir=", text(upper)?, text(work)?);
     for (number, layer) in layers.iter().rev().enumerate() {
         options.push_str(if number == 0 { "" } else { ":" });
         options.push_str(text(layer)?);

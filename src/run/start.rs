@@ -13,7 +13,7 @@ use std::path::Path;
 use std::thread::sleep;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, bail};
 use nix::sys::signal::SigSet;
 use nix::sys::stat::{Mode, SFlag, fstat, umask};
 use nix::unistd::Pid;
@@ -23,13 +23,14 @@ use crate::activation;
 use crate::definition::{Definition, Resolved, UserNamespace};
 use crate::plan::Plan;
 use crate::run::cleanup::remove_writable_layer;
-use crate::run::container::{self, Beginning, Kept};
+use crate::run::container::{self, Beginning, HeldImage, Kept};
 use crate::run::failure::{CONFIG, Failure, NAMESPACE, OrFail as _, Priority, say};
 use crate::run::handover::{self, Giver, Message};
 use crate::run::identities::Range;
-use crate::run::lend::{Identities, Output, lend};
-use crate::run::{notify, planning};
-use crate::store::Store;
+use crate::run::lend::user::lend_as_user;
+use crate::run::lend::{Identities, Lender, Output, lend};
+use crate::run::subordinate::{Account, Maps, NOT_ALLOWED};
+use crate::run::{notify, place, planning};
 use crate::sys::path::file_type;
 use crate::sys::process::{clone_sibling, is_pending, send_signal};
 use crate::sys::user::map_identities;
@@ -45,17 +46,20 @@ const NAMESPACES: libc::c_int =
 pub fn start(resolved: &Path, unit: &str) -> Result<(), Failure> {
     let environment = environment();
     let definition = read(resolved).or_fail(CONFIG)?;
-    may_start().or_fail(CONFIG)?;
     let passed = activation::take(&environment).or_fail(CONFIG)?;
     let sockets = activation::in_order(&definition.sockets, passed).or_fail(CONFIG)?;
-    let store = Store::open(Store::system_root()).or_fail(CONFIG)?;
+    let store = place::store().or_fail(CONFIG)?;
     let mount_point = planning::mount_point().or_fail(CONFIG)?;
     let (plan, image) = planning::plan(&definition, unit, &environment, &mount_point, &store).or_fail(CONFIG)?;
+    let maps = maps(&plan).or_fail(CONFIG)?;
     let image = image
-        .map(|image| store.hold_confined(&image))
+        .map(|image| HeldImage::hold(&store, image, maps.as_ref()))
         .transpose()
         .or_fail(CONFIG)?;
-    let (namespaces, range) = user_namespace(&plan).or_fail(NAMESPACE)?;
+    let (namespaces, range) = match &maps {
+        None => user_namespace(&plan).or_fail(NAMESPACE)?,
+        Some(_) => (NAMESPACES | libc::CLONE_NEWUSER, None),
+    };
     let notify = notify::connect(&environment)
         .context("connecting to systemd's notify socket")
         .or_fail(NAMESPACE)?;
@@ -63,7 +67,7 @@ pub fn start(resolved: &Path, unit: &str) -> Result<(), Failure> {
     // An init has no default action for SIGTERM, so a stop that comes before init reads signals must stay pending.
     SigSet::all().thread_block().or_fail(NAMESPACE)?;
     match clone_sibling(namespaces)
-        .context("creating the namespaces (clone3)")
+        .context(if maps.is_none() { "creating the namespaces (clone3)" } else { NOT_ALLOWED })
         .or_fail(NAMESPACE)?
     {
         None => {
@@ -82,8 +86,29 @@ pub fn start(resolved: &Path, unit: &str) -> Result<(), Failure> {
         Some(container) => {
             // The container must read the end of it when this process is killed.
             drop(taker);
-            attend(container, &plan, range.as_ref(), notify.as_ref(), &giver).or_fail(NAMESPACE)
+            let whose = match &maps {
+                None => Whose::Root(range.as_ref()),
+                Some(maps) => Whose::User(maps),
+            };
+            attend(container, &plan, whose, notify.as_ref(), &giver).or_fail(NAMESPACE)
         }
+    }
+}
+
+/// Who starts the container.
+#[derive(Debug, Clone, Copy)]
+enum Whose<'a> {
+    /// Root, with a range of identities for it or without.
+    Root(Option<&'a Range>),
+    /// A user, with these identities for it.
+    User(&'a Maps),
+}
+
+/// The container's identities where it is not root that starts it.
+fn maps(plan: &Plan) -> Result<Option<Maps>> {
+    match nix::unistd::geteuid().is_root() {
+        true => Ok(None),
+        false => Account::of_this_process().maps(&plan.user_namespace).map(Some),
     }
 }
 
@@ -100,21 +125,16 @@ fn user_namespace(plan: &Plan) -> Result<(libc::c_int, Option<Range>)> {
 fn attend(
     container: Pid,
     plan: &Plan,
-    range: Option<&Range>,
+    whose: Whose<'_>,
     notify: Option<&UnixDatagram>,
     giver: &Giver,
 ) -> Result<()> {
     // Modes are as written here; the container has its own copy of systemd's.
     umask(Mode::empty());
-    let identities = identities(container, plan, range).context("mapping the container's identities")?;
-    if let Some(layer) = &plan.writable_layer {
-        prepare(layer)?;
+    match whose {
+        Whose::Root(range) => lend_as_root(plan, container, range, giver)?,
+        Whose::User(maps) => lend_as_user(plan, container, maps, giver)?,
     }
-    let outputs = match identities {
-        Some(_) => [Output::Unopenable; 2],
-        None => [output(std::io::stdout())?, output(std::io::stderr())?],
-    };
-    lend(plan, outputs, container, identities.as_ref(), giver)?;
     giver.await_wish();
     if let Some(notify) = notify {
         let main = NotifyState::MainPid(container.as_raw().cast_unsigned());
@@ -126,6 +146,18 @@ fn attend(
         send_signal(container, libc::SIGTERM);
     }
     Ok(())
+}
+
+fn lend_as_root(plan: &Plan, container: Pid, range: Option<&Range>, giver: &Giver) -> Result<()> {
+    let identities = identities(container, plan, range).context("mapping the container's identities")?;
+    if let Some(layer) = &plan.writable_layer {
+        prepare(layer)?;
+    }
+    let outputs = match identities {
+        Some(_) => [Output::Unopenable; 2],
+        None => [output(std::io::stdout())?, output(std::io::stderr())?],
+    };
+    lend(plan, outputs, container, Lender::Root(identities.as_ref()), giver)
 }
 
 /// Gives the container its identities, if they are not the host's.
@@ -152,15 +184,6 @@ fn output(stream: impl AsFd) -> Result<Output> {
     })
 }
 
-/// Without root it takes subordinate identities (subuid(5)), which this release does not ask for.
-fn may_start() -> Result<()> {
-    ensure!(
-        nix::unistd::geteuid().is_root(),
-        "a user's own manager cannot start containers in this release: define it in '/etc/coracle', for the system's manager"
-    );
-    Ok(())
-}
-
 /// Says why a start has failed: each line in the journal, and the last one as the unit's status text.
 pub fn report(failure: &Failure) {
     // `systemctl status` shows no line from before the moment in which systemd takes the unit for started, and we may be faster.
@@ -183,7 +206,10 @@ fn lossy(text: OsString) -> String {
 }
 
 /// An empty writable layer, whatever an earlier run has left.
-fn prepare(directory: &Path) -> Result<()> {
+///
+/// # Errors
+/// What the kernel says of a directory.
+pub fn prepare(directory: &Path) -> Result<()> {
     remove_writable_layer(directory)?;
     let create = |directory: &Path, mode| {
         let result = DirBuilder::new().recursive(true).mode(mode).create(directory);

@@ -41,6 +41,8 @@ pub struct Imported {
     pub reference: Reference,
     /// The manifest's digest.
     pub digest: Digest,
+    /// How many device nodes were left out, which only the host's root can make.
+    pub left_out: u64,
 }
 
 /// An image as it was found in a source.
@@ -192,6 +194,7 @@ impl Store {
             imported.push(Imported {
                 reference,
                 digest: entry.digest.clone(),
+                left_out: staging.left_out.get(),
             });
         }
         self.update_index(|index| {
