@@ -121,7 +121,7 @@ pub struct Surroundings<'a> {
 /// What only image and definition together show: no program to run, a specifier that does not exist, a signal that does not exist.
 pub fn plan(definition: &Definition, source: Source<'_>, surroundings: Surroundings<'_>) -> Result<Plan> {
     let container = &definition.container;
-    let specifiers = Specifiers::of_unit(surroundings.unit);
+    let specifiers = Specifiers::of_unit(surroundings.unit).in_environment(surroundings.environment);
     ensure!(
         !source.layers.is_empty(),
         "{} has no layers",

@@ -30,9 +30,10 @@ pub fn plan(
 ) -> Result<(Plan, Option<Image>)> {
     let (image, layers) = source(definition, store)?;
     let config = image.as_ref().and_then(|image| image.config.config().as_ref());
-    let environment_files = environment::read(&definition.container.environment_files, unit)?;
+    let specifiers = Specifiers::of_unit(unit).in_environment(environment);
+    let environment_files = environment::read(&definition.container.environment_files, &specifiers)?;
     let zone = environment::local_zone(&definition.container);
-    let profile = seccomp_profile(definition, unit)?;
+    let profile = seccomp_profile(definition, &specifiers)?;
     let surroundings = Surroundings {
         unit,
         seccomp_profile: profile.as_deref(),
@@ -69,11 +70,11 @@ fn source(definition: &Definition, store: &Store) -> Result<(Option<Image>, Vec<
 ///
 /// # Errors
 /// It cannot be read, or is no text of a sensible length.
-fn seccomp_profile(definition: &Definition, unit: &str) -> Result<Option<String>> {
+fn seccomp_profile(definition: &Definition, specifiers: &Specifiers<'_>) -> Result<Option<String>> {
     let SeccompProfile::File(path) = &definition.container.seccomp_profile else {
         return Ok(None);
     };
-    let path = seccomp_path(path, &Specifiers::of_unit(unit))?;
+    let path = seccomp_path(path, specifiers)?;
     let read = || -> Result<String> {
         // Opened without waiting: a FIFO would never come to an end.
         let file = OpenOptions::new()
