@@ -389,6 +389,8 @@ pub enum Network {
     None,
     /// The host's network.
     Host,
+    /// One of its own, from which pasta(1) leads outside. Only where it is a user's.
+    Pasta,
 }
 
 /// `SeccompProfile=`: which system calls the payload may make.

@@ -18,6 +18,7 @@ pub mod intercept;
 pub mod lend;
 pub mod log;
 pub mod notify;
+pub mod pasta;
 pub mod payload;
 pub mod place;
 pub mod planning;

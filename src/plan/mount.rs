@@ -223,6 +223,7 @@ fn hosts(hostname: &str, added: &[HostName]) -> String {
 /// resolv.conf(5), where the definition says anything of it.
 fn resolver(container: &Container) -> Option<String> {
     let Container {
+        network,
         dns,
         dns_search,
         dns_option,
@@ -237,8 +238,14 @@ fn resolver(container: &Container) -> Option<String> {
     for server in dns {
         text.push_str(&format!("nameserver {server}\n"));
     }
+    if *network == Network::Pasta && dns.is_empty() {
+        text.push_str(&format!("nameserver {PASTA_RESOLVER}\n"));
+    }
     (!text.is_empty()).then_some(text)
 }
+
+/// Who answers questions for names where pasta(1) leads outside: it passes them on to the host's own resolver, whatever address that has.
+pub const PASTA_RESOLVER: &str = "169.254.1.1";
 
 /// The zone's file of the host, where programs look for the zone that `$TZ` names, and for the one without a name.
 fn time_zone(container: &Container, local_zone: Option<&str>) -> Vec<Mount> {

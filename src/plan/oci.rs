@@ -96,7 +96,7 @@ fn spec(plan: &Plan) -> Result<Spec> {
 fn namespaces(plan: &Plan) -> Result<Vec<LinuxNamespace>> {
     use LinuxNamespaceType as Type;
     let own = match plan.network {
-        Network::None => Some(Type::Network),
+        Network::None | Network::Pasta => Some(Type::Network),
         Network::Host => None,
     };
     let users = match plan.user_namespace {

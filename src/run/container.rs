@@ -120,8 +120,11 @@ fn report(failure: &Failure, systemd: &Systemd) {
 
 fn build(plan: &Plan, shim: &Taker) -> Result<()> {
     // While the shim makes the root.
-    if plan.network == Network::None {
-        network::enter_new().context("creating the network namespace")?;
+    match plan.network {
+        Network::None => network::enter_new().context("creating the network namespace")?,
+        // It is there already, since pasta has to know it.
+        Network::Pasta => network::bring_loopback_up().context("bringing the loopback interface up")?,
+        Network::Host => {}
     }
     let root = shim.await_one(Message::Root)?;
     if plan.user_namespace != UserNamespace::Host {
@@ -132,5 +135,9 @@ fn build(plan: &Plan, shim: &Taker) -> Result<()> {
     rootfs::complete(plan, root.as_fd(), shim)?;
     // The host's mounts are gone after this: what is needed of them is open.
     pivot(root.as_fd()).context("entering the root")?;
-    nix::unistd::sethostname(&plan.hostname).with_context(|| format!("setting the host name '{}'", plan.hostname))
+    nix::unistd::sethostname(&plan.hostname).with_context(|| format!("setting the host name '{}'", plan.hostname))?;
+    if plan.network == Network::Pasta {
+        shim.await_maybe(Message::Network)?;
+    }
+    Ok(())
 }

@@ -13,14 +13,14 @@ use std::path::Path;
 use std::thread::sleep;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use nix::sys::signal::SigSet;
 use nix::sys::stat::{Mode, SFlag, fstat, umask};
 use nix::unistd::Pid;
 use sd_notify::NotifyState;
 
 use crate::activation;
-use crate::definition::{Definition, Resolved, UserNamespace};
+use crate::definition::{Definition, Network, Resolved, UserNamespace};
 use crate::plan::Plan;
 use crate::run::cleanup::remove_writable_layer;
 use crate::run::container::{self, Beginning, HeldImage, Kept};
@@ -58,6 +58,9 @@ pub fn start(resolved: &Path, unit: &str) -> Result<(), Failure> {
         .or_fail(CONFIG)?;
     let (namespaces, range) = match &maps {
         None => user_namespace(&plan).or_fail(NAMESPACE)?,
+        Some(_) if plan.network == Network::Pasta => {
+            (NAMESPACES | libc::CLONE_NEWUSER | libc::CLONE_NEWNET, None)
+        }
         Some(_) => (NAMESPACES | libc::CLONE_NEWUSER, None),
     };
     let notify = notify::connect(&environment)
@@ -114,6 +117,10 @@ fn maps(plan: &Plan) -> Result<Option<Maps>> {
 
 /// The namespaces to create, and the container's identities where they are a range of its own.
 fn user_namespace(plan: &Plan) -> Result<(libc::c_int, Option<Range>)> {
+    ensure!(
+        plan.network != Network::Pasta,
+        "'Network=pasta' is for containers of a user's manager: for root set 'Network' to 'host', or leave it out"
+    );
     Ok(match plan.user_namespace {
         UserNamespace::Host => (NAMESPACES, None),
         UserNamespace::Mapped { .. } => (NAMESPACES | libc::CLONE_NEWUSER, None),

@@ -315,9 +315,9 @@ pub(super) const KEYS: &[Key] = &[
     ),
     key(
         "Network",
-        Choice(&["none", "host"]),
+        Choice(&["none", "host", "pasta"]),
         Many,
-        "The container's network: 'none' but its sockets, or the 'host' one.",
+        "The container's network: 'none' but its sockets, the 'host' one, or in a user's manager 'pasta', which leads outside.",
     ),
     key(
         "NetworkAlias",

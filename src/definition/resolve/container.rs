@@ -285,8 +285,9 @@ fn network(to: &mut Resolver<'_, '_>, key: &Key, value: &Value<'_>) -> Option<Ne
             }
             "none" => Some(Network::None),
             "host" => Some(Network::Host),
+            "pasta" => Some(Network::Pasta),
             _ => {
-                let message = format!("'{}' cannot be '{text}' yet, only 'none' or 'host'", key.name);
+                let message = format!("'{}' cannot be '{text}' yet, only 'none', 'host' or 'pasta'", key.name);
                 let suggestion = Some("PublishPort works with 'none', which is the default".to_owned());
                 to.report.say(Severity::Error, span, message, suggestion);
                 None

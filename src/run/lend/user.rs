@@ -7,9 +7,11 @@
 use anyhow::{Context as _, Result};
 use nix::unistd::Pid;
 
+use crate::definition::Network;
 use crate::plan::Plan;
-use crate::run::handover::Giver;
+use crate::run::handover::{Giver, Message};
 use crate::run::lend::{Lender, Output, lend};
+use crate::run::pasta::Pasta;
 use crate::run::start::prepare;
 use crate::run::subordinate::Maps;
 use crate::sys::process::pidfd_open;
@@ -22,6 +24,10 @@ use crate::sys::user::{become_root_in_own_groups, join};
 pub fn lend_as_user(plan: &Plan, container: Pid, maps: &Maps, giver: &Giver) -> Result<()> {
     let process = pidfd_open(container).context("opening the container's process")?;
     maps.give(container).context("mapping the container's identities")?;
+    // It needs the host's network, which is out of reach in a moment.
+    let pasta = (plan.network == Network::Pasta)
+        .then(|| Pasta::start(container))
+        .transpose()?;
     join(&process).context("joining the container's namespaces")?;
     // One's own groups stay: what a volume leads to may be open to one of them only.
     become_root_in_own_groups().context("becoming the root of the user namespace")?;
@@ -29,5 +35,10 @@ pub fn lend_as_user(plan: &Plan, container: Pid, maps: &Maps, giver: &Giver) -> 
         prepare(layer)?;
     }
     // The journal's socket cannot be opened by name, and a file that was given to us belongs to somebody else inside.
-    lend(plan, [Output::Unopenable; 2], container, Lender::User, giver)
+    lend(plan, [Output::Unopenable; 2], container, Lender::User, giver)?;
+    if let Some(pasta) = pasta {
+        pasta.await_ready()?;
+        giver.give(Message::Network, None);
+    }
+    Ok(())
 }

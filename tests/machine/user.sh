@@ -19,7 +19,8 @@ main_of() { hers show --value -p MainPID "$1"; }
 seen() { journalctl -b -o cat "_SYSTEMD_USER_UNIT=$1.service" + "USER_UNIT=$1.service"; }
 
 # says NAME WORD: waits for a word in the journal of one of her units.
-says() { wait_for 5 eval "seen '$1' | grep -F -- '$2'"; }
+says() { wait_for 5 has_said "$1" "$2"; }
+has_said() { seen "$1" | grep -F -- "$2"; }
 
 # anna_imports IMAGE CHANGE...: brings one of the system's images into her store, by way of an archive.
 anna_imports() {
