@@ -11,6 +11,7 @@ pub mod broken;
 pub mod draft;
 pub mod install;
 pub mod invocation;
+pub mod reach;
 pub mod report;
 pub mod run;
 pub mod service;

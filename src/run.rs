@@ -15,6 +15,7 @@ pub mod handover;
 pub mod identities;
 pub mod init;
 pub mod intercept;
+pub mod keep;
 pub mod lend;
 pub mod log;
 pub mod notify;

@@ -192,7 +192,7 @@ fn system_mounts(container: &Container) -> Vec<Mount> {
             access: Access::ReadWrite,
             executable: false,
         },
-        new("/dev/pts", "devpts", &["ptmxmode=0666", "mode=0620", "gid=5"]),
+        terminals(&container.user_namespace),
         new("/dev/mqueue", "mqueue", &[]),
         Mount {
             access: shm_access,
@@ -209,6 +209,20 @@ fn system_mounts(container: &Container) -> Vec<Mount> {
     ];
     mounts.iter_mut().for_each(|mount| mount.executable = false);
     mounts
+}
+
+/// The terminals, which belong to the group tty wherever there is one: its number is the same everywhere.
+fn terminals(namespace: &UserNamespace) -> Mount {
+    const TTY: u32 = 5;
+    let has_tty = match namespace {
+        UserNamespace::Mapped { groups, .. } => groups.iter().any(|one| one.inside <= TTY && TTY - one.inside < one.count),
+        UserNamespace::Auto | UserNamespace::Host | UserNamespace::KeepId { .. } => true,
+    };
+    let parameters: &[&str] = match has_tty {
+        true => &["ptmxmode=0666", "mode=0620", "gid=5"],
+        false => &["ptmxmode=0666", "mode=0620"],
+    };
+    new("/dev/pts", "devpts", parameters)
 }
 
 /// hosts(5), which an image cannot know.

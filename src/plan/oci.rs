@@ -101,7 +101,7 @@ fn namespaces(plan: &Plan) -> Result<Vec<LinuxNamespace>> {
     };
     let users = match plan.user_namespace {
         UserNamespace::Host => None,
-        UserNamespace::Auto | UserNamespace::Mapped { .. } => Some(Type::User),
+        UserNamespace::Auto | UserNamespace::KeepId { .. } | UserNamespace::Mapped { .. } => Some(Type::User),
     };
     let types = [Type::Mount, Type::Pid, Type::Uts, Type::Ipc, Type::Cgroup]
         .into_iter()
@@ -249,6 +249,7 @@ fn annotations(plan: &Plan) -> HashMap<String, String> {
             match plan.user_namespace {
                 UserNamespace::Auto => "auto".to_owned(),
                 UserNamespace::Host => "host".to_owned(),
+                UserNamespace::KeepId { .. } => "keep-id".to_owned(),
                 UserNamespace::Mapped { .. } => "mapped".to_owned(),
             },
         ),

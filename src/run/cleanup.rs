@@ -64,12 +64,15 @@ fn remove_among_own(directory: &Path, error: anyhow::Error) -> Result<()> {
     if !is_denied || geteuid().is_root() {
         return Err(error);
     }
-    // overlayfs closes its own directory even to its owner; often nothing else is in the way.
-    let _ = fs::set_permissions(directory.join("work/work"), fs::Permissions::from_mode(0o700));
+    // overlayfs closes its own directories even to their owner; often nothing else is in the way.
+    for own in ["work/work", "work/work/incompat", "work/work/incompat/volatile"] {
+        let _ = fs::set_permissions(directory.join(own), fs::Permissions::from_mode(0o700));
+    }
     if remove_writable_layer(directory).is_ok() {
         return Ok(());
     }
-    subordinate::enter()?;
+    // To whom nothing is lent, everything here belongs.
+    subordinate::enter().or_else(|error| subordinate::enter_alone().map_err(|_| error))?;
     remove_writable_layer(directory)
 }
 

@@ -135,9 +135,5 @@ fn build(plan: &Plan, shim: &Taker) -> Result<()> {
     rootfs::complete(plan, root.as_fd(), shim)?;
     // The host's mounts are gone after this: what is needed of them is open.
     pivot(root.as_fd()).context("entering the root")?;
-    nix::unistd::sethostname(&plan.hostname).with_context(|| format!("setting the host name '{}'", plan.hostname))?;
-    if plan.network == Network::Pasta {
-        shim.await_maybe(Message::Network)?;
-    }
-    Ok(())
+    nix::unistd::sethostname(&plan.hostname).with_context(|| format!("setting the host name '{}'", plan.hostname))
 }

@@ -39,7 +39,7 @@ pub struct Taker {
 /// A message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Message {
-    /// The root, mounted in the container's mount namespace; and the container's identities are mapped.
+    /// The root, mounted in the container's mount namespace; the container's identities are mapped, and its network leads wherever it leads.
     Root,
     /// An empty directory to hide others under.
     EmptyDirectory,
@@ -47,8 +47,6 @@ pub enum Message {
     EmptyFile,
     /// What the plan's mount of this number is made of. Without a descriptor the host does not have it, and need not.
     Mount(u16),
-    /// The container's network leads outside.
-    Network,
     /// The container asks to be made the main process.
     Ask,
     /// systemd knows that the container is the main process.
@@ -123,7 +121,6 @@ fn encode(message: Message) -> [u8; LENGTH] {
         Message::EmptyDirectory => (b'd', 0),
         Message::EmptyFile => (b'f', 0),
         Message::Mount(number) => (b'm', number),
-        Message::Network => (b'n', 0),
         Message::Ask => (b'?', 0),
         Message::Main => (b'!', 0),
     };
@@ -137,7 +134,6 @@ fn decode([kind, low, high]: [u8; LENGTH]) -> Option<Message> {
         b'd' => Message::EmptyDirectory,
         b'f' => Message::EmptyFile,
         b'm' => Message::Mount(u16::from_le_bytes([low, high])),
-        b'n' => Message::Network,
         b'?' => Message::Ask,
         b'!' => Message::Main,
         _ => return None,

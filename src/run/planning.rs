@@ -13,7 +13,7 @@ use crate::plan::seccomp::profile::{self, Kernel};
 use crate::plan::specifier::Specifiers;
 use crate::plan::{self, Plan, Source, Surroundings, seccomp_path};
 use crate::run::cleanup::writable_layer;
-use crate::run::environment;
+use crate::run::{environment, keep};
 use crate::store::{Image, Store};
 
 /// The plan of starting `definition` as `unit`, and the image that it was made for. `environment` is what systemd gives to the service,
@@ -28,6 +28,8 @@ pub fn plan(
     mount_point: &Path,
     store: &Store,
 ) -> Result<(Plan, Option<Image>)> {
+    let kept = keep::settle(definition);
+    let definition = kept.as_ref().unwrap_or(definition);
     let (image, layers) = source(definition, store)?;
     let config = image.as_ref().and_then(|image| image.config.config().as_ref());
     let specifiers = Specifiers::of_unit(unit).in_environment(environment);
@@ -59,6 +61,7 @@ fn source(definition: &Definition, store: &Store) -> Result<(Option<Image>, Vec<
     match &definition.container.root {
         Root::Image(reference) => {
             let image = store.find(&reference.parse::<Reference>()?)?;
+            let store = keep::view(store, &definition.container.user_namespace);
             let layers = image.layers.iter().map(|layer| store.layer_path(layer)).collect();
             Ok((Some(image), layers))
         }

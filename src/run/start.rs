@@ -30,7 +30,7 @@ use crate::run::identities::Range;
 use crate::run::lend::user::lend_as_user;
 use crate::run::lend::{Identities, Lender, Output, lend};
 use crate::run::subordinate::{Account, Maps, NOT_ALLOWED};
-use crate::run::{notify, place, planning};
+use crate::run::{keep, notify, place, planning};
 use crate::sys::path::file_type;
 use crate::sys::process::{clone_sibling, is_pending, send_signal};
 use crate::sys::user::map_identities;
@@ -52,6 +52,7 @@ pub fn start(resolved: &Path, unit: &str) -> Result<(), Failure> {
     let mount_point = planning::mount_point().or_fail(CONFIG)?;
     let (plan, image) = planning::plan(&definition, unit, &environment, &mount_point, &store).or_fail(CONFIG)?;
     let maps = maps(&plan).or_fail(CONFIG)?;
+    let store = keep::complete(store, image.as_ref(), &plan).or_fail(CONFIG)?;
     let image = image
         .map(|image| HeldImage::hold(&store, image, maps.as_ref()))
         .transpose()
@@ -125,6 +126,7 @@ fn user_namespace(plan: &Plan) -> Result<(libc::c_int, Option<Range>)> {
         UserNamespace::Host => (NAMESPACES, None),
         UserNamespace::Mapped { .. } => (NAMESPACES | libc::CLONE_NEWUSER, None),
         UserNamespace::Auto => (NAMESPACES | libc::CLONE_NEWUSER, Some(Range::of_unit(&plan.unit)?)),
+        UserNamespace::KeepId { .. } => bail!("'UserNS=keep-id' is for containers of a user's manager: leave 'UserNS' out"),
     })
 }
 

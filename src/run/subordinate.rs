@@ -104,6 +104,10 @@ impl Account {
                 users: self.around(&self.users, 0)?,
                 groups: self.around(&self.groups, 0)?,
             }),
+            UserNamespace::KeepId { user, group } => Ok(Maps {
+                users: self.around(&self.users, user.unwrap_or(self.users.own))?,
+                groups: self.around(&self.groups, group.unwrap_or(self.groups.own))?,
+            }),
             UserNamespace::Mapped { users, groups } => {
                 self.users.check(users)?;
                 self.groups.check(groups)?;
@@ -227,11 +231,31 @@ fn start(kind: Kind, pid: Pid, extents: &[Extent]) -> Result<Child> {
 /// # Errors
 /// As [`Account::maps`] and [`Maps::give`]; or the host does not let users have namespaces.
 pub fn enter() -> Result<()> {
-    let maps = Account::of_this_process().maps(&UserNamespace::Auto)?;
+    enter_as(&UserNamespace::Auto)
+}
+
+/// The same for a container that sees its users in another way.
+///
+/// # Errors
+/// As [`enter`].
+pub fn enter_as(namespace: &UserNamespace) -> Result<()> {
+    let maps = Account::of_this_process().maps(namespace)?;
     let holder = Holder::start().context(NOT_ALLOWED)?;
     maps.give(holder.pid).context("mapping the identities of a namespace")?;
     holder.join().context("entering a user namespace")?;
     user::become_root_in_own_groups().context("becoming the root of a user namespace")
+}
+
+/// The same with nobody but the user in it.
+///
+/// # Errors
+/// The host does not let users have namespaces.
+pub fn enter_alone() -> Result<()> {
+    let one = |own| vec![Extent { inside: 0, outside: own, count: 1 }];
+    enter_as(&UserNamespace::Mapped {
+        users: one(geteuid().as_raw()),
+        groups: one(getegid().as_raw()),
+    })
 }
 
 /// What is to be said where a user may not make namespaces.

@@ -197,6 +197,9 @@ impl Store {
                 left_out: staging.left_out.get(),
             });
         }
+        if entries.is_empty() {
+            return Ok(imported);
+        }
         self.update_index(|index| {
             for entry in entries {
                 index.manifests.retain(|other| other.name() != entry.name());

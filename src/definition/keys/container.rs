@@ -536,7 +536,7 @@ pub(super) const KEYS: &[Key] = &[
         "UserNS",
         Text,
         Once,
-        "Whose users and groups the container's are: 'auto', the default, gives it 65536 that nobody else has, 'host' the host's own.",
+        "Whose users and groups the container's are: 'auto', the default, gives it 65536 that nobody else has, 'host' the host's own. In a user's manager 'auto' makes the user its root, and 'keep-id' lets the user keep its number, or be UID and GID with 'keep-id:uid=UID,gid=GID'.",
     ),
     key("VolatileTmp", Boolean, Once, "Puts a tmpfs on /tmp.").later("use Tmpfs = \"/tmp\""),
     key(

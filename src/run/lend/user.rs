@@ -9,7 +9,7 @@ use nix::unistd::Pid;
 
 use crate::definition::Network;
 use crate::plan::Plan;
-use crate::run::handover::{Giver, Message};
+use crate::run::handover::Giver;
 use crate::run::lend::{Lender, Output, lend};
 use crate::run::pasta::Pasta;
 use crate::run::start::prepare;
@@ -24,7 +24,7 @@ use crate::sys::user::{become_root_in_own_groups, join};
 pub fn lend_as_user(plan: &Plan, container: Pid, maps: &Maps, giver: &Giver) -> Result<()> {
     let process = pidfd_open(container).context("opening the container's process")?;
     maps.give(container).context("mapping the container's identities")?;
-    // It needs the host's network, which is out of reach in a moment.
+    // Now, since the container's first process can be looked at by the user only until it becomes somebody else.
     let pasta = (plan.network == Network::Pasta)
         .then(|| Pasta::start(container))
         .transpose()?;
@@ -34,11 +34,7 @@ pub fn lend_as_user(plan: &Plan, container: Pid, maps: &Maps, giver: &Giver) -> 
     if let Some(layer) = &plan.writable_layer {
         prepare(layer)?;
     }
+    pasta.map_or(Ok(()), Pasta::await_ready)?;
     // The journal's socket cannot be opened by name, and a file that was given to us belongs to somebody else inside.
-    lend(plan, [Output::Unopenable; 2], container, Lender::User, giver)?;
-    if let Some(pasta) = pasta {
-        pasta.await_ready()?;
-        giver.give(Message::Network, None);
-    }
-    Ok(())
+    lend(plan, [Output::Unopenable; 2], container, Lender::User, giver)
 }
