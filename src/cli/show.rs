@@ -281,7 +281,9 @@ fn fields(definition: &Definition) -> Vec<(&'static str, String)> {
         UserNamespace::Host => fields.push(("UserNS", "host".to_owned())),
         UserNamespace::KeepId { user, group } => {
             let options = [("uid", user), ("gid", group)];
-            let options = options.iter().filter_map(|(name, id)| Some(format!("{name}={}", (**id)?)));
+            let options = options
+                .iter()
+                .filter_map(|(name, id)| Some(format!("{name}={}", (**id)?)));
             let options = options.collect::<Vec<_>>().join(",");
             let colon = if options.is_empty() { "" } else { ":" };
             fields.push(("UserNS", format!("keep-id{colon}{options}")));

@@ -61,7 +61,11 @@ fn of_user(definition: &Definition) -> Vec<Mistake> {
             "define the container in /etc/coracle, for the system's manager",
         ));
     }
-    if container.volumes.iter().any(|volume| volume.propagation == Propagation::Shared) {
+    if container
+        .volumes
+        .iter()
+        .any(|volume| volume.propagation == Propagation::Shared)
+    {
         mistakes.push((
             Severity::Error,
             "'Volume' cannot be 'rshared' without root: what a user mounts is never seen by the host".to_owned(),
@@ -69,7 +73,10 @@ fn of_user(definition: &Definition) -> Vec<Mistake> {
         ));
     }
     let ports = definition.sockets.iter().flat_map(|socket| &socket.listen);
-    for port in ports.filter_map(|listen| port_of(&listen.address)).filter(|port| *port < FIRST_PORT) {
+    for port in ports
+        .filter_map(|listen| port_of(&listen.address))
+        .filter(|port| *port < FIRST_PORT)
+    {
         mistakes.push((
             Severity::Warning,
             format!("port {port} of the host is root's: the socket fails where net.ipv4.ip_unprivileged_port_start is above it"),

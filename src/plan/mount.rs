@@ -215,7 +215,9 @@ fn system_mounts(container: &Container) -> Vec<Mount> {
 fn terminals(namespace: &UserNamespace) -> Mount {
     const TTY: u32 = 5;
     let has_tty = match namespace {
-        UserNamespace::Mapped { groups, .. } => groups.iter().any(|one| one.inside <= TTY && TTY - one.inside < one.count),
+        UserNamespace::Mapped { groups, .. } => groups
+            .iter()
+            .any(|one| one.inside <= TTY && TTY - one.inside < one.count),
         UserNamespace::Auto | UserNamespace::Host | UserNamespace::KeepId { .. } => true,
     };
     let parameters: &[&str] = match has_tty {

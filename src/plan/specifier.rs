@@ -126,9 +126,15 @@ mod tests {
         assert_eq!(expand("%I %P %j 100%%"), "srv/x-y a/web web 100%");
         assert_eq!(expand("%h %t"), "/root /run");
         let variable = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-        let environment = [variable("HOME", "/home/anna"), variable("XDG_RUNTIME_DIR", "/run/user/1000")];
+        let environment = [
+            variable("HOME", "/home/anna"),
+            variable("XDG_RUNTIME_DIR", "/run/user/1000"),
+        ];
         let users = specifiers.clone().in_environment(&environment);
-        assert_eq!(users.expand("%h/x %t").expect("known specifiers"), "/home/anna/x /run/user/1000");
+        assert_eq!(
+            users.expand("%h/x %t").expect("known specifiers"),
+            "/home/anna/x /run/user/1000"
+        );
         assert!(specifiers.expand("%q").is_err());
         assert!(specifiers.expand("50%").is_err());
     }

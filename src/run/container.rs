@@ -15,8 +15,8 @@ use crate::run::failure::{Failure, NAMESPACE, OrFail as _, Priority, one_line, s
 use crate::run::handover::{Message, Taker};
 use crate::run::identities::Range;
 use crate::run::notify::Systemd;
-use crate::run::{init, rootfs, sysctl};
 use crate::run::subordinate::Maps;
+use crate::run::{init, rootfs, sysctl};
 use crate::store::{Held, Image, Store};
 use crate::sys::mount::pivot;
 use crate::sys::network;

@@ -13,6 +13,7 @@ use sd_notify::NotifyState;
 
 use crate::definition::{Definition, UserNamespace};
 use crate::plan::Plan;
+use crate::run::subordinate::Maps;
 use crate::store::{Image, Store};
 
 /// What the definition means for this user, if it keeps its number: which one that is, and that the payload is this user unless it is said
@@ -36,6 +37,28 @@ pub fn settle(definition: &Definition) -> Option<Definition> {
         container.user = Some(format!("{user}:{group}"));
     }
     Some(settled)
+}
+
+/// Fails if files of an image would belong to nobody in a container with these `maps`: in the user's store they are the user's own where they
+/// are root's in the image.
+///
+/// # Errors
+/// The container's root is somebody else.
+pub fn check_owners(plan: &Plan, maps: &Maps) -> Result<()> {
+    if let UserNamespace::Mapped { .. } = plan.user_namespace {
+        let own = [
+            (&maps.users, geteuid().as_raw(), "UIDMap"),
+            (&maps.groups, getegid().as_raw(), "GIDMap"),
+        ];
+        for (extents, own, key) in own {
+            ensure!(
+                extents.iter().any(|one| (one.inside, one.outside) == (0, own)),
+                "'{key}' makes somebody else the container's root than yourself, to whom the image's files belong: begin it with 0:{own}:1, or \
+                 set 'UserNS' to 'keep-id' instead"
+            );
+        }
+    }
+    Ok(())
 }
 
 /// The store as a container with this user namespace sees it: its own layers where it needs others.

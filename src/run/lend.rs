@@ -80,13 +80,7 @@ fn owner(identities: Option<&Identities>, user: u32, group: u32) -> Option<(Uid,
 ///
 /// # Errors
 /// What the kernel says of a mount, with the path it was for.
-pub fn lend(
-    plan: &Plan,
-    outputs: [Output; 2],
-    container: Pid,
-    lender: Lender<'_>,
-    giver: &Giver,
-) -> Result<()> {
+pub fn lend(plan: &Plan, outputs: [Output; 2], container: Pid, lender: Lender<'_>, giver: &Giver) -> Result<()> {
     ensure!(plan.mounts.len() <= usize::from(u16::MAX), "there are too many mounts");
     let identities = match lender {
         Lender::Root(identities) => identities,
@@ -101,9 +95,7 @@ pub fn lend(
     let nodes = device::find(&plan.devices)?;
     let mut sources = Vec::new();
     for (number, mount) in (0_u16..).zip(&plan.mounts) {
-        if let Some(source) =
-            source(mount, lender).with_context(|| format!("mounting '{}'", mount.target.display()))?
-        {
+        if let Some(source) = source(mount, lender).with_context(|| format!("mounting '{}'", mount.target.display()))? {
             sources.push((number, source));
         }
     }

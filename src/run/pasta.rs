@@ -24,7 +24,13 @@ impl Pasta {
     /// It is not installed.
     pub fn start(pid: Pid) -> Result<Self> {
         let child = Command::new("pasta")
-            .args(["--config-net", "--quiet", "--no-map-gw", "--dns-forward", PASTA_RESOLVER])
+            .args([
+                "--config-net",
+                "--quiet",
+                "--no-map-gw",
+                "--dns-forward",
+                PASTA_RESOLVER,
+            ])
             // Neither way: systemd has the ports of the host, and the payload its own.
             .args(["-t", "none", "-u", "none", "-T", "none", "-U", "none"])
             .arg(pid.to_string())

@@ -22,7 +22,7 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::stat::{Mode, umask};
-use nix::unistd::{AccessFlags, Pid, access, chdir, getcwd, getpid, setgroups, setresgid, setresuid, setsid};
+use nix::unistd::{AccessFlags, Pid, access, chdir, getcwd, getpid, setresgid, setresuid, setsid};
 
 use crate::definition::Activation;
 use crate::plan::Plan;
@@ -36,6 +36,7 @@ use crate::sys::process::{
 };
 use crate::sys::seccomp::{self, Listener, catch_bind_and_listen};
 use crate::sys::terminal;
+use crate::sys::user::set_groups;
 
 /// A payload that has been executed.
 #[derive(Debug)]
@@ -178,7 +179,7 @@ fn prepare(
 
     // Rights go in this order: the bounding set needs CAP_SETPCAP, groups CAP_SETGID, the user is last since it takes the others.
     capability::bound(plan.process.capabilities).context("dropping capabilities")?;
-    setgroups(&identity.groups).context("setting the supplementary groups")?;
+    set_groups(&identity.groups).context("setting the supplementary groups")?;
     setresgid(identity.gid, identity.gid, identity.gid).context("setting the group")?;
     setresuid(identity.uid, identity.uid, identity.uid).context("setting the user")?;
     // Another user has none left, but an inheritable set would outlive the change.

@@ -52,6 +52,9 @@ pub fn start(resolved: &Path, unit: &str) -> Result<(), Failure> {
     let mount_point = planning::mount_point().or_fail(CONFIG)?;
     let (plan, image) = planning::plan(&definition, unit, &environment, &mount_point, &store).or_fail(CONFIG)?;
     let maps = maps(&plan).or_fail(CONFIG)?;
+    if let (Some(maps), Some(_)) = (&maps, &image) {
+        keep::check_owners(&plan, maps).or_fail(CONFIG)?;
+    }
     let store = keep::complete(store, image.as_ref(), &plan).or_fail(CONFIG)?;
     let image = image
         .map(|image| HeldImage::hold(&store, image, maps.as_ref()))
@@ -59,9 +62,7 @@ pub fn start(resolved: &Path, unit: &str) -> Result<(), Failure> {
         .or_fail(CONFIG)?;
     let (namespaces, range) = match &maps {
         None => user_namespace(&plan).or_fail(NAMESPACE)?,
-        Some(_) if plan.network == Network::Pasta => {
-            (NAMESPACES | libc::CLONE_NEWUSER | libc::CLONE_NEWNET, None)
-        }
+        Some(_) if plan.network == Network::Pasta => (NAMESPACES | libc::CLONE_NEWUSER | libc::CLONE_NEWNET, None),
         Some(_) => (NAMESPACES | libc::CLONE_NEWUSER, None),
     };
     let notify = notify::connect(&environment)
@@ -71,7 +72,11 @@ pub fn start(resolved: &Path, unit: &str) -> Result<(), Failure> {
     // An init has no default action for SIGTERM, so a stop that comes before init reads signals must stay pending.
     SigSet::all().thread_block().or_fail(NAMESPACE)?;
     match clone_sibling(namespaces)
-        .context(if maps.is_none() { "creating the namespaces (clone3)" } else { NOT_ALLOWED })
+        .context(if maps.is_none() {
+            "creating the namespaces (clone3)"
+        } else {
+            NOT_ALLOWED
+        })
         .or_fail(NAMESPACE)?
     {
         None => {
@@ -126,18 +131,14 @@ fn user_namespace(plan: &Plan) -> Result<(libc::c_int, Option<Range>)> {
         UserNamespace::Host => (NAMESPACES, None),
         UserNamespace::Mapped { .. } => (NAMESPACES | libc::CLONE_NEWUSER, None),
         UserNamespace::Auto => (NAMESPACES | libc::CLONE_NEWUSER, Some(Range::of_unit(&plan.unit)?)),
-        UserNamespace::KeepId { .. } => bail!("'UserNS=keep-id' is for containers of a user's manager: leave 'UserNS' out"),
+        UserNamespace::KeepId { .. } => {
+            bail!("'UserNS=keep-id' is for containers of a user's manager: leave 'UserNS' out")
+        }
     })
 }
 
 /// The shim's part of the work, while the container does its own. When it fails, the container ends too, without a word.
-fn attend(
-    container: Pid,
-    plan: &Plan,
-    whose: Whose<'_>,
-    notify: Option<&UnixDatagram>,
-    giver: &Giver,
-) -> Result<()> {
+fn attend(container: Pid, plan: &Plan, whose: Whose<'_>, notify: Option<&UnixDatagram>, giver: &Giver) -> Result<()> {
     // Modes are as written here; the container has its own copy of systemd's.
     umask(Mode::empty());
     match whose {

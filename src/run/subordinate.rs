@@ -80,11 +80,13 @@ impl Account {
         let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
         let variable = |name: &str| std::env::var(name).ok().filter(|name| !name.is_empty());
         // One who is not in the file comes from elsewhere; what logs in sets the name.
-        let name = name_of(&passwd, user).or_else(|| variable("USER")).or_else(|| variable("LOGNAME"));
+        let name = name_of(&passwd, user)
+            .or_else(|| variable("USER"))
+            .or_else(|| variable("LOGNAME"));
         let name = name.unwrap_or_else(|| user.to_string());
         let lent = |kind: Kind, own| {
             let text = fs::read_to_string(kind.file()).unwrap_or_default();
-            let runs = runs_of(&text, &name, user);
+            let runs = without(own, &runs_of(&text, &name, user));
             Lent { own, runs, kind }
         };
         Self {
@@ -145,9 +147,8 @@ impl Lent {
         for extent in extents {
             let end = u64::from(extent.outside) + u64::from(extent.count);
             let is_own = (extent.outside, extent.count) == (self.own, 1);
-            let is_lent = |&(start, count): &(u32, u32)| {
-                extent.outside >= start && end <= u64::from(start) + u64::from(count)
-            };
+            let is_lent =
+                |&(start, count): &(u32, u32)| extent.outside >= start && end <= u64::from(start) + u64::from(count);
             ensure!(
                 is_own || self.runs.iter().any(is_lent),
                 "'{}' takes {} to {} of the host, which are not yours: '{}' lends you {}, and {} is yourself",
@@ -194,7 +195,9 @@ impl Maps {
         ];
         for (kind, child) in running {
             let program = kind.program();
-            let output = child.wait_with_output().with_context(|| format!("waiting for '{program}'"))?;
+            let output = child
+                .wait_with_output()
+                .with_context(|| format!("waiting for '{program}'"))?;
             let said = String::from_utf8_lossy(&output.stderr);
             ensure!(
                 output.status.success(),
@@ -251,7 +254,13 @@ pub fn enter_as(namespace: &UserNamespace) -> Result<()> {
 /// # Errors
 /// The host does not let users have namespaces.
 pub fn enter_alone() -> Result<()> {
-    let one = |own| vec![Extent { inside: 0, outside: own, count: 1 }];
+    let one = |own| {
+        vec![Extent {
+            inside: 0,
+            outside: own,
+            count: 1,
+        }]
+    };
     enter_as(&UserNamespace::Mapped {
         users: one(geteuid().as_raw()),
         groups: one(getegid().as_raw()),
@@ -283,6 +292,15 @@ fn runs_of(text: &str, name: &str, user: u32) -> Vec<(u32, u32)> {
     text.lines().filter_map(run).take(RUNS_MAX).collect()
 }
 
+/// `runs` without the identity that one has anyway: nobody can be mapped twice.
+fn without(own: u32, runs: &[(u32, u32)]) -> Vec<(u32, u32)> {
+    let halves = runs.iter().flat_map(|&(start, count)| match own.checked_sub(start) {
+        Some(before) if before < count => [(start, before), (own + 1, count - before - 1)],
+        _ => [(start, count), (0, 0)],
+    });
+    halves.filter(|(_, count)| *count > 0).collect()
+}
+
 const RUNS_MAX: usize = 300;
 
 /// The identity `own` as `inside`, and `runs` as what is before and behind it.
@@ -293,7 +311,11 @@ fn arrange(own: u32, inside: u32, runs: &[(u32, u32)]) -> Vec<Extent> {
     let mut current = rest.next();
     while let Some((outside, available)) = current {
         if next == inside {
-            extents.push(Extent { inside, outside: own, count: 1 });
+            extents.push(Extent {
+                inside,
+                outside: own,
+                count: 1,
+            });
             next += 1;
         }
         let room = if next < inside { inside - next } else { u32::MAX - next };
@@ -301,7 +323,11 @@ fn arrange(own: u32, inside: u32, runs: &[(u32, u32)]) -> Vec<Extent> {
         if count == 0 {
             break;
         }
-        extents.push(Extent { inside: next, outside, count });
+        extents.push(Extent {
+            inside: next,
+            outside,
+            count,
+        });
         next += count;
         current = match available - count {
             0 => rest.next(),
@@ -309,14 +335,18 @@ fn arrange(own: u32, inside: u32, runs: &[(u32, u32)]) -> Vec<Extent> {
         };
     }
     if next <= inside {
-        extents.push(Extent { inside, outside: own, count: 1 });
+        extents.push(Extent {
+            inside,
+            outside: own,
+            count: 1,
+        });
     }
     extents
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Account, Kind, Lent, arrange, name_of, runs_of};
+    use super::{Account, Kind, Lent, arrange, name_of, runs_of, without};
     use crate::definition::UserNamespace;
     use crate::sys::user::Extent;
 
@@ -339,9 +369,17 @@ mod tests {
 
     #[test]
     fn lines_count_that_have_the_users_name_or_number() {
-        let file = "bob:1:2\nanna:100000:65536\n1000:300000:10\nanna:x:1\nanna:5\nanna:5:0\nanna:4294967295:9\n# anna:1:1\n";
+        let file =
+            "bob:1:2\nanna:100000:65536\n1000:300000:10\nanna:x:1\nanna:5\nanna:5:0\nanna:4294967295:9\n# anna:1:1\n";
         assert_eq!(runs_of(file, "anna", 1000), [(100_000, 65_536), (300_000, 10)]);
-        assert_eq!(name_of("root:x:0:0::/:\nanna:x:1000:1000::/:\n", 1000).as_deref(), Some("anna"));
+        assert_eq!(
+            without(1000, &[(0, 2000), (1000, 1), (5, 2)]),
+            [(0, 1000), (1001, 999), (5, 2)]
+        );
+        assert_eq!(
+            name_of("root:x:0:0::/:\nanna:x:1000:1000::/:\n", 1000).as_deref(),
+            Some("anna")
+        );
     }
 
     #[test]
@@ -364,19 +402,34 @@ mod tests {
     #[test]
     fn a_map_takes_nothing_that_is_not_the_users() {
         let mapped = |outside, count| {
-            let extents = vec![Extent { inside: 0, outside, count }];
+            let extents = vec![Extent {
+                inside: 0,
+                outside,
+                count,
+            }];
             let namespace = UserNamespace::Mapped {
                 users: extents.clone(),
                 groups: extents,
             };
-            account(&[(100_000, 100)]).maps(&namespace).map_err(|error| error.to_string())
+            account(&[(100_000, 100)])
+                .maps(&namespace)
+                .map_err(|error| error.to_string())
         };
         assert!(mapped(1000, 1).is_ok() && mapped(100_050, 50).is_ok());
         for (outside, count) in [(0, 1), (1000, 2), (99_999, 2), (100_050, 51), (4_294_967_295, 1)] {
             let error = mapped(outside, count).expect_err("not the user's");
-            assert!(error.contains("'UIDMap' takes") && error.contains("100000 to 100099"), "{error}");
+            assert!(
+                error.contains("'UIDMap' takes") && error.contains("100000 to 100099"),
+                "{error}"
+            );
         }
-        assert!(account(&[]).maps(&UserNamespace::Auto).expect_err("nothing is lent").to_string().contains("usermod"));
+        assert!(
+            account(&[])
+                .maps(&UserNamespace::Auto)
+                .expect_err("nothing is lent")
+                .to_string()
+                .contains("usermod")
+        );
         assert!(account(&[]).maps(&UserNamespace::Host).is_err());
     }
 }

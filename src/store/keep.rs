@@ -11,8 +11,8 @@ use anyhow::{Context as _, Result};
 
 use crate::image::reference::Reference;
 use crate::store::blob::Manifest;
-use crate::store::index::lookup;
 use crate::store::import::layer::{self, Expected, Unpack};
+use crate::store::index::lookup;
 use crate::store::{Store, diff_ids, parse_config};
 
 impl Store {
@@ -28,7 +28,9 @@ impl Store {
             entries => entries.with_context(|| format!("reading '{}'", path.display()))?,
         };
         for entry in entries {
-            let name = entry.with_context(|| format!("reading '{}'", path.display()))?.file_name();
+            let name = entry
+                .with_context(|| format!("reading '{}'", path.display()))?
+                .file_name();
             // Only what the store itself can have made.
             let numbers = name.to_str().and_then(|name| name.split_once('.'));
             let numbers = numbers.and_then(|(user, group)| Some((user.parse().ok()?, group.parse().ok()?)));

@@ -58,7 +58,11 @@ impl Store {
             && let Ok(mine) = self.needed(std::slice::from_ref(&entry))
         {
             let views = self.views()?;
-            for (layer, view) in mine.layers.difference(&rest.layers).flat_map(|layer| views.iter().map(move |view| (layer, view))) {
+            for (layer, view) in mine
+                .layers
+                .difference(&rest.layers)
+                .flat_map(|layer| views.iter().map(move |view| (layer, view)))
+            {
                 if matches!(view.claim(layer)?, Claim::InUse) {
                     bail!(
                         "image '{reference}' is in use by a running container: stop it first, or give '--force' to remove \

@@ -51,11 +51,7 @@ pub fn map_identities(pid: Pid, users: &[Extent], groups: &[Extent]) -> io::Resu
 /// # Errors
 /// `EINVAL` if the maps have no 0.
 pub fn become_root() -> io::Result<()> {
-    match setgroups(&[]) {
-        // Whoever has mapped nobody but themself may not give up a group, which others may have forbidden something.
-        Err(Errno::EPERM) if !may_set_groups() => {}
-        result => result?,
-    }
+    set_groups(&[])?;
     become_root_in_own_groups()
 }
 
@@ -66,6 +62,20 @@ pub fn become_root() -> io::Result<()> {
 pub fn become_root_in_own_groups() -> io::Result<()> {
     setresgid(Gid::from_raw(0), Gid::from_raw(0), Gid::from_raw(0))?;
     Ok(setresuid(Uid::from_raw(0), Uid::from_raw(0), Uid::from_raw(0))?)
+}
+
+/// Gives this process exactly these supplementary groups.
+///
+/// Whoever has mapped nobody but themself may not give up a group, since something may be forbidden to it (user_namespaces(7)): then this
+/// process stays in its own, which its other processes are in too, if it asks for no more than one.
+///
+/// # Errors
+/// What setgroups(2) says.
+pub fn set_groups(groups: &[Gid]) -> io::Result<()> {
+    match setgroups(groups) {
+        Err(Errno::EPERM) if groups.len() <= 1 && !may_set_groups() => Ok(()),
+        result => Ok(result?),
+    }
 }
 
 /// Whether setgroups(2) is allowed in this user namespace.

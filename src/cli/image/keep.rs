@@ -30,7 +30,10 @@ pub struct Arguments {
 /// Unpacks what is not unpacked yet.
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let (user, group) = (nix::unistd::geteuid(), nix::unistd::getegid());
-    ensure!(!user.is_root(), "'UserNS=keep-id' is for containers of a user's manager");
+    ensure!(
+        !user.is_root(),
+        "'UserNS=keep-id' is for containers of a user's manager"
+    );
     let scope = Scope { user: true, root: None };
     let (user, group) = (
         arguments.uid.unwrap_or(user.as_raw()),

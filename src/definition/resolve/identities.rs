@@ -22,7 +22,10 @@ pub(super) struct Identities {
 fn keep_id(text: &str) -> Option<UserNamespace> {
     let (mut user, mut group) = (None, None);
     let options = text.strip_prefix("keep-id")?;
-    let options = options.strip_prefix(':').into_iter().flat_map(|options| options.split(','));
+    let options = options
+        .strip_prefix(':')
+        .into_iter()
+        .flat_map(|options| options.split(','));
     for option in options {
         let (place, number) = match option.split_once('=')? {
             ("uid", number) => (&mut user, number),
@@ -31,7 +34,10 @@ fn keep_id(text: &str) -> Option<UserNamespace> {
         };
         let is_plain = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
         // The last number of all stands for nobody.
-        let number = number.parse::<u32>().ok().filter(|number| is_plain && *number < u32::MAX)?;
+        let number = number
+            .parse::<u32>()
+            .ok()
+            .filter(|number| is_plain && *number < u32::MAX)?;
         if place.replace(number).is_some() {
             return None;
         }
@@ -58,7 +64,11 @@ impl Resolver<'_, '_> {
                 }
             },
             "nomap" => {
-                self.impossible(key, value.span, "'nomap' is not carried out yet, write 'auto' or 'keep-id'");
+                self.impossible(
+                    key,
+                    value.span,
+                    "'nomap' is not carried out yet, write 'auto' or 'keep-id'",
+                );
                 return None;
             }
             _ => {

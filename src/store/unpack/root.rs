@@ -35,11 +35,7 @@ impl OverlayXattrs {
     /// What this process can write.
     #[must_use]
     pub fn of_this_process() -> Self {
-        if is_root_of_all() {
-            Self::Trusted
-        } else {
-            Self::User
-        }
+        if is_root_of_all() { Self::Trusted } else { Self::User }
     }
 
     fn opaque(self) -> &'static str {
