@@ -147,7 +147,7 @@ impl Directory {
 /// Removes what a container has left. A user's may lie where only a process in a namespace can remove it, which this one must not become.
 fn clean(unit: &str, resolved: &Path) -> Result<()> {
     if geteuid().is_root() {
-        return Ok(clean_up(unit, Some(resolved)).map_err(|failure| failure.error)?);
+        return clean_up(unit, Some(resolved)).map_err(|failure| failure.error);
     }
     let mut shim = Command::new(SHIM);
     let shim = shim
