@@ -5,6 +5,7 @@
 
 pub mod check;
 pub mod completions;
+pub mod exec;
 pub mod explain;
 pub mod image;
 pub mod journal;
@@ -68,6 +69,7 @@ Examples:
   coracle show web --units       the units that 'web' becomes
   coracle explain PublishPort    what a key means
   coracle run IMAGE [CMD...]     a command in a container of its own
+  coracle exec -it web sh        a shell in a container that runs
   coracle stats                  what the running containers use
   coracle image import FILE      take what 'docker save' wrote
 
@@ -84,6 +86,7 @@ pub enum Verb {
     Check(check::Arguments),
     List(list::Arguments),
     Run(Box<run::Arguments>),
+    Exec(exec::Arguments),
     Stats(stats::Arguments),
     Top(top::Arguments),
     Set(set::Arguments),
@@ -103,6 +106,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Verb::Check(arguments) => check::run(&arguments, &mut output),
         Verb::List(arguments) => list::run(&arguments, &mut output),
         Verb::Run(arguments) => run::run(&arguments, &mut output),
+        Verb::Exec(arguments) => exec::run(&arguments),
         Verb::Stats(arguments) => stats::run(&arguments, &mut output),
         Verb::Top(arguments) => top::run(&arguments, &mut output),
         Verb::Set(arguments) => set::run(&arguments, &mut output),

@@ -79,9 +79,10 @@
 //! # The start
 //!
 //! A client waits for it, so its length is counted in tenths of milliseconds, and two processes share it. The shim reads the resolved
-//! definition and the image, makes the plan, and makes the container's first process, in new namespaces and as a child of systemd
-//! (`CLONE_PARENT`). That one makes the network namespace; the shim meanwhile stacks the image's layers, makes `/dev` and opens what is
-//! mounted from the host. It gives all of it over as descriptors, through a socket pair, and whoever comes first waits for the other.
+//! definition and the image, makes the plan, and makes the container's first process, in a user and a PID namespace and as a child of
+//! systemd (`CLONE_PARENT`). That one makes the other namespaces, its own file systems, and closes the paths of /proc and /sys; the
+//! shim meanwhile stacks the image's layers, makes `/dev` and opens what is mounted from the host. It gives all of it over as
+//! descriptors, through a socket pair, and whoever comes first waits for the other.
 //!
 //! This is also the border of rights. The container's first process is in a user namespace of its own from its first instruction on
 //! (`UserNS=`): its root is a user of the host that owns nothing. Every path that an image or a payload can have a hand in is looked up by that process, and never by

@@ -7,6 +7,8 @@ pub mod bpf;
 pub mod capability;
 pub mod death;
 pub mod entry;
+pub mod limits;
+pub mod lock;
 pub mod mount;
 pub mod network;
 pub mod path;

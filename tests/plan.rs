@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use coracle::definition::{Root, toml};
+use coracle::plan::network::likely;
 use coracle::plan::seccomp::profile::Kernel;
 use coracle::plan::{Source, Surroundings, oci, plan};
 use libtest_mimic::{Arguments, Trial};
@@ -114,6 +115,7 @@ fn decide(case: &Path) -> Result<Result<Value>> {
         mount_point: Path::new("/usr/libexec/coracle"),
         environment: &environment,
         environment_files: &[],
+        addresses: &likely(&definition.container.network, unit),
         local_zone: Some("Europe/Berlin"),
     };
     let mut config = plan(&definition, source, surroundings).and_then(|plan| oci::config(&plan));

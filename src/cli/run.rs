@@ -8,8 +8,8 @@
 //! its exit status is this command's; and it ends with it, even if this process is killed: it is bound to a service that reads a pipe
 //! which only this process holds open ([`crate::run::attend`]).
 
-mod attached;
-mod request;
+pub(in crate::cli) mod attached;
+pub(in crate::cli) mod request;
 mod resolved;
 mod settings;
 mod terminal;
@@ -24,6 +24,7 @@ use crate::cli::run::attached::Attached;
 use crate::cli::run::resolved::Directory;
 use crate::cli::scope::Scope;
 use crate::cli::show::plan;
+use crate::definition::Resolved;
 use crate::definition::diagnostic::Severity;
 use crate::definition::places::Loaded;
 use crate::generate::generate;
@@ -225,6 +226,23 @@ fn refuse_mistakes<'d>(
 #[must_use]
 pub fn containers(scope: &Scope) -> Vec<String> {
     Directory::of(scope).stems()
+}
+
+/// Their definitions. Who may not read them sees none.
+#[must_use]
+pub fn definitions(scope: &Scope) -> Vec<Loaded> {
+    let directory = Directory::of(scope);
+    let read = |stem: String| {
+        let text = std::fs::read_to_string(directory.file(&stem)).ok()?;
+        match serde_json::from_str(&text).ok()? {
+            Resolved::Container(definition) => Some(Loaded {
+                definition: *definition,
+                diagnostics: Vec::new(),
+            }),
+            Resolved::Broken(_) => None,
+        }
+    };
+    directory.stems().into_iter().filter_map(read).collect()
 }
 
 /// The unit's name without suffix, from what was typed.

@@ -4,8 +4,9 @@
 //! decide, such as which identities are lent to the user, is left to the shim, which says it at the start.
 
 use crate::definition::diagnostic::Severity;
+use crate::definition::network::Network;
 use crate::definition::places::Scope;
-use crate::definition::{Definition, Network, Propagation, UserNamespace};
+use crate::definition::{Definition, Propagation, UserNamespace};
 use crate::generate::draft::Draft;
 
 /// Ports below this one are root's, unless `net.ipv4.ip_unprivileged_port_start` says otherwise (ip(7)).
@@ -31,7 +32,7 @@ fn of_system(definition: &Definition) -> Vec<Mistake> {
         mistakes.push((
             Severity::Error,
             "'Network' cannot be 'pasta' for the system's manager, only for a user's".to_owned(),
-            "leave it out, or set it to 'host'",
+            "write 'bridge' instead",
         ));
     }
     if matches!(definition.container.user_namespace, UserNamespace::KeepId { .. }) {
@@ -64,12 +65,12 @@ fn of_user(definition: &Definition) -> Vec<Mistake> {
     if container
         .volumes
         .iter()
-        .any(|volume| volume.propagation == Propagation::Shared)
+        .any(|volume| volume.propagation != Propagation::Private)
     {
         mistakes.push((
             Severity::Error,
-            "'Volume' cannot be 'rshared' without root: what a user mounts is never seen by the host".to_owned(),
-            "'rslave' lets the container see what the host mounts",
+            "'Volume' cannot be 'rslave' or 'rshared' without root: a user's container sees what is mounted when it starts".to_owned(),
+            "leave the option out",
         ));
     }
     let ports = definition.sockets.iter().flat_map(|socket| &socket.listen);

@@ -1,4 +1,4 @@
-//! Removes a container's writable layer after it has stopped (`ExecStopPost=`, which systemd runs however the service ended).
+//! Removes a container's writable layer and its network after it has stopped (`ExecStopPost=`, which systemd runs however the service ended).
 
 use std::fs;
 use std::io;
@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result, ensure};
 use nix::unistd::geteuid;
 
 use crate::run::failure::{CONFIG, Failure, NAMESPACE, OrFail as _};
+use crate::run::network::sweep;
 use crate::run::{place, subordinate};
 use crate::store::Store;
 
@@ -34,9 +35,12 @@ pub fn writable_layer(store: &Store, unit: &str) -> Result<PathBuf> {
 pub fn clean_up(unit: &str, resolved: Option<&Path>) -> Result<(), Failure> {
     let store = place::store().or_fail(CONFIG)?;
     let directory = writable_layer(&store, unit).or_fail(CONFIG)?;
-    remove_writable_layer(&directory)
-        .or_else(|error| remove_among_own(&directory, error))
-        .or_fail(NAMESPACE)?;
+    let removed = remove_writable_layer(&directory).or_else(|error| remove_among_own(&directory, error));
+    // No user has a network that anything would be left of.
+    if geteuid().is_root() {
+        sweep::after(unit).or_fail(NAMESPACE)?;
+    }
+    removed.or_fail(NAMESPACE)?;
     resolved.map_or(Ok(()), remove_resolved).or_fail(NAMESPACE)
 }
 

@@ -41,10 +41,7 @@ pub fn settle(definition: &Definition) -> Option<Definition> {
 
 /// Fails if files of an image would belong to nobody in a container with these `maps`: in the user's store they are the user's own where they
 /// are root's in the image.
-///
-/// # Errors
-/// The container's root is somebody else.
-pub fn check_owners(plan: &Plan, maps: &Maps) -> Result<()> {
+fn check_owners(plan: &Plan, maps: &Maps) -> Result<()> {
     if let UserNamespace::Mapped { .. } = plan.user_namespace {
         let own = [
             (&maps.users, geteuid().as_raw(), "UIDMap"),
@@ -73,12 +70,14 @@ pub fn view<'s>(store: &'s Store, namespace: &UserNamespace) -> Cow<'s, Store> {
     }
 }
 
-/// The same, with every layer of `image` there.
+/// The same for a container with these `maps`, with every layer of `image` there.
 ///
 /// # Errors
-/// What `coracle image keep` says.
-pub fn complete(store: Store, image: Option<&Image>, plan: &Plan) -> Result<Store> {
-    let (Some(image), Cow::Owned(kept)) = (image, view(&store, &plan.user_namespace)) else {
+/// Its files would be nobody's, or what `coracle image keep` says.
+pub fn complete(store: Store, image: Option<&Image>, plan: &Plan, maps: &Maps) -> Result<Store> {
+    let Some(image) = image else { return Ok(store) };
+    check_owners(plan, maps)?;
+    let Cow::Owned(kept) = view(&store, &plan.user_namespace) else {
         return Ok(store);
     };
     if image.layers.iter().any(|layer| !kept.layer_path(layer).exists()) {

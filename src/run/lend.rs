@@ -22,11 +22,11 @@ use crate::definition::{Owners, Propagation};
 use crate::plan::Plan;
 use crate::plan::mount::{Kind, Mount};
 use crate::run::device;
-use crate::run::handover::{Giver, Message};
+use crate::run::handover::{Gift, Giver, Message};
 use crate::run::staging::{DEVICES, GROUND, LAYERS, SKELETON, Staging, WRITABLE};
 use crate::sys::mount::{
-    self, Depth, Filesystem, add_attributes, attach, clone_tree, make_all_private, make_private, make_slave,
-    map_identities, mount_overlay, open_place,
+    self, Depth, Filesystem, add_attributes, attach, clone_tree, make_private, make_slave, map_identities,
+    mount_overlay, open_place,
 };
 use crate::sys::user::{Extent, make_files_as};
 
@@ -76,11 +76,19 @@ fn owner(identities: Option<&Identities>, user: u32, group: u32) -> Option<(Uid,
     Some((Uid::from_raw(user), Gid::from_raw(group)))
 }
 
-/// Makes everything for `container`, and gives it over. Afterwards this process is in the container's mount namespace.
+/// Makes everything for `container`, and gives it over together with `locks`. Afterwards this process is in the container's mount namespace.
+/// If the container has failed meanwhile, and so has no use for it, nothing is given.
 ///
 /// # Errors
 /// What the kernel says of a mount, with the path it was for.
-pub fn lend(plan: &Plan, outputs: [Output; 2], container: Pid, lender: Lender<'_>, giver: &Giver) -> Result<()> {
+pub fn lend(
+    plan: &Plan,
+    outputs: [Output; 2],
+    container: Pid,
+    lender: Lender<'_>,
+    locks: Vec<OwnedFd>,
+    giver: &Giver,
+) -> Result<()> {
     ensure!(plan.mounts.len() <= usize::from(u16::MAX), "there are too many mounts");
     let identities = match lender {
         Lender::Root(identities) => identities,
@@ -101,11 +109,10 @@ pub fn lend(plan: &Plan, outputs: [Output; 2], container: Pid, lender: Lender<'_
     }
 
     if let Lender::Root(_) = lender {
+        if !giver.await_apart() {
+            return Ok(());
+        }
         mount::join(container).context("joining the container's mount namespace")?;
-    }
-    // Nothing that is mounted from now on reaches the host, nor the other way round.
-    make_all_private().context("cutting the mount namespace off")?;
-    if let Lender::Root(_) = lender {
         make_files_as(user, group).context("making files as the container's root")?;
     }
     let staging = Staging::create(plan)?;
@@ -118,7 +125,8 @@ pub fn lend(plan: &Plan, outputs: [Output; 2], container: Pid, lender: Lender<'_
         staging.make_place(DEVICES)?;
     }
     staging.close()?;
-    let mut gifts = vec![(Message::Root, Some(root))];
+    let mut gifts: Vec<Gift> = locks.into_iter().map(|lock| (Message::Lock, Some(lock))).collect();
+    gifts.push((Message::Root, Some(root)));
     let mut sources = sources.into_iter().peekable();
     for (number, mount) in (0_u16..).zip(&plan.mounts) {
         let part = match &mount.kind {
@@ -134,12 +142,7 @@ pub fn lend(plan: &Plan, outputs: [Output; 2], container: Pid, lender: Lender<'_
         };
         gifts.push((Message::Mount(number), part));
     }
-    gifts.push((Message::EmptyDirectory, Some(staging.empty_directory()?)));
-    gifts.push((Message::EmptyFile, Some(staging.empty_file()?)));
-    // All at once, so that the container is woken once: on a busy machine each time may take milliseconds.
-    gifts
-        .iter()
-        .for_each(|(what, descriptor)| giver.give(*what, descriptor.as_ref()));
+    giver.give_all(&gifts);
     Ok(())
 }
 
@@ -176,10 +179,9 @@ fn show(clone: &OwnedFd, path: &Path, depth: Depth, identities: Option<&Identiti
 
 /// What a mount from the host is made of, with its attributes; nothing where the host need not have it and has not.
 fn source(mount: &Mount, lender: Lender<'_>) -> Result<Option<OwnedFd>> {
-    // What is mounted below a mount of the host may hide something, so no user can have the one without the other.
-    let (identities, host) = match lender {
-        Lender::Root(identities) => (identities, Depth::Mount),
-        Lender::User => (None, Depth::Tree),
+    let identities = match lender {
+        Lender::Root(identities) => identities,
+        Lender::User => None,
     };
     let clone = match &mount.kind {
         Kind::Bind {
@@ -203,7 +205,13 @@ fn source(mount: &Mount, lender: Lender<'_>) -> Result<Option<OwnedFd>> {
         Kind::BindIfPresent(source) | Kind::ZoneFile(source) if source.is_file() => {
             clone_of(source, Depth::Mount, Propagation::Private)?
         }
-        Kind::HostSysfs => clone_of(Path::new("/sys"), host, Propagation::Private)?,
+        Kind::HostSysfs => match lender {
+            Lender::Root(_) => Filesystem::open("sysfs")
+                .and_then(|sysfs| sysfs.mount(MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV))
+                .context("making a sysfs")?,
+            // What is mounted below it may hide something, so no user can have the one without the other.
+            Lender::User => clone_of(Path::new("/sys"), Depth::Tree, Propagation::Private)?,
+        },
         Kind::New { .. } | Kind::Devices | Kind::File(_) | Kind::BindIfPresent(_) | Kind::ZoneFile(_) => {
             return Ok(None);
         }

@@ -11,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 use anyhow::{Context as _, Result, bail};
 use nix::unistd::Pid;
 
-use crate::plan::mount::PASTA_RESOLVER;
+use crate::definition::network::PASTA_RESOLVER;
 
 /// A pasta that is about to be ready.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ impl Pasta {
                 "--quiet",
                 "--no-map-gw",
                 "--dns-forward",
-                PASTA_RESOLVER,
+                &PASTA_RESOLVER.to_string(),
             ])
             // Neither way: systemd has the ports of the host, and the payload its own.
             .args(["-t", "none", "-u", "none", "-T", "none", "-U", "none"])

@@ -57,17 +57,52 @@ pub fn fork_and_wait_in(namespaces: libc::c_int) -> io::Result<Pid> {
     }
 }
 
+/// Forks into another control group: the child is born there, and no process is ever moved (`CLONE_INTO_CGROUP`). Returns `None` in the
+/// child.
+///
+/// # Errors
+/// What clone3(2) says: `EACCES` if the group is not ours to use, `EAGAIN` if it has as many tasks as it may, `EBUSY` if it has groups
+/// of its own that its processes belong into.
+pub fn fork_into(group: BorrowedFd<'_>) -> io::Result<Option<Pid>> {
+    // SAFETY: all bytes zero is a valid clone_args: no flags, no pointers.
+    let mut arguments: libc::clone_args = unsafe { std::mem::zeroed() };
+    arguments.flags = CLONE_INTO_CGROUP;
+    arguments.exit_signal = u64::from(libc::SIGCHLD.cast_unsigned());
+    arguments.cgroup = u64::from(group.as_raw_fd().cast_unsigned());
+    // SAFETY: as in `clone_sibling`.
+    let result = unsafe { libc::syscall(libc::SYS_clone3, &raw const arguments, size_of::<libc::clone_args>()) };
+    match Errno::result(result)? {
+        0 => Ok(None),
+        pid => Ok(Some(Pid::from_raw(i32::try_from(pid).map_err(io::Error::other)?))),
+    }
+}
+
+/// `CLONE_INTO_CGROUP`, which does not fit into the type that libc gives it.
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
+/// Whose child a new process is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Parent {
+    /// The caller's.
+    Caller,
+    /// The caller's parent's.
+    OfCaller,
+}
+
 /// Starts a child as vfork(2) does, and exits it with what `child` returns: it has this process's memory, and this process waits until the
 /// child has executed another program or has ended. It shares the descriptor table too, until it calls [`unshare_descriptors`]; what
 /// it opens before that is open here.
 ///
 /// # Errors
 /// What clone(2) says.
-pub fn spawn_in_shared_memory(mut child: impl FnMut() -> i32) -> io::Result<Pid> {
+pub fn spawn_in_shared_memory(parent: Parent, mut child: impl FnMut() -> i32) -> io::Result<Pid> {
     /// Enough for a few paths and error messages; untouched pages cost nothing.
     const STACK: usize = 512 << 10;
     let mut stack = vec![0; STACK];
-    let flags = CloneFlags::CLONE_VM | CloneFlags::CLONE_VFORK | CloneFlags::CLONE_FILES;
+    let mut flags = CloneFlags::CLONE_VM | CloneFlags::CLONE_VFORK | CloneFlags::CLONE_FILES;
+    if parent == Parent::OfCaller {
+        flags |= CloneFlags::CLONE_PARENT;
+    }
     let run = Box::new(|| exit(child()));
     // SAFETY: the child has a stack of its own, which outlives it, since the parent is suspended until it no longer uses this memory. It
     // never returns from `run`, so nothing that belongs to the parent is dropped. What it allocates stays allocated, by one thread
@@ -120,6 +155,16 @@ pub fn close_all_but(kept: RawFd, first: RawFd) -> io::Result<()> {
     Ok(())
 }
 
+/// Closes every descriptor from `first` on, for a program that has just been executed and knows of none.
+///
+/// # Errors
+/// What close_range(2) says.
+pub fn close_from(first: RawFd) -> io::Result<()> {
+    // SAFETY: the caller owns none of these yet; they are what this program was executed with.
+    Errno::result(unsafe { libc::syscall(libc::SYS_close_range, first, RawFd::MAX, 0) })?;
+    Ok(())
+}
+
 /// Puts a copy of `source` at the descriptor number `target`, open across exec, for a payload that is told the number.
 ///
 /// # Errors
@@ -159,6 +204,23 @@ impl Exec {
             environment_pointers: pointers(&environment),
             _texts: [arguments, environment],
         }
+    }
+
+    /// Executes the file that is open as `file` in its place. Returns only if that fails.
+    #[must_use]
+    pub fn execute_file(&self, file: BorrowedFd<'_>) -> Errno {
+        // SAFETY: an empty C string; for the rest, as in `execute`.
+        unsafe {
+            libc::syscall(
+                libc::SYS_execveat,
+                file.as_raw_fd(),
+                c"".as_ptr(),
+                self.argument_pointers.as_ptr(),
+                self.environment_pointers.as_ptr(),
+                libc::AT_EMPTY_PATH,
+            )
+        };
+        Errno::last()
     }
 
     /// Executes it. Returns only if that fails.

@@ -1,8 +1,9 @@
 //! Terminals: whose controlling terminal one is, and how large it is (ioctl_tty(2)).
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd as _, OwnedFd};
 
+use nix::errno::Errno;
 use nix::pty::Winsize;
 
 #[allow(
@@ -23,6 +24,29 @@ mod ioctl {
 pub fn take_controlling() {
     // SAFETY: the call takes a number and no pointer; on anything but a free terminal it fails and changes nothing.
     let _ = unsafe { ioctl::set_controlling(io::stdin().as_raw_fd(), 0) };
+}
+
+/// Lets the other end of a pseudo-terminal be opened (`TIOCSPTLCK`).
+///
+/// # Errors
+/// `multiplexer` is none.
+pub fn unlock(multiplexer: &OwnedFd) -> io::Result<()> {
+    let locked: libc::c_int = 0;
+    // SAFETY: the pointer is to an integer that the kernel reads.
+    Errno::result(unsafe { libc::ioctl(multiplexer.as_raw_fd(), libc::TIOCSPTLCK, &raw const locked) })?;
+    Ok(())
+}
+
+/// Opens the other end of a pseudo-terminal by descriptor, never by its name (`TIOCGPTPEER`).
+///
+/// # Errors
+/// `EIO` while it is locked.
+pub fn open_peer(multiplexer: &OwnedFd) -> io::Result<OwnedFd> {
+    let flags = libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC;
+    // SAFETY: the call takes flags and no pointer; a non-negative result is a new descriptor that nobody else owns.
+    let fd = Errno::result(unsafe { libc::ioctl(multiplexer.as_raw_fd(), libc::TIOCGPTPEER, flags) })?;
+    // SAFETY: see above.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 /// The size of a terminal's window; `None` if it is no terminal.

@@ -5,36 +5,56 @@
 //! open what the user can open. Nothing is mounted that the kernel does not let every user mount.
 
 use anyhow::{Context as _, Result};
+use nix::sys::stat::{Mode, umask};
 use nix::unistd::Pid;
 
-use crate::definition::Network;
+use crate::definition::network::Network;
 use crate::plan::Plan;
-use crate::run::handover::Giver;
+use crate::run::handover::{Giver, Message};
 use crate::run::lend::{Lender, Output, lend};
 use crate::run::pasta::Pasta;
 use crate::run::start::prepare;
 use crate::run::subordinate::Maps;
+use crate::store::{Held, Image, Store};
 use crate::sys::process::pidfd_open;
 use crate::sys::user::{become_root_in_own_groups, join};
 
-/// Makes everything for `container`, and gives it over. Afterwards this process is root in the container's namespaces.
+/// Makes everything for `container`, and gives it over. Afterwards this process is root in the container's namespaces. If the container has
+/// failed meanwhile, nothing is given.
 ///
 /// # Errors
-/// The identities cannot be mapped, or what the kernel says of a mount, with the path it was for.
-pub fn lend_as_user(plan: &Plan, container: Pid, maps: &Maps, giver: &Giver) -> Result<()> {
+/// The identities cannot be mapped, a layer is being removed, or what the kernel says of a mount, with the path it was for.
+pub fn lend_as_user(
+    plan: &Plan,
+    container: Pid,
+    maps: &Maps,
+    outputs: [Output; 2],
+    image: Option<(&Store, &Image)>,
+    giver: &Giver,
+) -> Result<()> {
+    // Modes are as written here; the container has its own copy of systemd's.
+    umask(Mode::empty());
+    // First of all, so that no layer goes: where this can be done so that it leads nowhere else is yet to come.
+    let held = image.map(|(store, image)| store.hold(image)).transpose()?;
     let process = pidfd_open(container).context("opening the container's process")?;
     maps.give(container).context("mapping the container's identities")?;
-    // Now, since the container's first process can be looked at by the user only until it becomes somebody else.
     let pasta = (plan.network == Network::Pasta)
         .then(|| Pasta::start(container))
         .transpose()?;
+    if !giver.await_apart() {
+        return Ok(());
+    }
     join(&process).context("joining the container's namespaces")?;
+    pasta.map_or(Ok(()), Pasta::await_ready)?;
+    // Only now: as soon as the container has become its own root, no user may look at it or join it any more.
+    giver.give(Message::Mapped, None);
     // One's own groups stay: what a volume leads to may be open to one of them only.
     become_root_in_own_groups().context("becoming the root of the user namespace")?;
+    let confined = image.map(|(store, image)| store.hold_confined(image)).transpose()?;
+    drop(held);
     if let Some(layer) = &plan.writable_layer {
         prepare(layer)?;
     }
-    pasta.map_or(Ok(()), Pasta::await_ready)?;
-    // The journal's socket cannot be opened by name, and a file that was given to us belongs to somebody else inside.
-    lend(plan, [Output::Unopenable; 2], container, Lender::User, giver)
+    let locks = confined.into_iter().flat_map(Held::into_descriptors).collect();
+    lend(plan, outputs, container, Lender::User, locks, giver)
 }
