@@ -3,20 +3,17 @@
 //! systemd is asked which process is the container's init; the shim goes in ([`crate::run::exec`]), since it is small and has one thread.
 //! This process stays between the program and the caller's terminal, as with `coracle run`, and ends as the program ends.
 
-use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt as _;
-use std::path::PathBuf;
 use std::process::{Child, Command, ExitCode, Stdio};
-use std::thread::sleep;
-use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::{Args, ValueHint};
 use nix::sys::stat::Mode;
 use nix::unistd::Pid;
 
+use crate::cli::inside;
 use crate::cli::output::complain;
 use crate::cli::run::attached::{self, Attached, Running};
 use crate::cli::run::request::Streams;
@@ -25,7 +22,7 @@ use crate::cli::units;
 use crate::run::exec::request::{Client, Request};
 use crate::sys::process::{pidfd_open, send_signal};
 use crate::sys::terminal::window_size;
-use crate::systemd::{Manager, cgroup, control};
+use crate::systemd::Manager;
 
 /// Run a command in a container that runs
 ///
@@ -77,9 +74,6 @@ pub struct Arguments {
 /// The exit status for a container that could not be entered, as other engines have it.
 const NOT_ENTERED: u8 = 125;
 
-/// How long a container may take to start.
-const PATIENCE: Duration = Duration::from_secs(5);
-
 /// Runs it, and ends as it ends.
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let code = carry_out(arguments).unwrap_or_else(|error| {
@@ -105,17 +99,17 @@ fn carry_out(arguments: &Arguments) -> Result<u8> {
     ensure!(!scope.user, "{nobody}");
     ensure!(nix::unistd::geteuid().is_root(), "{who}");
     let manager = if scope.user { Manager::User } else { Manager::System };
-    let main = main_process(manager, &container)?;
+    let main = inside::main_process(manager, &container)?;
     let size = window_size(io::stdin().as_fd()).or_else(|| window_size(io::stdout().as_fd()));
     if arguments.tty && environment.iter().all(|(name, _)| name != "TERM") {
         let term = std::env::var("TERM").unwrap_or_else(|_| "xterm".to_owned());
         environment.push(("TERM".to_owned(), term));
     }
     let request = Request {
-        resolved: resolved(&main)?,
+        resolved: inside::resolved(&main)?,
         unit: container.unit,
         init: Pid::from_raw(main.pid),
-        group: group(&main)?,
+        group: inside::group(&main)?,
         mask: Mode::from_bits_truncate(main.umask),
         client: match arguments.detach {
             true => Client::Leaves,
@@ -208,63 +202,4 @@ fn variables(arguments: &Arguments) -> Result<Vec<(String, String)>> {
         variables.push((name.to_owned(), value));
     }
     Ok(variables)
-}
-
-/// The container's init. One that just starts is waited for.
-fn main_process(manager: Manager, container: &units::Container) -> Result<control::Main> {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let main = control::main_process(manager, &container.unit)?;
-        let Some(main) = main else {
-            bail!(
-                "'{}' is not running: 'systemctl start {}' starts it",
-                container.name,
-                container.unit
-            );
-        };
-        let name = fs::read_to_string(format!("/proc/{}/comm", main.pid)).unwrap_or_default();
-        if name.trim_end() == "coracle-init" {
-            return Ok(main);
-        }
-        ensure!(
-            Instant::now() < deadline,
-            "'{}' does not get ready to be entered; 'systemctl status {}' may say why",
-            container.name,
-            container.unit
-        );
-        sleep(Duration::from_millis(20));
-    }
-}
-
-/// The resolved definition that the container was started with.
-fn resolved(main: &control::Main) -> Result<PathBuf> {
-    let words = main.arguments.iter().skip(1).map(String::as_str);
-    let path = words
-        .filter(|word| !word.starts_with('-'))
-        .find(|word| word.ends_with(".json"));
-    path.map(PathBuf::from)
-        .context("the unit's ExecStart= names no definition")
-}
-
-/// The directory of the control group that init is in: the unit's, or one below where the container has made some.
-fn group(main: &control::Main) -> Result<PathBuf> {
-    let path = format!("/proc/{}/cgroup", main.pid);
-    let text = fs::read_to_string(&path).with_context(|| format!("reading '{path}'"))?;
-    let group = text
-        .lines()
-        .find_map(|line| line.strip_prefix("0::"))
-        .context("there is no control group")?;
-    ensure!(
-        group
-            .strip_prefix(&main.control_group)
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/')),
-        "the container has just ended"
-    );
-    let directory = cgroup::directory(group);
-    let frozen = fs::read_to_string(directory.join("cgroup.events")).unwrap_or_default();
-    ensure!(
-        !frozen.lines().any(|line| line == "frozen 1"),
-        "the container is frozen: 'systemctl thaw' lets it go on"
-    );
-    Ok(directory)
 }

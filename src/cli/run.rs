@@ -27,6 +27,7 @@ use crate::cli::show::plan;
 use crate::definition::Resolved;
 use crate::definition::diagnostic::Severity;
 use crate::definition::places::Loaded;
+use crate::definition::places::networks;
 use crate::generate::generate;
 use crate::run::failure;
 use crate::systemd::Manager;
@@ -80,9 +81,9 @@ pub struct Arguments {
     /// Make its root file system read-only
     #[arg(long)]
     pub read_only: bool,
-    /// Which network it has: 'none' or 'host'
+    /// Put it on a network: 'bridge', NAME.network[:ip=ADDRESS], 'host', or that of NAME.container
     #[arg(long, value_name = "NETWORK")]
-    pub network: Option<String>,
+    pub network: Vec<String>,
     /// Run as this user of the image
     #[arg(short, long, value_name = "USER[:GROUP]")]
     pub user: Option<String>,
@@ -155,6 +156,9 @@ fn carry_out(arguments: &Arguments, output: &mut Output) -> Result<u8> {
     let unit = format!("{stem}.service");
     let directory = Directory::of(&scope);
     let loaded = settings::load(arguments, &stem, directory.file(&stem))?;
+    let loaded = networks::complete(vec![loaded], &scope.places())
+        .pop()
+        .unwrap_or_default();
     let context = crate::generate::Context {
         output_directory: directory.path().to_owned(),
         ..scope.context()

@@ -19,7 +19,6 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use crate::definition::diagnostic::{Diagnostic, Severity};
-use crate::definition::network::Network;
 use crate::definition::places::read::{Content, Listed, Problem};
 use crate::definition::places::scan::{Found, Scan};
 use crate::definition::{Definition, name, toml};
@@ -46,7 +45,7 @@ pub enum Scope {
 }
 
 /// A definition with everything that is to be said of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Loaded {
     /// As much as could be understood. It is only to be started if nothing [`is_broken`](Self::is_broken).
     pub definition: Definition,
@@ -156,20 +155,20 @@ pub fn load_all(places: &Places) -> Contents {
 pub fn load_files(files: &[PathBuf], places: &Places) -> Contents {
     let mut contents = Contents::default();
     for file in files {
-        match load_file(file, places) {
+        match load_file(file) {
             Ok(loaded) => contents.definitions.push(loaded),
             Err(diagnostics) => contents.strays.extend(diagnostics),
         }
     }
-    contents.definitions = networks::join_files(contents.definitions, places);
+    contents.definitions = networks::complete(contents.definitions, places);
     contents
 }
 
 /// One of them; for a network's definition, what is to be said of it.
-fn load_file(path: &Path, system: &Places) -> Result<Loaded, Vec<Diagnostic>> {
+fn load_file(path: &Path) -> Result<Loaded, Vec<Diagnostic>> {
     // A drop-in means nothing on its own.
     if let Some(definition) = scan::definition_of_drop_in(path).filter(|definition| definition.exists()) {
-        return load_file(&definition, system);
+        return load_file(&definition);
     }
     let file_name = path.file_name().unwrap_or(path.as_os_str());
     let Some(stem) = scan::stem(file_name) else {
@@ -212,12 +211,6 @@ fn load_file(path: &Path, system: &Places) -> Result<Loaded, Vec<Diagnostic>> {
         Loaded::broken(name, path.to_path_buf(), masks())
     });
     loaded.diagnostics.extend(scan.strays);
-    if matches!(loaded.definition.container.network, Network::Bridges(_)) {
-        let mut near = system.clone();
-        near.directories
-            .insert(0, path.parent().map_or_else(PathBuf::new, Path::to_path_buf));
-        loaded = networks::link(loaded, &networks::load(&near, &Scan::of(&near)), system.scope);
-    }
     Ok(loaded)
 }
 

@@ -115,7 +115,9 @@ fn service_section<'a>(draft: &Draft<'a>, context: &Context) -> Lines<'a> {
     if !definition.container.read_only || is_on_bridges(definition) {
         // After the user's own, so that an empty `ExecStopPost=` resets those and not ours. It runs after every stop, `kill -9` too.
         let command = ["-", &path_word(&context.shim), " --cleanup %n"].concat();
-        lines.push(("ExecStopPost", command.into()));
+        // What a killed one has left of a network nobody else would come for; where nothing is left, the second does nothing.
+        let times = if is_on_bridges(definition) { 2 } else { 1 };
+        lines.extend(std::iter::repeat_n(("ExecStopPost", command.into()), times));
     }
     lines
 }

@@ -126,6 +126,14 @@ pub fn mounts(
             ..bind("/etc/resolv.conf", resolv, Access::ReadOnly, Owners::Outside)
         });
     }
+    // systemd-resolved names itself there, at an address of the host's loopback; here it names the servers that it asks.
+    if matches!(container.network, Network::Bridges(_)) && !is_ours {
+        let resolv = Path::new("/run/systemd/resolve/resolv.conf");
+        mounts.push(Mount {
+            kind: Kind::BindIfPresent(resolv.to_owned()),
+            ..bind("/etc/resolv.conf", resolv, Access::ReadOnly, Owners::Outside)
+        });
+    }
     if !container.network.is_own() && container.user_namespace != UserNamespace::Host {
         let sysfs = mounts.iter_mut().find(|mount| mount.target == Path::new("/sys"));
         sysfs.into_iter().for_each(|mount| mount.kind = Kind::HostSysfs);

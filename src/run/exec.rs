@@ -34,6 +34,7 @@ use nix::unistd::{Pid, getppid};
 
 use crate::definition::{Definition, Resolved, UserNamespace};
 use crate::plan::Plan;
+use crate::plan::network::likely;
 use crate::plan::process::set;
 use crate::run::exec::request::Request;
 use crate::run::failure::{CONFIG, EXEC, Failure, NAMESPACE, OrFail as _, USER, one_line};
@@ -130,13 +131,16 @@ fn refused(error: &std::io::Error) -> anyhow::Error {
 fn plan(request: &Request) -> Result<Plan> {
     let definition = read(&request.resolved)?;
     let store = Store::open(Store::system_root())?;
+    // What follows from its addresses is the container's already.
+    let addresses = likely(&definition.container.network, &request.unit);
+    let environment = environment(request.init);
     let (mut plan, _) = planning::plan(
         &definition,
         &request.unit,
-        &environment(request.init),
+        &environment,
         Path::new("/"),
         &store,
-        &[],
+        &addresses,
     )?;
     let own = &mut plan.process;
     own.arguments = request.command.clone();
@@ -274,11 +278,12 @@ fn enter(request: &Request, plan: &Plan, init: &Init) -> Result<Pid, Failure> {
         Some(size) => Some(on_terminal(size, &identity).or_fail(NAMESPACE)?),
         None => None,
     };
+    // What init does before it has a payload.
+    prepare_parent(plan).or_fail(NAMESPACE)?;
     let starter = match request.detached() {
         true => Starter::Detached,
         false => Starter::Attached,
     };
-    prepare_parent(plan).or_fail(NAMESPACE)?;
     Ok(Payload::start(plan, &[], &identity, request.mask, starter, terminal.as_ref())?.pid)
 }
 

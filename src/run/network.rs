@@ -14,7 +14,9 @@ pub mod netavark;
 pub mod rules;
 pub mod sweep;
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
@@ -63,7 +65,7 @@ pub fn set_up(container: Pid, bridges: &Bridges) -> Result<()> {
     }
     make_directory()?;
     write(&files.request, &bridges.request().to_string())?;
-    fs::write(&files.namespace, "").with_context(|| format!("making '{}'", files.namespace.display()))?;
+    write(&files.namespace, "")?;
     let namespace = format!("/proc/{container}/ns/net");
     mount(
         Some(namespace.as_str()),
@@ -81,7 +83,13 @@ pub fn set_up(container: Pid, bridges: &Bridges) -> Result<()> {
 /// Written under another name first: what has its name is whole.
 fn write(path: &Path, text: &str) -> Result<()> {
     let new = path.with_extension("new");
-    fs::write(&new, text)
+    let file = File::options()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o644)
+        .open(&new);
+    file.and_then(|mut file| file.write_all(text.as_bytes()))
         .and_then(|()| fs::rename(&new, path))
         .with_context(|| format!("writing '{}'", path.display()))
 }

@@ -80,6 +80,7 @@ fn typed(arguments: &Arguments) -> Result<Typed> {
         ("Volume", "--volume", &arguments.volume),
         ("Tmpfs", "--tmpfs", &arguments.tmpfs),
         ("PublishPort", "--publish", &arguments.publish),
+        ("Network", "--network", &arguments.network),
         ("AddCapability", "--cap-add", &arguments.cap_add),
         ("DropCapability", "--cap-drop", &arguments.cap_drop),
     ];
@@ -89,7 +90,6 @@ fn typed(arguments: &Arguments) -> Result<Typed> {
         }
     }
     let single = [
-        ("Network", "--network", &arguments.network),
         ("User", "--user", &arguments.user),
         ("WorkingDir", "--workdir", &arguments.workdir),
         ("HostName", "--hostname", &arguments.hostname),

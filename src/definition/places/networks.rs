@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
 
 use crate::definition::diagnostic::{Diagnostic, Severity};
+use crate::definition::keys;
 use crate::definition::network::{DEFAULT, Joined, Loaded, Network, subnets};
 use crate::definition::places::scan::{self, Found, Scan};
 use crate::definition::places::{self, Places, Scope};
-use crate::definition::resolve::attachment;
+use crate::definition::resolve::attachment::{self, Missing};
 use crate::definition::toml;
 use crate::unitfile::name as unit;
 
@@ -59,78 +61,107 @@ pub(super) fn link(mut loaded: places::Loaded, networks: &BTreeMap<String, Loade
         return loaded;
     }
     let find = |name: &str| match networks.get(name) {
-        _ if scope == Scope::User => Err(format!(
-            "'Network': a bridge such as '{name}' takes root: define the container in '/etc/coracle', or write 'none' or 'host'"
-        )),
+        _ if scope == Scope::User => Err(Missing {
+            message: format!("'Network': a bridge such as '{name}' takes root, which a user's manager does not have"),
+            suggestion: Some("define the container in '/etc/coracle', or write 'none' or 'host'".to_owned()),
+        }),
         Some(network) if network.diagnostics.iter().any(|one| one.severity == Severity::Error) => Err(format!(
             "the network '{name}' cannot be made, see the mistakes in '{}'",
             network.definition.source.display()
-        )),
+        )
+        .into()),
         Some(network) => Ok(&network.definition.bridge),
-        None if name == DEFAULT => Err("there is no default network".to_owned()),
-        None => Err(format!(
-            "there is no network '{name}': no '{name}.network.toml' beside the definitions"
-        )),
+        None => Err(Missing {
+            message: format!("there is no network '{name}': no '{name}.network.toml' beside the definitions"),
+            suggestion: keys::nearest_of(name, networks.keys().map(String::as_str))
+                .filter(|near| *near != DEFAULT)
+                .map(|near| format!("did you mean '{near}.network'?")),
+        }),
     };
     let said = attachment::link(&mut loaded.definition, find);
     loaded.diagnostics.extend(said);
+    in_order(&mut loaded);
     loaded
+}
+
+/// What is said comes in the order of the files and their lines.
+fn in_order(loaded: &mut places::Loaded) {
+    let drop_ins = &loaded.definition.drop_ins;
+    loaded.diagnostics.sort_by_key(|one| {
+        let drop_in = drop_ins.iter().position(|file| *file == one.file);
+        (drop_in.map_or(0, |index| index + 1), one.line, one.column)
+    });
+}
+
+/// Containers by their names: the stems of their units, and their networks.
+type Targets = BTreeMap<String, (String, Network)>;
+
+fn targets<'l>(all: impl Iterator<Item = &'l places::Loaded>) -> Targets {
+    all.map(|loaded| {
+        let definition = &loaded.definition;
+        let target = (definition.stem().to_owned(), definition.container.network.clone());
+        (definition.name.clone(), target)
+    })
+    .collect()
 }
 
 /// Finds the containers whose networks others share, once all are there.
 pub(super) fn join(definitions: &mut [places::Loaded], scope: Scope) {
     let joins = |loaded: &places::Loaded| !loaded.definition.container.network.is_own();
-    if !definitions.iter().any(joins) {
-        return;
-    }
-    let targets: BTreeMap<String, (String, Network)> = definitions
-        .iter()
-        .map(|loaded| {
-            let definition = &loaded.definition;
-            let target = (definition.stem().to_owned(), definition.container.network.clone());
-            (definition.name.clone(), target)
-        })
-        .collect();
-    for loaded in definitions {
-        let definition = &mut loaded.definition;
-        let found = match &mut definition.container.network {
-            Network::Container(_) | Network::Path(_) if scope == Scope::User => Err(
-                "'Network': to join a network namespace takes root: define the container in '/etc/coracle'".to_owned(),
-            ),
-            Network::Container(joined) if joined.unit == definition.name => {
-                Err("'Network': a container cannot share its own network".to_owned())
-            }
-            Network::Container(joined) => target(&joined.unit, &targets).map(|found| *joined = found),
-            _ => Ok(()),
-        };
-        if let (Err(message), Some(Some(place))) = (found, definition.passthrough.network_places.first()) {
-            loaded.diagnostics.push(Diagnostic {
-                message,
-                ..place.clone()
-            });
-        }
+    if definitions.iter().any(joins) {
+        let targets = targets(definitions.iter());
+        definitions.iter_mut().for_each(|one| join_one(one, &targets, scope));
     }
 }
 
-/// The same for files on their own, which may share the networks of containers in the places.
-pub(super) fn join_files(files: Vec<places::Loaded>, system: &Places) -> Vec<places::Loaded> {
-    let joins = |loaded: &places::Loaded| matches!(loaded.definition.container.network, Network::Container(_));
-    if !files.iter().any(joins) {
-        return files;
+fn join_one(loaded: &mut places::Loaded, targets: &Targets, scope: Scope) {
+    let definition = &mut loaded.definition;
+    let found = match &mut definition.container.network {
+        Network::Container(_) | Network::Path(_) if scope == Scope::User => {
+            Err("'Network': to join a network namespace takes root: define the container in '/etc/coracle'".to_owned())
+        }
+        Network::Container(joined) if joined.unit == definition.name => {
+            Err("'Network': a container cannot share its own network".to_owned())
+        }
+        Network::Container(joined) => target(&joined.unit, targets).map(|found| *joined = found),
+        _ => Ok(()),
+    };
+    if let (Err(message), Some(Some(place))) = (found, definition.passthrough.network_places.first()) {
+        loaded.diagnostics.push(Diagnostic {
+            message,
+            ..place.clone()
+        });
+        in_order(loaded);
     }
-    let names: Vec<String> = files.iter().map(|loaded| loaded.definition.name.clone()).collect();
-    let mut all = places::load(system);
+}
+
+/// Definitions that lie in none of the places, with the networks that they name: of those in `places`, and of those beside them.
+#[must_use]
+pub fn complete(mut loaded: Vec<places::Loaded>, places: &Places) -> Vec<places::Loaded> {
+    for one in &mut loaded {
+        if matches!(one.definition.container.network, Network::Bridges(_)) {
+            let mut near = places.clone();
+            let beside = one.definition.source.parent();
+            near.directories
+                .insert(0, beside.map_or_else(PathBuf::new, Path::to_path_buf));
+            *one = link(std::mem::take(one), &load_all(&near), places.scope);
+        }
+    }
+    let joins = |loaded: &places::Loaded| matches!(loaded.definition.container.network, Network::Container(_));
+    if !loaded.iter().any(joins) {
+        return loaded;
+    }
+    let names: Vec<String> = loaded.iter().map(|one| one.definition.name.clone()).collect();
+    let mut all = places::load(places);
     all.retain(|other| !names.contains(&other.definition.name));
-    let count = files.len();
-    let mut all: Vec<places::Loaded> = files.into_iter().chain(all).collect();
-    // What was joined already is found under its unit's name no more, and said nothing of: it is not returned.
-    join(&mut all, system.scope);
-    all.truncate(count);
-    all
+    // Whose networks are found already is only looked at.
+    let targets = targets(loaded.iter().chain(&all));
+    loaded.iter_mut().for_each(|one| join_one(one, &targets, places.scope));
+    loaded
 }
 
 /// The container of this name, or of the template that it is an instance of.
-fn target(name: &str, targets: &BTreeMap<String, (String, Network)>) -> Result<Joined, String> {
+fn target(name: &str, targets: &Targets) -> Result<Joined, String> {
     let template = name
         .split_once('@')
         .map(|(prefix, instance)| (format!("{prefix}@"), instance));

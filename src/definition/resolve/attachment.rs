@@ -239,10 +239,28 @@ impl Resolver<'_, '_> {
     }
 }
 
+/// Why a network or container that is named cannot be had, and what would mend it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::definition) struct Missing {
+    /// As in a [`Diagnostic`].
+    pub(in crate::definition) message: String,
+    /// As in a [`Diagnostic`].
+    pub(in crate::definition) suggestion: Option<String>,
+}
+
+impl From<String> for Missing {
+    fn from(message: String) -> Self {
+        Self {
+            message,
+            suggestion: None,
+        }
+    }
+}
+
 /// Puts what the networks' definitions say in the place of their names, and says which are not there. `find` finds one.
 pub(in crate::definition) fn link<'n>(
     definition: &mut Definition,
-    find: impl Fn(&str) -> Result<&'n Bridge, String>,
+    find: impl Fn(&str) -> Result<&'n Bridge, Missing>,
 ) -> Vec<Diagnostic> {
     let Network::Bridges(attachments) = &mut definition.container.network else {
         return Vec::new();
@@ -251,11 +269,12 @@ pub(in crate::definition) fn link<'n>(
     for (attachment, place) in attachments.iter_mut().zip(&definition.passthrough.network_places) {
         let linked = find(&attachment.bridge.name).and_then(|bridge| {
             attachment.bridge = bridge.clone();
-            fits(attachment)
+            fits(attachment).map_err(Missing::from)
         });
-        if let (Err(message), Some(place)) = (linked, place) {
+        if let (Err(missing), Some(place)) = (linked, place) {
             said.push(Diagnostic {
-                message,
+                message: missing.message,
+                suggestion: missing.suggestion,
                 ..place.clone()
             });
         }

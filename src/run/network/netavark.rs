@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail};
+use nix::sys::stat::{Mode, umask};
 
 use crate::run::network::Files;
 
@@ -38,6 +39,8 @@ pub fn helper(name: &str) -> Result<String> {
 /// What netavark says.
 pub fn call(verb: Verb, files: &Files) -> Result<()> {
     let program = helper("netavark")?;
+    // The shim has none, and what netavark writes must be nobody else's to change.
+    let ours = umask(Mode::from_bits_truncate(0o022));
     let output = Command::new(&program)
         .env_clear()
         .env("PATH", path())
@@ -52,15 +55,18 @@ pub fn call(verb: Verb, files: &Files) -> Result<()> {
         .arg(&files.namespace)
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
-        .output()
-        .with_context(|| format!("running '{program}'"))?;
+        .output();
+    umask(ours);
+    let output = output.with_context(|| format!("running '{program}'"))?;
     if output.status.success() {
         return Ok(());
     }
     let said = String::from_utf8_lossy(&output.stdout);
     let error = serde_json::from_str::<serde_json::Value>(&said).ok();
-    let error = error.as_ref().and_then(|value| value["error"].as_str());
-    bail!("netavark: {}", error.unwrap_or(said.trim()))
+    match error.as_ref().and_then(|value| value["error"].as_str()) {
+        Some(error) => bail!("netavark: {error}"),
+        None => bail!("netavark ended with {}: {}", output.status, said.trim()),
+    }
 }
 
 /// netavark looks there for nft(8) or iptables(8), and for systemd-run(1), which it is better off without: see above.

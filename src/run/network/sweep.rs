@@ -110,10 +110,10 @@ fn is_namespace(path: &Path) -> bool {
 /// # Errors
 /// What mkdir(2) says.
 pub(super) fn make_directory() -> Result<()> {
-    for directory in [DIRECTORY, STATE] {
+    for (directory, mode) in [(DIRECTORY, 0o755), (STATE, 0o700)] {
         DirBuilder::new()
             .recursive(true)
-            .mode(0o755)
+            .mode(mode)
             .create(directory)
             .with_context(|| format!("making '{directory}'"))?;
     }
