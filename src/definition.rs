@@ -375,6 +375,15 @@ pub enum UserNamespace {
     Auto,
     /// The host's own.
     Host,
+    /// A user's own, and those that were lent to them; the user has the same number inside, or this one.
+    KeepId {
+        /// `uid=`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        user: Option<u32>,
+        /// `gid=`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        group: Option<u32>,
+    },
     /// Those of `UIDMap=` and `GIDMap=`.
     Mapped {
         /// The users.

@@ -93,6 +93,23 @@
 //! init first has something to say to it, readiness as a rule, and 20 ms after the start at the latest; readiness waits 2 ms for the
 //! payload's first answer. Until then the shim is the main process, and a stop that reaches it is passed on.
 //!
+//! # Without root
+//!
+//! In a user's manager the same shim does the same work in the same order, with other rights. It has none on the host, so it takes those that
+//! everybody has in a namespace of their own: it makes the container's first process, has its identities mapped by `newuidmap` and
+//! `newgidmap`, which give what subuid(5) lends to the user and nothing else, and then joins that process's user and mount namespaces.
+//! From there on it is root inside and the user outside. What root does by idmapped mounts is done by the files themselves: images are unpacked in such a
+//! namespace ([`run::subordinate`]), so that on disk the image's root is the user and its others are those lent. overlayfs keeps its marks in
+//! `user.*` attributes; `/dev` is made of the host's own nodes, each mounted by a descriptor that was looked at; and what cannot be had
+//! without root is a mistake in the definition ([`generate::reach`]) or a line that says so at the start.
+//!
+//! A user's root file system seen with other owners does not exist, so `UserNS=keep-id` has the layers a second time ([`run::keep`]).
+//! Outside leads `Network=pasta`, a program in the container's control group that systemd ends with it ([`run::pasta`]).
+//!
+//! The container's root *is* the user for everybody outside, so whatever the user has must be out of its reach: it sees no file of theirs
+//! but its volumes, and neither the manager's notify socket nor any other of `$XDG_RUNTIME_DIR`; what init keeps open leads nowhere but into
+//! the image's layers; and init's memory belongs to the host's namespace, in which a container's root may look at nothing.
+//!
 //! # Devices
 //!
 //! `/dev` is a tmpfs that the shim fills with nodes of the usual numbers and of those that `AddDevice=` names, before anybody else sees it; no
@@ -229,6 +246,7 @@
 //! | `/var/lib/coracle` (`~/.local/share/coracle`) | the store: an OCI image layout, and `layers/DIFFID/` beside it, each layer unpacked once | `coracle image` |
 //! | `/var/lib/coracle/containers/UNIT` | the writable layer of a running container, and its volumes without a name; `ExecStopPost=` removes it, and once a minute what others were killed over | the shim |
 //! | `/var/lib/coracle/volumes/NAME` | a volume, as long as nobody removes it; `.new` beside them has what is not complete yet | the shim, `coracle volume`, containers |
+//! | `~/.local/share/coracle/kept/UID.GID` | a user's layers once more, for `UserNS=keep-id` | `coracle image keep`, called by the shim |
 //! | `/run/coracle/networks`, `/run/coracle/.netavark` | of each container on a bridge what netavark was told and its network namespace; what netavark knows | the shim, netavark; `ExecStopPost=` removes them |
 //! | `/run/coracle/.networks` | an empty file whose bytes are locked by those who have an address | the shim |
 //! | `/run/coracle/.identities` | an empty file whose bytes are locked by those who have a range of identities, a writable layer or a volume; its time is that of the last sweep | the shim |

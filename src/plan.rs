@@ -163,7 +163,7 @@ pub struct Surroundings<'a> {
 /// What only image and definition together show: no program to run, a specifier that does not exist, a signal that does not exist.
 pub fn plan(definition: &Definition, source: Source<'_>, surroundings: Surroundings<'_>) -> Result<Plan> {
     let container = &definition.container;
-    let specifiers = Specifiers::of_unit(surroundings.unit);
+    let specifiers = Specifiers::of_unit(surroundings.unit).in_environment(surroundings.environment);
     ensure!(
         !source.layers.is_empty(),
         "{} has no layers",
@@ -246,7 +246,9 @@ pub fn plan(definition: &Definition, source: Source<'_>, surroundings: Surroundi
         label,
         abstract_sockets: match container.network {
             Network::Host => container.abstract_sockets,
-            Network::None | Network::Bridges(_) | Network::Container(_) | Network::Path(_) => AbstractSockets::Host,
+            Network::None | Network::Pasta | Network::Bridges(_) | Network::Container(_) | Network::Path(_) => {
+                AbstractSockets::Host
+            }
         },
         activation,
         notify,

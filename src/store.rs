@@ -4,6 +4,7 @@
 //! /var/lib/coracle/
 //!     oci-layout  index.json  blobs/sha256/HEX    the layout (image-spec image-layout.md): any tool can read it
 //!     layers/HEX/                                 a layer, named after the digest of its uncompressed tar archive
+//!     kept/UID.GID/HEX/                           the same with other owners, for containers that want them
 //!     staging/XXXX/                               what an import is working on, held by its flock(2)
 //!     lock  index.lock  locks/HEX                 for writers only
 //! ```
@@ -22,6 +23,7 @@ pub mod copy;
 pub mod import;
 pub mod index;
 pub mod inventory;
+pub mod keep;
 pub mod pack;
 pub mod remove;
 pub mod source;
@@ -51,6 +53,8 @@ use crate::sys::mount::{Depth, add_attributes, clone_tree, open_place};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Store {
     root: PathBuf,
+    /// The directory of the unpacked layers, below the root.
+    layers: String,
 }
 
 /// An image that is ready to be run.
@@ -87,7 +91,18 @@ impl Store {
     /// Names the store at `root`. Nothing needs to exist there yet: what is missing is said by what needs it.
     pub fn open(root: &Path) -> Result<Self> {
         let root = std::path::absolute(root).with_context(|| format!("opening the store '{}'", root.display()))?;
-        Ok(Self { root })
+        let layers = "layers".to_owned();
+        Ok(Self { root, layers })
+    }
+
+    /// The same store with other unpacked layers: those whose files belong to whom they belong to in a container in which its user is
+    /// `user` and `group` ([`crate::store::keep`]).
+    #[must_use]
+    pub fn kept(&self, user: u32, group: u32) -> Self {
+        Self {
+            root: self.root.clone(),
+            layers: format!("kept/{user}.{group}"),
+        }
     }
 
     /// Where the system's images are.
@@ -111,7 +126,7 @@ impl Store {
     /// The parent of all unpacked layers.
     #[must_use]
     pub fn layers_path(&self) -> PathBuf {
-        self.root.join("layers")
+        self.root.join(&self.layers)
     }
 
     /// Finds an image by its name and makes sure that it can be run here: one look into the index, two small files,

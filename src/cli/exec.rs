@@ -93,10 +93,11 @@ fn carry_out(arguments: &Arguments) -> Result<u8> {
         bail!("there is no command to run");
     };
     let container = units::find(&scope, name)?;
-    ensure!(
-        scope.user || nix::unistd::geteuid().is_root(),
-        "only root can enter the containers of the system's service manager, and you are not: use sudo"
-    );
+    let who = "only root can enter the containers of the system's service manager, and you are not: use sudo";
+    let nobody = "a container of a user's service manager cannot be entered: nobody but the host's root may look at its init. Start what you \
+                  need in a container of its own, with 'coracle run'";
+    ensure!(!scope.user, "{nobody}");
+    ensure!(nix::unistd::geteuid().is_root(), "{who}");
     let manager = if scope.user { Manager::User } else { Manager::System };
     let main = inside::main_process(manager, &container)?;
     let size = window_size(io::stdin().as_fd()).or_else(|| window_size(io::stdout().as_fd()));

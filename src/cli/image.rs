@@ -4,6 +4,7 @@
 
 pub mod import;
 pub mod inspect;
+pub mod keep;
 pub mod list;
 pub mod rm;
 
@@ -39,6 +40,8 @@ pub enum Verb {
     List(list::Arguments),
     Inspect(inspect::Arguments),
     Rm(rm::Arguments),
+    #[command(hide = true)]
+    Keep(keep::Arguments),
 }
 
 /// Does what was typed.
@@ -49,6 +52,7 @@ pub fn run<W: Write>(arguments: &Arguments, output: &mut Output<W>) -> Result<Ex
         Verb::List(arguments) => list::run(arguments, output),
         Verb::Inspect(arguments) => inspect::run(arguments, output),
         Verb::Rm(arguments) => rm::run(arguments, output),
+        Verb::Keep(arguments) => keep::run(arguments),
     }
 }
 

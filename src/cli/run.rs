@@ -112,15 +112,9 @@ pub struct Arguments {
     /// Slice that it runs in [default: coracle.slice]
     #[arg(long)]
     pub slice: Option<String>,
-    /// Whose service manager runs it
-    #[arg(
-        long,
-        value_enum,
-        default_value = "system",
-        value_name = "WHICH",
-        hide_possible_values = true
-    )]
-    pub manager: Which,
+    /// Whose service manager runs it: 'system' or 'user' [default: the system's for root, and one's own for everybody else]
+    #[arg(long, value_enum, value_name = "WHICH", hide_possible_values = true)]
+    pub manager: Option<Which>,
 }
 
 /// Whose service manager.
@@ -150,7 +144,10 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<ExitCode> {
 
 fn carry_out(arguments: &Arguments, output: &mut Output) -> Result<u8> {
     let scope = Scope {
-        user: arguments.manager == Which::User,
+        user: match arguments.manager {
+            Some(which) => which == Which::User,
+            None => !nix::unistd::geteuid().is_root(),
+        },
         root: None,
     };
     let stem = match &arguments.name {
@@ -175,7 +172,7 @@ fn carry_out(arguments: &Arguments, output: &mut Output) -> Result<u8> {
     refuse_mistakes(&loaded, drafted.diagnostics.iter().map(|report| &report.diagnostic))?;
     ensure!(
         scope.user || nix::unistd::geteuid().is_root(),
-        "the system's service manager runs containers for root only, and you are not: use sudo"
+        "the system's service manager runs containers for root only, and you are not: leave out '--manager', or use sudo"
     );
     // What the shim would say in the journal is said here, and sooner.
     plan::config(&loaded.definition, &unit, &scope)?;
@@ -193,7 +190,7 @@ fn carry_out(arguments: &Arguments, output: &mut Output) -> Result<u8> {
     if arguments.detach {
         let outcome = Running::start(manager, request, Until::Started)?.finish()?;
         if outcome.job != "done" {
-            complain(&why_not(&units, &outcome));
+            complain(&why_not(&units, manager, &outcome));
             return Ok(status_of(&outcome).max(1));
         }
         written.keep();
@@ -208,7 +205,7 @@ fn carry_out(arguments: &Arguments, output: &mut Output) -> Result<u8> {
     request::bind(&mut request, attached.given()?, &context.shim, written.path(), &stem)?;
     let outcome = attached.run(manager, request)?;
     if outcome.job != "done" && outcome.code == 0 {
-        complain(&why_not(&units, &outcome));
+        complain(&why_not(&units, manager, &outcome));
     }
     Ok(status_of(&outcome))
 }
@@ -304,18 +301,22 @@ fn has_spoken(outcome: &Outcome) -> bool {
 }
 
 /// Why a unit did not start: what it said itself, or else the last lines about it and its sockets in the journal.
-fn why_not(units: &[String], outcome: &Outcome) -> String {
+fn why_not(units: &[String], manager: Manager, outcome: &Outcome) -> String {
     if has_spoken(outcome) {
         return outcome.status_text.clone();
     }
     let unit = units.first().map_or("", String::as_str);
+    let whose = match manager {
+        Manager::System => "unit",
+        Manager::User => "user-unit",
+    };
     let journal = Command::new("journalctl")
         .args(["-q", "-b", "-o", "cat", "-n", "6", "--no-pager"])
-        .args(units.iter().map(|unit| format!("--unit={unit}")))
+        .args(units.iter().map(|unit| format!("--{whose}={unit}")))
         .output();
     let lines = journal.map(|journal| String::from_utf8_lossy(&journal.stdout).into_owned());
     let end = match lines.unwrap_or_default().trim_end() {
-        "" => format!("; 'journalctl -u {unit}' may say more"),
+        "" => format!("; 'journalctl --{whose} {unit}' may say more"),
         lines => format!(":\n{lines}"),
     };
     format!("'{unit}' could not be started ({}){end}", outcome.job)

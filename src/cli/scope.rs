@@ -3,11 +3,13 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
+use anyhow::{Context as _, Result};
 use clap::{Args, ValueHint};
 
 use crate::definition::places::{self, Contents, Loaded, Places};
 use crate::generate::run::SHIM;
 use crate::generate::{Context, version};
+use crate::run::subordinate;
 use crate::store::Store;
 use crate::systemd::Manager;
 
@@ -72,14 +74,27 @@ impl Scope {
         directories.join(", ")
     }
 
-    /// The store's directory.
+    /// The store's directory. Nobody but root can do anything with the system's, so everybody else means their own.
     #[must_use]
     pub fn store(&self) -> PathBuf {
-        let directory = match self.user {
+        let is_own = self.user || (self.root.is_none() && !nix::unistd::geteuid().is_root());
+        let directory = match is_own {
             true => data_directory().join("coracle"),
             false => Store::system_root().to_path_buf(),
         };
         self.below().join(directory.strip_prefix("/").unwrap_or(&directory))
+    }
+
+    /// Prepares this process for changing the store: without root, in a user namespace in which files can have all the owners that images
+    /// name. What depends on who the user is must be done before.
+    ///
+    /// # Errors
+    /// Nothing was lent to the user, or the host does not let users have namespaces.
+    pub fn enter_store(&self) -> Result<()> {
+        match nix::unistd::geteuid().is_root() {
+            true => Ok(()),
+            false => subordinate::enter().with_context(|| format!("opening the store '{}'", self.store().display())),
+        }
     }
 
     /// Where what lasts until the next boot lies.

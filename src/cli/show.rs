@@ -284,6 +284,15 @@ fn fields(definition: &Definition) -> Vec<(&'static str, String)> {
     match user_namespace {
         UserNamespace::Auto => fields.push(("UserNS", "auto".to_owned())),
         UserNamespace::Host => fields.push(("UserNS", "host".to_owned())),
+        UserNamespace::KeepId { user, group } => {
+            let options = [("uid", user), ("gid", group)];
+            let options = options
+                .iter()
+                .filter_map(|(name, id)| Some(format!("{name}={}", (**id)?)));
+            let options = options.collect::<Vec<_>>().join(",");
+            let colon = if options.is_empty() { "" } else { ":" };
+            fields.push(("UserNS", format!("keep-id{colon}{options}")));
+        }
         UserNamespace::Mapped { users, groups } => {
             fields.extend(users.iter().map(|extent| ("UIDMap", extent.to_string())));
             fields.extend(groups.iter().map(|extent| ("GIDMap", extent.to_string())));

@@ -6,7 +6,7 @@
 pub mod subnet;
 pub mod subnets;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -23,6 +23,8 @@ pub enum Network {
     None,
     /// The host's.
     Host,
+    /// One of its own, from which pasta(1) leads outside. Only where it is a user's.
+    Pasta,
     /// One of its own, with an interface on each of these bridges.
     Bridges(Vec<Attachment>),
     /// That of another container.
@@ -89,7 +91,7 @@ impl Network {
     /// Whether the namespace is one of the container's own.
     #[must_use]
     pub fn is_own(&self) -> bool {
-        matches!(self, Self::None | Self::Bridges(_))
+        matches!(self, Self::None | Self::Pasta | Self::Bridges(_))
     }
 
     /// The servers that a container asks for names: its networks' own, where they have them.
@@ -97,6 +99,7 @@ impl Network {
     pub fn servers(&self) -> Vec<IpAddr> {
         match self {
             Self::None | Self::Host | Self::Path(_) => Vec::new(),
+            Self::Pasta => vec![PASTA_RESOLVER],
             Self::Container(joined) => joined.servers.clone(),
             Self::Bridges(attachments) => attachments.iter().flat_map(|one| one.bridge.name_servers()).collect(),
         }
@@ -113,6 +116,9 @@ impl Bridge {
         }
     }
 }
+
+/// Who answers questions for names where pasta(1) leads outside: it passes them on to the host's own resolver, whatever address that has.
+pub const PASTA_RESOLVER: IpAddr = IpAddr::V4(Ipv4Addr::new(169, 254, 1, 1));
 
 /// The network that is meant by `Network = "bridge"`.
 pub const DEFAULT: &str = "bridge";

@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::definition::diagnostic::{Diagnostic, Severity};
 use crate::definition::places::Loaded;
 use crate::definition::{self, Definition};
-use crate::generate::{Context, service, socket, timer};
+use crate::generate::{Context, reach, service, socket, timer};
 use crate::unitfile::name;
 
 /// What one definition becomes.
@@ -45,6 +45,7 @@ impl<'a> Draft<'a> {
             draft.stem = definition::name::escape(wanted.as_bytes());
             draft.service = [&draft.stem, ".service"].concat();
         }
+        reach::check(&mut draft, context.scope);
         if !draft.is_broken() {
             draft.write(context);
         }

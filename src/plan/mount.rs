@@ -200,7 +200,7 @@ fn system_mounts(container: &Container) -> Vec<Mount> {
             access: Access::ReadWrite,
             executable: false,
         },
-        new("/dev/pts", "devpts", &["ptmxmode=0666", "mode=0620", "gid=5"]),
+        terminals(&container.user_namespace),
         new("/dev/mqueue", "mqueue", &[]),
         Mount {
             access: shm_access,
@@ -217,6 +217,22 @@ fn system_mounts(container: &Container) -> Vec<Mount> {
     ];
     mounts.iter_mut().for_each(|mount| mount.executable = false);
     mounts
+}
+
+/// The terminals, which belong to the group tty wherever there is one: its number is the same everywhere.
+fn terminals(namespace: &UserNamespace) -> Mount {
+    const TTY: u32 = 5;
+    let has_tty = match namespace {
+        UserNamespace::Mapped { groups, .. } => groups
+            .iter()
+            .any(|one| one.inside <= TTY && TTY - one.inside < one.count),
+        UserNamespace::Auto | UserNamespace::Host | UserNamespace::KeepId { .. } => true,
+    };
+    let parameters: &[&str] = match has_tty {
+        true => &["ptmxmode=0666", "mode=0620", "gid=5"],
+        false => &["ptmxmode=0666", "mode=0620"],
+    };
+    new("/dev/pts", "devpts", parameters)
 }
 
 /// hosts(5), which an image cannot know.
@@ -252,8 +268,9 @@ fn resolver(container: &Container) -> Option<String> {
         }
     }
     let named = container.network.servers();
-    // The networks' own servers know the others (`DNS=`) and ask them.
-    for server in if named.is_empty() { dns } else { &named } {
+    // The networks' own servers know the others (`DNS=`) and ask them; pasta's knows none.
+    let is_own = named.is_empty() || (container.network == Network::Pasta && !dns.is_empty());
+    for server in if is_own { dns } else { &named } {
         text.push_str(&format!("nameserver {server}\n"));
     }
     (!text.is_empty()).then_some(text)

@@ -103,12 +103,12 @@ fn spec(plan: &Plan) -> Result<Spec> {
 fn namespaces(plan: &Plan) -> Result<Vec<LinuxNamespace>> {
     use LinuxNamespaceType as Type;
     let own = match &plan.network {
-        Network::None | Network::Bridges(_) => Some(Type::Network),
+        Network::None | Network::Pasta | Network::Bridges(_) => Some(Type::Network),
         Network::Host | Network::Container(_) | Network::Path(_) => None,
     };
     let users = match plan.user_namespace {
         UserNamespace::Host => None,
-        UserNamespace::Auto | UserNamespace::Mapped { .. } => Some(Type::User),
+        UserNamespace::Auto | UserNamespace::KeepId { .. } | UserNamespace::Mapped { .. } => Some(Type::User),
     };
     let types = [Type::Mount, Type::Pid, Type::Uts, Type::Ipc, Type::Cgroup]
         .into_iter()
@@ -279,6 +279,7 @@ fn annotations(plan: &Plan) -> HashMap<String, String> {
             match plan.user_namespace {
                 UserNamespace::Auto => "auto".to_owned(),
                 UserNamespace::Host => "host".to_owned(),
+                UserNamespace::KeepId { .. } => "keep-id".to_owned(),
                 UserNamespace::Mapped { .. } => "mapped".to_owned(),
             },
         ),

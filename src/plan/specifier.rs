@@ -1,7 +1,7 @@
 //! systemd's `%` specifiers in values that no unit file carries (systemd.unit(5), "Specifiers").
 //!
-//! Only those that follow from the unit's name are known here. What depends on the machine belongs into `[Service]`, where systemd
-//! resolves it.
+//! Only those are known here that follow from the unit's name, and from the variables that a user's manager sets for every unit. What
+//! depends on the machine belongs into `[Service]`, where systemd resolves it.
 
 use anyhow::{Result, bail};
 
@@ -12,6 +12,8 @@ pub struct Specifiers<'a> {
     without_suffix: &'a str,
     prefix: &'a str,
     instance: &'a str,
+    home: &'a str,
+    runtime: &'a str,
 }
 
 impl<'a> Specifiers<'a> {
@@ -25,6 +27,23 @@ impl<'a> Specifiers<'a> {
             without_suffix,
             prefix,
             instance,
+            home: "/root",
+            runtime: "/run",
+        }
+    }
+
+    /// The same where the manager has set this environment: `%h` is the user's home, `%t` the directory for what lasts until the next boot.
+    #[must_use]
+    pub fn in_environment(self, environment: &'a [(String, String)]) -> Self {
+        let variable = |name: &str| {
+            let mut all = environment.iter();
+            let found = all.find(|(variable, value)| variable == name && value.starts_with('/'));
+            found.map(|(_, value)| value.as_str())
+        };
+        // Only a user's manager has both; a service of the system may be given a home of its own.
+        match (variable("HOME"), variable("XDG_RUNTIME_DIR")) {
+            (Some(home), Some(runtime)) => Self { home, runtime, ..self },
+            _ => self,
         }
     }
 
@@ -47,6 +66,8 @@ impl<'a> Specifiers<'a> {
                 Some('i') => expanded.push_str(self.instance),
                 Some('I') => expanded.push_str(&unescape(self.instance)),
                 Some('j') => expanded.push_str(last_part(self.prefix)),
+                Some('h') => expanded.push_str(self.home),
+                Some('t') => expanded.push_str(self.runtime),
                 Some('J') => expanded.push_str(&unescape(last_part(self.prefix))),
                 other => {
                     let specifier = other.map(String::from).unwrap_or_default();
@@ -103,6 +124,17 @@ mod tests {
             r"a-web@srv-x\x2dy.service a-web@srv-x\x2dy a-web srv-x\x2dy"
         );
         assert_eq!(expand("%I %P %j 100%%"), "srv/x-y a/web web 100%");
+        assert_eq!(expand("%h %t"), "/root /run");
+        let variable = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let environment = [
+            variable("HOME", "/home/anna"),
+            variable("XDG_RUNTIME_DIR", "/run/user/1000"),
+        ];
+        let users = specifiers.clone().in_environment(&environment);
+        assert_eq!(
+            users.expand("%h/x %t").expect("known specifiers"),
+            "/home/anna/x /run/user/1000"
+        );
         assert!(specifiers.expand("%q").is_err());
         assert!(specifiers.expand("50%").is_err());
     }

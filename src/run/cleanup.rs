@@ -2,15 +2,18 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result, ensure};
+use nix::unistd::geteuid;
 
 use crate::run::failure::{CONFIG, Failure, NAMESPACE, OrFail as _};
 use crate::run::identities::LOCKS;
 use crate::run::mark::{self, Subject};
 use crate::run::network::sweep::after;
+use crate::run::{place, subordinate};
 use crate::store::Store;
 
 /// Where the writable layer of `unit` lies.
@@ -77,10 +80,13 @@ pub fn sweep(store: &Store) -> Result<()> {
 /// # Errors
 /// As [`remove_writable_layer`] and [`remove_resolved`].
 pub fn clean_up(unit: &str, resolved: Option<&Path>) -> Result<(), Failure> {
-    let store = Store::open(Store::system_root()).or_fail(CONFIG)?;
+    let store = place::store().or_fail(CONFIG)?;
     let directory = writable_layer(&store, unit).or_fail(CONFIG)?;
-    let removed = remove_writable_layer(&directory);
-    after(unit).or_fail(NAMESPACE)?;
+    let removed = remove_writable_layer(&directory).or_else(|error| remove_among_own(&directory, error));
+    // No user has a network that anything would be left of.
+    if geteuid().is_root() {
+        after(unit).or_fail(NAMESPACE)?;
+    }
     removed.or_fail(NAMESPACE)?;
     // For others that could not do it themselves; whatever comes of it, this one has cleaned up.
     if is_due() {
@@ -105,6 +111,24 @@ pub fn remove_resolved(resolved: &Path) -> Result<()> {
         let _ = fs::remove_dir(directory);
     }
     Ok(())
+}
+
+/// Removes a writable layer in which files belong to identities that were lent to the user: only in a namespace of theirs can that be done.
+fn remove_among_own(directory: &Path, error: anyhow::Error) -> Result<()> {
+    let is_denied = error.downcast_ref::<io::Error>().map(io::Error::kind) == Some(io::ErrorKind::PermissionDenied);
+    if !is_denied || geteuid().is_root() {
+        return Err(error);
+    }
+    // overlayfs closes its own directories even to their owner; often nothing else is in the way.
+    for own in ["work/work", "work/work/incompat", "work/work/incompat/volatile"] {
+        let _ = fs::set_permissions(directory.join(own), fs::Permissions::from_mode(0o700));
+    }
+    if remove_writable_layer(directory).is_ok() {
+        return Ok(());
+    }
+    // To whom nothing is lent, everything here belongs.
+    subordinate::enter().or_else(|error| subordinate::enter_alone().map_err(|_| error))?;
+    remove_writable_layer(directory)
 }
 
 /// Removes a writable layer. It is no error if there is none.

@@ -83,8 +83,11 @@ fn build(plan: &Plan, shim: &Taker) -> Result<Vec<OwnedFd>> {
     unshare(NAMESPACES).context("creating the namespaces")?;
     make_all_private().context("cutting the mount namespace off")?;
     shim.tell_apart();
-    if plan.network == Network::None {
-        network::enter_new().context("creating the network namespace")?;
+    match plan.network {
+        Network::None => network::enter_new().context("creating the network namespace")?,
+        // It is there already, since pasta has to know it.
+        Network::Pasta => network::bring_loopback_up().context("bringing the loopback interface up")?,
+        _ => {}
     }
     shim.await_maybe(Message::Mapped)?;
     if plan.user_namespace != UserNamespace::Host {

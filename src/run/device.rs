@@ -5,6 +5,8 @@
 //! that were asked for: whom the device was added for is the container, and the host's owner and group mean nobody inside. That
 //! root cannot give itself more by chmod(2) is for the unit's device policy ([`crate::plan::device`]).
 
+pub mod bound;
+
 use std::fs::{self, Metadata};
 use std::io::ErrorKind;
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -108,19 +110,34 @@ fn mode(access: &str) -> Mode {
 /// # Errors
 /// What the kernel says of a node, with its path.
 pub fn make(outputs: [Output; 2], nodes: &[Node], context: Option<&str>) -> Result<OwnedFd> {
-    const NODES: [(&str, u64, u64); 6] = [
-        ("null", 1, 3),
-        ("zero", 1, 5),
-        ("full", 1, 7),
-        ("random", 1, 8),
-        ("urandom", 1, 9),
-        ("tty", 5, 0),
-    ];
-    const LINKS: [(&str, &str); 3] = [
-        ("fd", "/proc/self/fd"),
-        ("stdin", "/proc/self/fd/0"),
-        ("ptmx", "pts/ptmx"),
-    ];
+    let devices = empty(context)?;
+    for (name, major, minor) in NODES {
+        mknodat(&devices, name, SFlag::S_IFCHR, everybody(), makedev(major, minor))
+            .with_context(|| format!("making the device '/dev/{name}'"))?;
+    }
+    fill(&devices, outputs)?;
+    for node in nodes {
+        add(&devices, node).with_context(|| format!("making the device '/dev/{}'", node.name.display()))?;
+    }
+    Ok(devices)
+}
+
+/// The nodes that every container has, with their numbers.
+const NODES: [(&str, u64, u64); 6] = [
+    ("null", 1, 3),
+    ("zero", 1, 5),
+    ("full", 1, 7),
+    ("random", 1, 8),
+    ("urandom", 1, 9),
+    ("tty", 5, 0),
+];
+
+fn everybody() -> Mode {
+    Mode::from_bits_truncate(0o666)
+}
+
+/// The file system for `/dev`, with all files in the SELinux `context` if there is one.
+fn empty(context: Option<&str>) -> Result<OwnedFd> {
     let filesystem = Filesystem::open("tmpfs")?;
     if let Some(context) = context {
         filesystem
@@ -129,32 +146,31 @@ pub fn make(outputs: [Output; 2], nodes: &[Node], context: Option<&str>) -> Resu
     }
     filesystem.set("mode", "0755")?;
     filesystem.set("size", "64k")?;
-    let devices = filesystem.mount(MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC)?;
-    let everybody = Mode::from_bits_truncate(0o666);
-    for (name, major, minor) in NODES {
-        mknodat(&devices, name, SFlag::S_IFCHR, everybody, makedev(major, minor))
-            .with_context(|| format!("making the device '/dev/{name}'"))?;
-    }
+    Ok(filesystem.mount(MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC)?)
+}
+
+/// What there is in it besides nodes.
+fn fill(devices: &OwnedFd, outputs: [Output; 2]) -> Result<()> {
+    const LINKS: [(&str, &str); 3] = [
+        ("fd", "/proc/self/fd"),
+        ("stdin", "/proc/self/fd/0"),
+        ("ptmx", "pts/ptmx"),
+    ];
     for (name, target) in LINKS {
-        symlinkat(target, &devices, name)?;
+        symlinkat(target, devices, name)?;
     }
     // For what the plan mounts next.
     for name in ["pts", "mqueue", "shm"] {
-        mkdirat(&devices, name, Mode::from_bits_truncate(0o755))?;
+        mkdirat(devices, name, Mode::from_bits_truncate(0o755))?;
     }
     let names = [("stdout", "/proc/self/fd/1"), ("stderr", "/proc/self/fd/2")];
     for ((name, target), output) in names.into_iter().zip(outputs) {
         match output {
-            Output::Reopenable => symlinkat(target, &devices, name)?,
-            Output::Unopenable => {
-                mknodat(&devices, name, SFlag::S_IFIFO, everybody, 0)?;
-            }
+            Output::Reopenable => symlinkat(target, devices, name)?,
+            Output::Unopenable => mknodat(devices, name, SFlag::S_IFIFO, everybody(), 0)?,
         }
     }
-    for node in nodes {
-        add(&devices, node).with_context(|| format!("making the device '/dev/{}'", node.name.display()))?;
-    }
-    Ok(devices)
+    Ok(())
 }
 
 fn add(devices: &OwnedFd, node: &Node) -> Result<()> {

@@ -22,10 +22,10 @@ const LIMIT: u64 = 4 << 20;
 ///
 /// # Errors
 /// A file that has to be there cannot be read, or is none.
-pub fn read(files: &[EnvironmentFile], unit: &str) -> Result<Vec<(String, String)>> {
+pub fn read(files: &[EnvironmentFile], specifiers: &Specifiers<'_>) -> Result<Vec<(String, String)>> {
     let mut variables = Vec::new();
     for file in files {
-        let path = Specifiers::of_unit(unit)
+        let path = specifiers
             .expand(&file.path.to_string_lossy())
             .context("expanding 'EnvironmentFile'")?;
         let text = match text(Path::new(&path)) {

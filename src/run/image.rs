@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result};
 
 use crate::plan::volume::Image;
-use crate::run::lend::{Identities, Stack, layers_directory, look_alike, shown, stack};
+use crate::run::lend::{Identities, Manner, Stack, layers_directory, look_alike, shown, stack};
 use crate::run::staging::{IMAGE, IMAGE_WRITABLE, Staging};
 use crate::sys::mount::Depth;
 
@@ -48,11 +48,17 @@ pub fn parts(image: &Image, identities: Option<&Identities>) -> Result<Parts> {
     Ok(Parts { layers, writable })
 }
 
-/// Stacks them, as a mount that is to be put on the plan's mount `number`, with all files in the SELinux `context` if there is one.
+/// Stacks them, as a mount that is to be put on the plan's mount `number`.
 ///
 /// # Errors
 /// What the kernel says of the mount.
-pub fn mount(number: u16, image: &Image, parts: &Parts, context: Option<&str>, staging: &Staging) -> Result<OwnedFd> {
+pub(super) fn mount(
+    number: u16,
+    image: &Image,
+    parts: &Parts,
+    manner: Manner<'_>,
+    staging: &Staging,
+) -> Result<OwnedFd> {
     let name = format!("{IMAGE}{number}");
     staging.put(&name, parts.layers.as_fd())?;
     let shown = staging.path().join(&name);
@@ -78,7 +84,7 @@ pub fn mount(number: u16, image: &Image, parts: &Parts, context: Option<&str>, s
     stack(&Stack {
         layers: &layers,
         writable: parts.writable.is_some().then_some((&upper, &work)),
-        context,
+        manner,
         place: &staging.path().join(format!("{IMAGE}-root{number}")),
     })
 }

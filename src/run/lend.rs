@@ -6,6 +6,8 @@
 //! Where the container has a user namespace, its layers and volumes are shown as that one sees identities: nothing is ever
 //! given another owner on disk.
 
+pub mod user;
+
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -21,7 +23,7 @@ use crate::plan::Plan;
 use crate::plan::mount::{Kind, Mount};
 use crate::run::handover::{Gift, Giver, Message};
 use crate::run::secret::Secrets;
-use crate::run::staging::{GROUND, LAYERS, SKELETON, Staging, WRITABLE};
+use crate::run::staging::{DEVICES, GROUND, LAYERS, SKELETON, Staging, WRITABLE};
 use crate::run::volume::{self, State};
 use crate::run::{device, image};
 use crate::store::volume::Making;
@@ -52,6 +54,35 @@ pub struct Identities {
     pub groups: Vec<Extent>,
 }
 
+/// With whose rights it is done.
+#[derive(Debug, Clone, Copy)]
+pub enum Lender<'a> {
+    /// The host's root, for a container with the host's identities or these.
+    Root(Option<&'a Identities>),
+    /// A user, who is in the container's namespaces already and has no right but there ([`user`]).
+    User,
+}
+
+impl<'a> Lender<'a> {
+    fn identities(self) -> Option<&'a Identities> {
+        match self {
+            Lender::Root(identities) => identities,
+            Lender::User => None,
+        }
+    }
+
+    fn manner(self, plan: &Plan) -> Manner<'_> {
+        Manner {
+            context: plan.file_context(),
+            flags: match self {
+                Lender::Root(_) => &[],
+                // Without root the layers' attributes are `user.overlay.*`.
+                Lender::User => &["userxattr"],
+            },
+        }
+    }
+}
+
 /// The host's identity of one inside.
 fn outside(extents: &[Extent], id: u32) -> Option<u32> {
     let within = |extent: &&Extent| id >= extent.inside && id - extent.inside < extent.count;
@@ -77,11 +108,12 @@ pub fn lend(
     plan: &Plan,
     outputs: [Output; 2],
     container: Pid,
-    identities: Option<&Identities>,
+    lender: Lender<'_>,
     locks: Vec<OwnedFd>,
     giver: &Giver,
 ) -> Result<Vec<(u16, Making)>> {
     ensure!(plan.mounts.len() <= usize::from(u16::MAX), "there are too many mounts");
+    let identities = lender.identities();
     let (user, group) = owner(identities, 0, 0).context("the container's identities have no root")?;
     let shown = |path: &Path| shown(path, Depth::Mount, identities, "set 'UserNS' to 'host'");
     // All that is the host's is taken before its mounts become the container's.
@@ -110,17 +142,19 @@ pub fn lend(
             }
             Kind::Image(image) => images.push((number, image::parts(image, identities).with_context(context)?)),
             _ => {
-                let source = source(mount, identities).with_context(context)?;
+                let source = source(mount, lender).with_context(context)?;
                 sources.extend(source.map(|source| (Message::Mount(number), source)));
             }
         }
     }
 
-    if !giver.await_apart() {
-        return Ok(Vec::new());
+    if let Lender::Root(_) = lender {
+        if !giver.await_apart() {
+            return Ok(Vec::new());
+        }
+        mount::join(container).context("joining the container's mount namespace")?;
+        make_files_as(user, group).context("making files as the container's root")?;
     }
-    mount::join(container).context("joining the container's mount namespace")?;
-    make_files_as(user, group).context("making files as the container's root")?;
     let staging = Staging::create(plan)?;
     staging.put(LAYERS, layers.as_fd())?;
     if let Some(writable) = &writable {
@@ -129,7 +163,7 @@ pub fn lend(
     let mut parts = Vec::new();
     for (number, parts_of) in &images {
         if let Some(Kind::Image(image)) = plan.mounts.get(usize::from(*number)).map(|mount| &mount.kind) {
-            let part = image::mount(*number, image, parts_of, plan.file_context(), &staging);
+            let part = image::mount(*number, image, parts_of, lender.manner(plan), &staging);
             parts.push(part.with_context(|| format!("mounting the image '{}'", image.reference))?);
         }
     }
@@ -142,7 +176,10 @@ pub fn lend(
             ));
         }
     }
-    let root = overlay(plan, &staging, identities)?;
+    let root = overlay(plan, &staging, lender)?;
+    if let Lender::User = lender {
+        staging.make_place(DEVICES)?;
+    }
     staging.close()?;
     let mut gifts: Vec<Gift> = locks.into_iter().map(|lock| (Message::Lock, Some(lock))).collect();
     gifts.push((Message::Root, Some(root)));
@@ -150,7 +187,10 @@ pub fn lend(
     for (number, mount) in (0_u16..).zip(&plan.mounts) {
         let part = match &mount.kind {
             Kind::New { .. } => continue,
-            Kind::Devices => Some(device::make(outputs, &nodes, plan.file_context())?),
+            Kind::Devices => Some(match lender {
+                Lender::Root(_) => device::make(outputs, &nodes, plan.file_context())?,
+                Lender::User => device::bound::make(outputs, &staging)?,
+            }),
             Kind::File(_) => Some(staging.made_file(usize::from(number))?),
             Kind::Image(_) => parts.next(),
             Kind::Credentials(_) => Some(secrets.directory(number).context("making the credentials")?),
@@ -214,7 +254,8 @@ pub(super) fn show(
 }
 
 /// What a mount from the host is made of, with its attributes; nothing where the host need not have it and has not.
-fn source(mount: &Mount, identities: Option<&Identities>) -> Result<Option<OwnedFd>> {
+fn source(mount: &Mount, lender: Lender<'_>) -> Result<Option<OwnedFd>> {
+    let identities = lender.identities();
     let clone = match &mount.kind {
         Kind::Bind {
             source,
@@ -237,7 +278,13 @@ fn source(mount: &Mount, identities: Option<&Identities>) -> Result<Option<Owned
         Kind::BindIfPresent(source) | Kind::ZoneFile(source) if source.is_file() => {
             clone_of(source, Depth::Mount, Propagation::Private)?
         }
-        Kind::HostSysfs => clone_of(Path::new("/sys"), Depth::Mount, Propagation::Private)?,
+        Kind::HostSysfs => match lender {
+            Lender::Root(_) => Filesystem::open("sysfs")
+                .and_then(|sysfs| sysfs.mount(MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV))
+                .context("making a sysfs")?,
+            // What is mounted below it may hide something, so no user can have the one without the other.
+            Lender::User => clone_of(Path::new("/sys"), Depth::Tree, Propagation::Private)?,
+        },
         Kind::New { .. }
         | Kind::Devices
         | Kind::File(_)
@@ -267,7 +314,8 @@ pub(super) fn layers_directory(layers: &[PathBuf]) -> Result<&Path> {
 }
 
 /// The layers with the writable one over them, mounted over the staging area.
-fn overlay(plan: &Plan, staging: &Staging, identities: Option<&Identities>) -> Result<OwnedFd> {
+fn overlay(plan: &Plan, staging: &Staging, lender: Lender<'_>) -> Result<OwnedFd> {
+    let identities = lender.identities();
     let place = staging.path();
     let writable = match plan.writable_layer {
         Some(_) => place.join(WRITABLE),
@@ -300,11 +348,20 @@ fn overlay(plan: &Plan, staging: &Staging, identities: Option<&Identities>) -> R
     let mount = stack(&Stack {
         layers: &layers,
         writable: Some((&upper, &work)),
-        context: plan.file_context(),
+        manner: lender.manner(plan),
         place,
     })
     .with_context(|| format!("mounting an overlay over '{}'", plan.layers[0].display()))?;
     Ok(mount)
+}
+
+/// How directories are stacked.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Manner<'s> {
+    /// The SELinux context of all files in it, instead of their own.
+    context: Option<&'s str>,
+    /// Flags of overlayfs.
+    flags: &'static [&'static str],
 }
 
 /// Directories to stack.
@@ -314,8 +371,8 @@ pub(super) struct Stack<'s> {
     pub(super) layers: &'s [&'s Path],
     /// The upper layer, and a directory for overlayfs to work in.
     pub(super) writable: Option<(&'s Path, &'s Path)>,
-    /// The SELinux context of all files in it, instead of their own.
-    pub(super) context: Option<&'s str>,
+    /// How.
+    pub(super) manner: Manner<'s>,
     /// Where it is mounted.
     pub(super) place: &'s Path,
 }
@@ -358,7 +415,10 @@ fn overlay_by_descriptor(stack: &Stack<'_>) -> io::Result<OwnedFd> {
         // The layer vanishes at the stop, so nothing of it ever needs to be synced (volatile, Linux 5.10).
         filesystem.flag("volatile")?;
     }
-    if let Some(context) = stack.context {
+    for flag in stack.manner.flags {
+        filesystem.flag(flag)?;
+    }
+    if let Some(context) = stack.manner.context {
         filesystem.set("context", context)?;
     }
     // A device node in an image is the host's device. Programs gain no rights by what they are anyway (no_new_privs).
@@ -367,11 +427,13 @@ fn overlay_by_descriptor(stack: &Stack<'_>) -> io::Result<OwnedFd> {
 
 fn overlay_by_option_string(stack: &Stack<'_>) -> Result<OwnedFd> {
     // In quotes, since it has commas.
-    let mut options = stack
-        .context
-        .map_or_else(String::new, |context| format!("context=\"{context}\","));
+    let context = stack.manner.context;
+    let mut options = context.map_or_else(String::new, |context| format!("context=\"{context}\","));
     if let Some((upper, work)) = stack.writable {
         options.push_str(&format!("upperdir={},workdir={},volatile,", text(upper)?, text(work)?));
+    }
+    for flag in stack.manner.flags {
+        options.push_str(&format!("{flag},"));
     }
     options.push_str("lowerdir=");
     for (number, layer) in stack.layers.iter().rev().enumerate() {

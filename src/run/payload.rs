@@ -23,7 +23,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::stat::{Mode, umask};
-use nix::unistd::{AccessFlags, Pid, access, chdir, getcwd, getpid, setgroups, setresgid, setresuid, setsid};
+use nix::unistd::{AccessFlags, Pid, access, chdir, getcwd, getpid, setresgid, setresuid, setsid};
 
 use crate::definition::Activation;
 use crate::definition::label::AbstractSockets;
@@ -41,6 +41,7 @@ use crate::sys::process::{
 };
 use crate::sys::seccomp::{self, Listener, catch_bind_and_listen};
 use crate::sys::terminal::take_controlling;
+use crate::sys::user::set_groups;
 
 /// A payload that has been executed.
 #[derive(Debug)]
@@ -227,7 +228,7 @@ fn prepare(
     close_all_but(report, granted)?;
 
     // Rights go in this order: groups need CAP_SETGID, the user is last since it takes the others.
-    setgroups(&identity.groups).context("setting the supplementary groups")?;
+    set_groups(&identity.groups).context("setting the supplementary groups")?;
     setresgid(identity.gid, identity.gid, identity.gid).context("setting the group")?;
     setresuid(identity.uid, identity.uid, identity.uid).context("setting the user")?;
     // Another user has none left, but an inheritable set would outlive the change.

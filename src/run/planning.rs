@@ -14,7 +14,7 @@ use crate::plan::seccomp::profile::{self, Kernel};
 use crate::plan::specifier::Specifiers;
 use crate::plan::{self, Plan, Source, Surroundings, seccomp_path};
 use crate::run::cleanup::writable_layer;
-use crate::run::{environment, secret};
+use crate::run::{environment, keep, secret};
 use crate::store::{Image, Store};
 
 /// The plan of starting `definition` as `unit`, and the images that it was made for. `environment` is what systemd gives to the service,
@@ -30,13 +30,17 @@ pub fn plan(
     store: &Store,
     addresses: &[Vec<IpAddr>],
 ) -> Result<(Plan, Vec<Image>)> {
+    let kept = keep::settle(definition);
+    let definition = kept.as_ref().unwrap_or(definition);
     let (image, layers) = source(definition, store)?;
     let config = image.as_ref().and_then(|image| image.config.config().as_ref());
-    let environment_files = environment::read(&definition.container.environment_files, unit)?;
+    let specifiers = Specifiers::of_unit(unit).in_environment(environment);
+    let environment_files = environment::read(&definition.container.environment_files, &specifiers)?;
     let zone = environment::local_zone(&definition.container);
-    let profile = seccomp_profile(definition, unit)?;
+    let profile = seccomp_profile(definition, &specifiers)?;
     let mounted = images(definition, store)?;
-    let with_layers = |(reference, image): &(String, Image)| (reference.clone(), layers_of(image, store));
+    let shown = keep::view(store, &definition.container.user_namespace);
+    let with_layers = |(reference, image): &(String, Image)| (reference.clone(), layers_of(image, &shown));
     let volumes = store.volumes();
     let surroundings = Surroundings {
         unit,
@@ -89,7 +93,7 @@ fn source(definition: &Definition, store: &Store) -> Result<(Option<Image>, Vec<
     match &definition.container.root {
         Root::Image(reference) => {
             let image = store.find(&reference.parse::<Reference>()?)?;
-            let layers = layers_of(&image, store);
+            let layers = layers_of(&image, &keep::view(store, &definition.container.user_namespace));
             Ok((Some(image), layers))
         }
         Root::Rootfs(directory) => Ok((None, vec![directory.clone()])),
@@ -100,11 +104,11 @@ fn source(definition: &Definition, store: &Store) -> Result<(Option<Image>, Vec<
 ///
 /// # Errors
 /// It cannot be read, or is no text of a sensible length.
-fn seccomp_profile(definition: &Definition, unit: &str) -> Result<Option<String>> {
+fn seccomp_profile(definition: &Definition, specifiers: &Specifiers<'_>) -> Result<Option<String>> {
     let SeccompProfile::File(path) = &definition.container.seccomp_profile else {
         return Ok(None);
     };
-    let path = seccomp_path(path, &Specifiers::of_unit(unit))?;
+    let path = seccomp_path(path, specifiers)?;
     let read = || -> Result<String> {
         // Opened without waiting: a FIFO would never come to an end.
         let file = OpenOptions::new()

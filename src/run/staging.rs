@@ -55,6 +55,9 @@ pub const IMAGE_WRITABLE: &str = "image-writable";
 /// Where the writable layer is put, if it lies on disk.
 pub const WRITABLE: &str = "writable";
 
+/// Where a `/dev` is put together that consists of several mounts.
+pub const DEVICES: &str = "devices";
+
 impl Staging {
     /// Mounts it, with everything in it that `plan` needs.
     ///
@@ -122,7 +125,15 @@ impl Staging {
         Ok(())
     }
 
-    /// Puts a mount at one of the places for layers.
+    /// Makes one more place to mount on.
+    ///
+    /// # Errors
+    /// What mkdir(2) says.
+    pub fn make_place(&self, name: &str) -> Result<()> {
+        self.directory(name, 0o755)
+    }
+
+    /// Puts a mount at one of its places.
     ///
     /// # Errors
     /// What move_mount(2) says.

@@ -21,6 +21,7 @@ use nix::unistd::Pid;
 use sd_notify::NotifyState;
 
 use crate::activation;
+use crate::definition::network::Network;
 use crate::definition::{Definition, Resolved, UserNamespace};
 use crate::plan::Plan;
 use crate::run::cleanup::remove_writable_layer;
@@ -28,11 +29,14 @@ use crate::run::container::{self, Beginning};
 use crate::run::failure::{CONFIG, Failure, NAMESPACE, OrFail as _, Priority, say};
 use crate::run::handover::{self, Giver, Message, Wish};
 use crate::run::identities::Range;
-use crate::run::lend::{Identities, Output, lend};
+use crate::run::lend::user::lend_as_user;
+use crate::run::lend::{Identities, Lender, Output, lend};
 use crate::run::network::join::join;
 use crate::run::network::locks::Addresses;
-use crate::run::{mark, network, notify, planning, secret, selinux, volume};
-use crate::store::{Held, Store};
+use crate::run::subordinate::{Account, Maps, NOT_ALLOWED};
+use crate::run::{keep, mark, network, notify, place, planning, secret, selinux, volume};
+use crate::store::Held;
+use crate::store::volume::Making;
 use crate::sys::path::file_type;
 use crate::sys::process::{clone_sibling, is_pending, send_signal};
 use crate::sys::user::map_identities;
@@ -45,16 +49,20 @@ use crate::sys::user::map_identities;
 pub fn start(resolved: &Path, unit: &str, terminal: Option<Winsize>) -> Result<(), Failure> {
     let environment = environment();
     let definition = read(resolved).or_fail(CONFIG)?;
-    may_start().or_fail(CONFIG)?;
     let passed = activation::take(&environment).or_fail(CONFIG)?;
     let sockets = activation::in_order(&definition.sockets, passed).or_fail(CONFIG)?;
-    let store = Store::open(Store::system_root()).or_fail(CONFIG)?;
+    let store = place::store().or_fail(CONFIG)?;
     let mount_point = planning::mount_point().or_fail(CONFIG)?;
     let addresses = Addresses::of_unit(&definition.container.network, unit).or_fail(NAMESPACE)?;
     let chosen = addresses.as_ref().map_or(&[][..], |chosen| &chosen.addresses);
     let (mut plan, images) =
         planning::plan(&definition, unit, &environment, &mount_point, &store, chosen).or_fail(CONFIG)?;
     secret::set_variables(&mut plan).or_fail(CONFIG)?;
+    let maps = maps(&plan).or_fail(CONFIG)?;
+    let store = match &maps {
+        None => store,
+        Some(maps) => keep::complete(store, &images, &plan, maps).or_fail(CONFIG)?,
+    };
     let notify = notify::connect(&environment)
         .context("connecting to systemd's notify socket")
         .or_fail(NAMESPACE)?;
@@ -63,7 +71,11 @@ pub fn start(resolved: &Path, unit: &str, terminal: Option<Winsize>) -> Result<(
     // An init has no default action for SIGTERM, so a stop that comes before init reads signals must stay pending.
     SigSet::all().thread_block().or_fail(NAMESPACE)?;
     match clone_sibling(first_namespaces(&plan))
-        .context("creating the namespaces (clone3)")
+        .context(if maps.is_none() {
+            "creating the namespaces (clone3)"
+        } else {
+            NOT_ALLOWED
+        })
         .or_fail(NAMESPACE)?
     {
         None => {
@@ -80,6 +92,11 @@ pub fn start(resolved: &Path, unit: &str, terminal: Option<Winsize>) -> Result<(
             // The container must read the end of it when this process is killed.
             drop(taker);
             let outputs = outputs(&plan, terminal).or_fail(NAMESPACE)?;
+            if let Some(maps) = &maps {
+                return lend_as_user(&plan, container, maps, outputs, (&store, &images), &giver)
+                    .and_then(|makings| complete(makings, container, notify.as_ref(), &giver))
+                    .or_fail(NAMESPACE);
+            }
             let images = images.iter().map(|image| store.hold_confined(image));
             let images: Vec<Held> = images.collect::<Result<_>>().or_fail(CONFIG)?;
             let locks = images
@@ -99,11 +116,19 @@ fn first_namespaces(plan: &Plan) -> libc::c_int {
     if plan.user_namespace != UserNamespace::Host {
         namespaces |= libc::CLONE_NEWUSER;
     }
-    if plan.bridges.is_some() {
+    if plan.bridges.is_some() || plan.network == Network::Pasta {
         // It must be there before the container gets its interfaces.
         namespaces |= libc::CLONE_NEWNET;
     }
     namespaces
+}
+
+/// The container's identities where it is not root that starts it.
+fn maps(plan: &Plan) -> Result<Option<Maps>> {
+    match nix::unistd::geteuid().is_root() {
+        true => Ok(None),
+        false => Account::of_this_process().maps(&plan.user_namespace).map(Some),
+    }
 }
 
 /// The shim's part of the work, while the container does its own. When it fails, the container ends too, without a word.
@@ -117,6 +142,10 @@ fn attend(
 ) -> Result<()> {
     // Modes are as written here; the container has its own copy of systemd's.
     umask(Mode::empty());
+    ensure!(
+        plan.network != Network::Pasta,
+        "'Network=pasta' is for containers of a user's manager: set 'Network' to 'bridge' or 'host', or leave it out"
+    );
     let (identities, range) = identities(container, plan).context("mapping the container's identities")?;
     giver.give(Message::Mapped, None);
     let range = match range {
@@ -130,7 +159,13 @@ fn attend(
         network::set_up(container, bridges)?;
     }
     locks.push(range);
-    let makings = lend(plan, outputs, container, identities.as_ref(), locks, giver)?;
+    let lender = Lender::Root(identities.as_ref());
+    let makings = lend(plan, outputs, container, lender, locks, giver)?;
+    complete(makings, container, notify, giver)
+}
+
+/// Waits until new volumes are filled, and makes the container systemd's main process of the unit.
+fn complete(makings: Vec<(u16, Making)>, container: Pid, notify: Option<&UnixDatagram>, giver: &Giver) -> Result<()> {
     let extend = || {
         notify
             .into_iter()
@@ -156,6 +191,7 @@ fn identities(container: Pid, plan: &Plan) -> Result<(Option<Identities>, Option
     let (users, groups, lock) = match &plan.user_namespace {
         UserNamespace::Host => return Ok((None, None)),
         UserNamespace::Mapped { users, groups } => (users.clone(), groups.clone(), None),
+        UserNamespace::KeepId { .. } => bail!("'UserNS=keep-id' is for containers of a user's manager: leave it out"),
         UserNamespace::Auto => {
             let range = Range::of_unit(&plan.unit)?;
             (vec![range.extent()], vec![range.extent()], Some(range.lock))
@@ -188,15 +224,6 @@ fn output(stream: impl AsFd) -> Result<Output> {
     })
 }
 
-/// Without root it takes subordinate identities (subuid(5)), which this release does not ask for.
-fn may_start() -> Result<()> {
-    ensure!(
-        nix::unistd::geteuid().is_root(),
-        "a user's own manager cannot start containers in this release: define it in '/etc/coracle', for the system's manager"
-    );
-    Ok(())
-}
-
 /// Says why a start has failed: each line in the journal, and the last one as the unit's status text.
 pub fn report(failure: &Failure) {
     // `systemctl status` shows no line from before the moment in which systemd takes the unit for started, and we may be faster.
@@ -219,7 +246,10 @@ fn lossy(text: OsString) -> String {
 }
 
 /// An empty writable layer and a place for volumes that do not last, whatever an earlier run has left.
-fn prepare(plan: &Plan) -> Result<()> {
+///
+/// # Errors
+/// What the kernel says of a directory.
+pub fn prepare(plan: &Plan) -> Result<()> {
     let directory = plan.directory.as_path();
     if plan.writable_layer.is_none() && !plan.mounts.iter().any(|mount| mount.is_below(directory)) {
         return Ok(());

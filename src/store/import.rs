@@ -41,6 +41,8 @@ pub struct Imported {
     pub reference: Reference,
     /// The manifest's digest.
     pub digest: Digest,
+    /// How many device nodes were left out, which only the host's root can make.
+    pub left_out: u64,
 }
 
 /// An image as it was found in a source.
@@ -192,7 +194,11 @@ impl Store {
             imported.push(Imported {
                 reference,
                 digest: entry.digest.clone(),
+                left_out: staging.left_out.get(),
             });
+        }
+        if entries.is_empty() {
+            return Ok(imported);
         }
         self.update_index(|index| {
             for entry in entries {

@@ -57,8 +57,13 @@ impl Store {
             && let Ok(rest) = self.needed(&index.manifests)
             && let Ok(mine) = self.needed(std::slice::from_ref(&entry))
         {
-            for layer in mine.layers.difference(&rest.layers) {
-                if matches!(self.claim(layer)?, Claim::InUse) {
+            let views = self.views()?;
+            for (layer, view) in mine
+                .layers
+                .difference(&rest.layers)
+                .flat_map(|layer| views.iter().map(move |view| (layer, view)))
+            {
+                if matches!(view.claim(layer)?, Claim::InUse) {
                     bail!(
                         "image '{reference}' is in use by a running container: stop it first, or give '--force' to remove \
                          the name now and the files once they are free"
@@ -79,15 +84,17 @@ impl Store {
         let Ok(needed) = self.needed(&index.manifests) else {
             return Ok(());
         };
-        self.sweep(&self.layers_path(), |name| {
-            if needed.layers.contains(name) {
-                return Ok(());
-            }
-            match self.claim(name)? {
-                Claim::Free(_lock) => self.remove_layer(name),
-                Claim::Missing | Claim::InUse => Ok(()),
-            }
-        })?;
+        for view in self.views()? {
+            self.sweep(&view.layers_path(), |name| {
+                if needed.layers.contains(name) {
+                    return Ok(());
+                }
+                match view.claim(name)? {
+                    Claim::Free(_lock) => view.remove_layer(name),
+                    Claim::Missing | Claim::InUse => Ok(()),
+                }
+            })?;
+        }
         let blobs = self.root().join("blobs/sha256");
         self.sweep(&blobs, |name| {
             let path = blobs.join(name);

@@ -4,6 +4,7 @@
 //! next writer removes it. The order of locks is: `lock`, then `locks/*` sorted by name, then `index.lock`; nobody waits for one
 //! while holding a later one.
 
+use std::cell::Cell;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::os::fd::AsFd;
@@ -40,6 +41,8 @@ pub struct Staging {
     /// Where it is.
     pub path: PathBuf,
     directory: File,
+    /// How many device nodes of the layers were not made, since this process may not.
+    pub left_out: Cell<u64>,
 }
 
 impl Store {
@@ -121,7 +124,11 @@ impl Store {
             flock(&directory, FlockOperation::LockExclusive).with_context(context)?;
             // Until it was locked it looked like garbage.
             if is_still(&path, &directory).with_context(context)? {
-                return Ok(Staging { path, directory });
+                return Ok(Staging {
+                    path,
+                    directory,
+                    left_out: Cell::new(0),
+                });
             }
         }
     }

@@ -31,6 +31,32 @@ pub fn clone_sibling(namespaces: libc::c_int) -> io::Result<Option<Pid>> {
     }
 }
 
+/// Creates a child in new `namespaces` that waits until it is killed, or until this process ends.
+///
+/// # Errors
+/// What clone3(2) says.
+pub fn fork_and_wait_in(namespaces: libc::c_int) -> io::Result<Pid> {
+    // SAFETY: all bytes zero is a valid clone_args.
+    let mut arguments: libc::clone_args = unsafe { std::mem::zeroed() };
+    arguments.flags = namespaces.cast_unsigned().into();
+    arguments.exit_signal = libc::SIGCHLD.cast_unsigned().into();
+    let parent = std::process::id();
+    // SAFETY: as in `clone_sibling`.
+    let result = unsafe { libc::syscall(libc::SYS_clone3, &raw const arguments, size_of::<libc::clone_args>()) };
+    match Errno::result(result)? {
+        // SAFETY: calls with integer arguments only, which allocate nothing.
+        0 => unsafe {
+            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+            // Whoever has ended before that call sends no signal any more.
+            while libc::getppid().cast_unsigned() == parent {
+                libc::pause();
+            }
+            libc::_exit(0)
+        },
+        pid => Ok(Pid::from_raw(i32::try_from(pid).map_err(io::Error::other)?)),
+    }
+}
+
 /// Forks into another control group: the child is born there, and no process is ever moved (`CLONE_INTO_CGROUP`). Returns `None` in the
 /// child.
 ///

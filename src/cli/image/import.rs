@@ -7,7 +7,7 @@ use anyhow::Result;
 use clap::Args;
 
 use crate::cli::image::reference;
-use crate::cli::output::Output;
+use crate::cli::output::{Output, complain};
 use crate::cli::scope::Scope;
 use crate::store::Store;
 use crate::store::import::Request;
@@ -53,6 +53,7 @@ Prints the name and the digest of what was imported.";
 /// Imports, and says what.
 pub fn run<W: Write>(arguments: &Arguments, output: &mut Output<W>) -> Result<ExitCode> {
     let store = Store::open(&arguments.scope.store())?;
+    arguments.scope.enter_store()?;
     let mut location = Location::parse(&arguments.source);
     if let Some(format) = &arguments.format {
         location.format = Some(format.parse()?);
@@ -66,6 +67,13 @@ pub fn run<W: Write>(arguments: &Arguments, output: &mut Output<W>) -> Result<Ex
     for image in store.import(&request)? {
         tracing::info!(image = %image.reference, digest = %image.digest, "imported image '{}'", image.reference);
         output.line(&format!("{} {}", image.reference, image.digest))?;
+        if image.left_out > 0 {
+            let message = format!(
+                "left out {} device nodes of '{}', which only root can make and no container can use",
+                image.left_out, image.reference
+            );
+            complain(&message);
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

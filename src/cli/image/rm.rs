@@ -43,6 +43,7 @@ struct User {
 pub fn run<W: Write>(arguments: &Arguments, output: &mut Output<W>) -> Result<ExitCode> {
     let store = Store::open(&arguments.scope.store())?;
     let users = users(&arguments.scope);
+    arguments.scope.enter_store()?;
     let mut problems = Vec::new();
     for text in &arguments.references {
         match remove(text, arguments, &store, &users) {

@@ -42,6 +42,11 @@ drop\-ins add to it. Exec and Entrypoint take an array of arguments, which knows
 systemd.service(5). Environment, Label and Annotation take a table.
 .PP
 [Unit], [Service], [Socket], [Timer] and [Install] go through to systemd as they are, but for the keys below.
+.SH WITHOUT ROOT
+In a user's manager the container's root is the user, and its other users are those that subuid(5) and subgid(5) lend to that user. With
+UserNS = "keep\-id" the user has the same number inside, and the root is one of the others. Network is "none", "host" (the user's), or
+"pasta", which leads outside. %h is the user's home, and %t the directory below /run. UserNS = "host", AddDevice, volumes with rslave or rshared,
+bridges and joined networks need root, and so does as a rule a port below 1024.
 .SH MISTAKES
 Every mistake is reported with file, line and column, by \fBcoracle check\fR and in the journal at each reload. After a warning the units
 are made without the key. After an error NAME.service is made so that it fails with the mistake as its text, which

@@ -9,12 +9,14 @@ use std::io::{self, Write as _};
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail};
 use nix::fcntl::{AT_FDCWD, AtFlags, Flock, FlockArg};
-use nix::unistd::linkat;
+use nix::unistd::{geteuid, linkat};
 
 use crate::cli::scope::Scope;
+use crate::generate::run::SHIM;
 use crate::run::cleanup::{clean_up, remove_resolved};
 use crate::systemd::{self, Manager, Question};
 
@@ -127,7 +129,7 @@ impl Directory {
         for (_lock, stem) in &abandoned {
             let state = states.get(&format!("{stem}.service"));
             if state.is_some_and(|state| matches!(state.active.as_str(), "inactive" | "failed")) {
-                let _ = clean_up(&format!("{stem}.service"), Some(&self.file(stem)));
+                let _ = clean(&format!("{stem}.service"), &self.file(stem));
             }
         }
     }
@@ -140,6 +142,21 @@ impl Directory {
             .ok()?;
         Flock::lock(file, FlockArg::LockExclusiveNonblock).ok()
     }
+}
+
+/// Removes what a container has left. A user's may lie where only a process in a namespace can remove it, which this one must not become.
+fn clean(unit: &str, resolved: &Path) -> Result<()> {
+    if geteuid().is_root() {
+        return clean_up(unit, Some(resolved)).map_err(|failure| failure.error);
+    }
+    let mut shim = Command::new(SHIM);
+    let shim = shim
+        .args(["--cleanup", unit])
+        .arg(resolved)
+        .stdin(Stdio::null())
+        .stderr(Stdio::null());
+    shim.status().with_context(|| format!("executing '{SHIM}'"))?;
+    Ok(())
 }
 
 impl Written {

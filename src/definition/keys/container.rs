@@ -319,7 +319,7 @@ pub(super) const KEYS: &[Key] = &[
         "Network",
         Text,
         Many,
-        "The container's networks: 'none', 'host', 'bridge', NAME.network, or as one the namespace of NAME.container or ns:PATH.",
+        "The container's networks: 'none', 'host', 'bridge', NAME.network, or as one the namespace of NAME.container or ns:PATH. In a user's manager 'none', 'host' or 'pasta', which leads outside.",
     ),
     key(
         "NetworkAlias",
@@ -543,7 +543,7 @@ pub(super) const KEYS: &[Key] = &[
         "UserNS",
         Text,
         Once,
-        "Whose users and groups the container's are: 'auto', the default, gives it 65536 that nobody else has, 'host' the host's own.",
+        "Whose users and groups the container's are: 'auto', the default, gives it 65536 that nobody else has, 'host' the host's own. In a user's manager 'auto' makes the user its root, and 'keep-id' lets the user keep its number, or be UID and GID with 'keep-id:uid=UID,gid=GID'.",
     ),
     key("VolatileTmp", Boolean, Once, "Puts a tmpfs on /tmp.").later("use Tmpfs = \"/tmp\""),
     key(

@@ -88,10 +88,11 @@ impl Resolver<'_, '_> {
         match kind {
             "none" => Some((Network::None, span)),
             "host" => Some((Network::Host, span)),
+            "pasta" => Some((Network::Pasta, span)),
             _ => {
                 let message = format!("'{}' cannot be '{text}'", key.name);
                 let suggestion = match kind {
-                    "slirp4netns" | "pasta" | "private" => {
+                    "slirp4netns" | "private" => {
                         "write 'none', 'host', 'bridge', or NAME.network for a network of your own"
                     }
                     _ => {

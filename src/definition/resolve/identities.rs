@@ -18,6 +18,33 @@ pub(super) struct Identities {
     pub(super) groups: Vec<(Extent, Span)>,
 }
 
+/// `keep-id[:uid=N,gid=N]`, as Podman has it.
+fn keep_id(text: &str) -> Option<UserNamespace> {
+    let (mut user, mut group) = (None, None);
+    let options = text.strip_prefix("keep-id")?;
+    let options = options
+        .strip_prefix(':')
+        .into_iter()
+        .flat_map(|options| options.split(','));
+    for option in options {
+        let (place, number) = match option.split_once('=')? {
+            ("uid", number) => (&mut user, number),
+            ("gid", number) => (&mut group, number),
+            _ => return None,
+        };
+        let is_plain = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+        // The last number of all stands for nobody.
+        let number = number
+            .parse::<u32>()
+            .ok()
+            .filter(|number| is_plain && *number < u32::MAX)?;
+        if place.replace(number).is_some() {
+            return None;
+        }
+    }
+    Some(UserNamespace::KeepId { user, group })
+}
+
 /// As many extents as user_namespaces(7) takes.
 const EXTENTS_MAX: usize = 340;
 
@@ -28,13 +55,24 @@ impl Resolver<'_, '_> {
         let namespace = match text.as_ref() {
             "auto" => UserNamespace::Auto,
             "host" => UserNamespace::Host,
-            "keep-id" | "nomap" => {
-                let why = format!("'{text}' is for containers of a user's manager, which are not carried out yet");
-                self.impossible(key, value.span, why);
+            text if text == "keep-id" || text.starts_with("keep-id:") => match keep_id(text) {
+                Some(namespace) => namespace,
+                None => {
+                    let why = format!("'{text}' is not understood, write 'keep-id' or 'keep-id:uid=200,gid=210'");
+                    self.impossible(key, value.span, why);
+                    return None;
+                }
+            },
+            "nomap" => {
+                self.impossible(
+                    key,
+                    value.span,
+                    "'nomap' is not carried out yet, write 'auto' or 'keep-id'",
+                );
                 return None;
             }
             _ => {
-                let why = format!("'{text}' is not known or not carried out yet, write 'auto' or 'host'");
+                let why = format!("'{text}' is not known or not carried out yet, write 'auto', 'host' or 'keep-id'");
                 self.impossible(key, value.span, why);
                 return None;
             }

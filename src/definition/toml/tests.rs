@@ -783,6 +783,13 @@ fn identities() {
     assert_eq!(namespace(""), UserNamespace::Auto);
     assert_eq!(namespace("UserNS = \"auto\""), UserNamespace::Auto);
     assert_eq!(namespace("UserNS = \"host\""), UserNamespace::Host);
+    let kept = |user, group| UserNamespace::KeepId { user, group };
+    assert_eq!(namespace("UserNS = \"keep-id\""), kept(None, None));
+    assert_eq!(namespace("UserNS = \"keep-id:gid=7\""), kept(None, Some(7)));
+    assert_eq!(
+        namespace("UserNS = \"keep-id:uid=200,gid=210\""),
+        kept(Some(200), Some(210))
+    );
     let extent = |inside, outside, count| Extent { inside, outside, count };
     let both = UserNamespace::Mapped {
         users: vec![extent(0, 1000, 1), extent(1, 5000, 10)],
@@ -791,7 +798,12 @@ fn identities() {
     assert_eq!(namespace("UIDMap = [\"0:1000\", \"1:5000:10\"]"), both);
     assert_eq!(namespace("GIDMap = [\"0:1000:1\", \"1:5000:10\"]"), both);
     for wrong in [
-        "UserNS = \"keep-id\"",
+        "UserNS = \"keep-id:\"",
+        "UserNS = \"keep-id:uid=1,uid=2\"",
+        "UserNS = \"keep-id:uid=-1\"",
+        "UserNS = \"keep-id:size=1\"",
+        "UserNS = \"keep-ids\"",
+        "UserNS = \"nomap\"",
         "UserNS = \"Auto\"",
         "UIDMap = \"0:1\"\nUserNS = \"auto\"",
         "UIDMap = \"1:1000:1\"",

@@ -24,7 +24,7 @@ const PORTS: &str = "/proc/sys/net/ipv4/ip_unprivileged_port_start";
 /// The container does not run, or there is no such namespace.
 pub fn join(network: &Network) -> Result<()> {
     match network {
-        Network::None | Network::Host | Network::Bridges(_) => Ok(()),
+        Network::None | Network::Host | Network::Pasta | Network::Bridges(_) => Ok(()),
         Network::Container(joined) => {
             let process = main_process(&joined.unit)?;
             setns(process.as_fd(), CloneFlags::CLONE_NEWNET)

@@ -80,7 +80,7 @@ pub fn import(reader: impl Read, expected: &Expected<'_>, how: Unpack<'_>, stagi
     // One byte more than expected shows that there is too much, without reading all of it.
     let limit = expected.size.map_or(u64::MAX, |size| size.saturating_add(1));
     let mut compressed = Tee::new(reader.take(limit), copy);
-    let outcome = unpack_stream(&mut compressed, &tree, how);
+    let outcome = unpack_stream(&mut compressed, &tree, how, staging);
     let (size, digest, _) = compressed.finish()?;
     // A damaged blob fails in many ways: that it is damaged is what counts.
     if let Some(expected) = expected.size {
@@ -118,13 +118,19 @@ pub fn import(reader: impl Read, expected: &Expected<'_>, how: Unpack<'_>, stagi
     })
 }
 
-fn unpack_stream(compressed: &mut impl Read, tree: &Path, how: Unpack) -> Result<(Compression, Digest)> {
+fn unpack_stream(
+    compressed: &mut impl Read,
+    tree: &Path,
+    how: Unpack,
+    staging: &Staging,
+) -> Result<(Compression, Digest)> {
     let (compression, inflated) = inflate(compressed)?;
     let mut plain = Tee::new(inflated, std::io::sink());
     if let Unpack::Over(lower) = how {
         let root = Root::open(tree, OverlayXattrs::of_this_process(), lower)?;
         let mut archive = Tarball::new(buffered(&mut plain));
-        unpack(&mut archive, &root)?;
+        let left_out = unpack(&mut archive, &root)?;
+        staging.left_out.set(staging.left_out.get() + left_out);
         drain(archive.into_inner()).context("reading to the end")?;
     }
     let (_, diff_id, _) = plain.finish()?;

@@ -20,6 +20,7 @@ use nix::unistd::{Gid, Uid, UnlinkatFlags, fchownat, unlinkat};
 use crate::store::tarball::Time;
 use crate::store::tree;
 use crate::sys::path::file_type;
+use crate::sys::user::is_root_of_all;
 
 /// Which attributes mark an opaque directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,11 +35,7 @@ impl OverlayXattrs {
     /// What this process can write.
     #[must_use]
     pub fn of_this_process() -> Self {
-        if nix::unistd::geteuid().is_root() {
-            Self::Trusted
-        } else {
-            Self::User
-        }
+        if is_root_of_all() { Self::Trusted } else { Self::User }
     }
 
     fn opaque(self) -> &'static str {
@@ -200,7 +197,7 @@ impl Root {
                 Ok(below) => {
                     let found = fstat(&below).context("looking at a lower layer")?;
                     let (uid, gid) = (Uid::from_raw(found.st_uid), Gid::from_raw(found.st_gid));
-                    if self.overlay == OverlayXattrs::Trusted {
+                    if nix::unistd::geteuid().is_root() {
                         let no_follow = AtFlags::AT_SYMLINK_NOFOLLOW;
                         fchownat(parent, name, Some(uid), Some(gid), no_follow).context("setting the owner")?;
                     }

@@ -1,0 +1,62 @@
+//! The shim's part of a start without root: the same work as root's, with the rights that the container's own root has.
+//!
+//! Whoever makes a user namespace has all rights in it. So the shim maps the container's identities, joins its namespaces, and is from
+//! then on what the container's first process is before it has started the payload: root inside, and outside nobody but the user, who can
+//! open what the user can open. Nothing is mounted that the kernel does not let every user mount.
+
+use anyhow::{Context as _, Result};
+use nix::sys::stat::{Mode, umask};
+use nix::unistd::Pid;
+
+use crate::definition::network::Network;
+use crate::plan::Plan;
+use crate::run::handover::{Giver, Message};
+use crate::run::lend::{Lender, Output, lend};
+use crate::run::pasta::Pasta;
+use crate::run::start::prepare;
+use crate::run::subordinate::Maps;
+use crate::store::volume::Making;
+use crate::store::{Held, Image, Store};
+use crate::sys::process::pidfd_open;
+use crate::sys::user::{become_root_in_own_groups, join};
+
+/// Makes everything for `container`, and gives it over. Afterwards this process is root in the container's namespaces. If the container has
+/// failed meanwhile, nothing is given. Returns the volumes that it has to fill.
+///
+/// # Errors
+/// The identities cannot be mapped, a layer is being removed, or what the kernel says of a mount, with the path it was for.
+pub fn lend_as_user(
+    plan: &Plan,
+    container: Pid,
+    maps: &Maps,
+    outputs: [Output; 2],
+    (store, images): (&Store, &[Image]),
+    giver: &Giver,
+) -> Result<Vec<(u16, Making)>> {
+    // Modes are as written here; the container has its own copy of systemd's.
+    umask(Mode::empty());
+    // First of all, so that no layer goes: where this can be done so that it leads nowhere else is yet to come.
+    let held: Vec<Held> = images.iter().map(|image| store.hold(image)).collect::<Result<_>>()?;
+    let process = pidfd_open(container).context("opening the container's process")?;
+    maps.give(container).context("mapping the container's identities")?;
+    let pasta = (plan.network == Network::Pasta)
+        .then(|| Pasta::start(container))
+        .transpose()?;
+    if !giver.await_apart() {
+        return Ok(Vec::new());
+    }
+    join(&process).context("joining the container's namespaces")?;
+    pasta.map_or(Ok(()), Pasta::await_ready)?;
+    // Only now: as soon as the container has become its own root, no user may look at it or join it any more.
+    giver.give(Message::Mapped, None);
+    // One's own groups stay: what a volume leads to may be open to one of them only.
+    become_root_in_own_groups().context("becoming the root of the user namespace")?;
+    let confined: Vec<Held> = images
+        .iter()
+        .map(|image| store.hold_confined(image))
+        .collect::<Result<_>>()?;
+    drop(held);
+    prepare(plan)?;
+    let locks = confined.into_iter().flat_map(Held::into_descriptors).collect();
+    lend(plan, outputs, container, Lender::User, locks, giver)
+}

@@ -1,0 +1,49 @@
+# Looks at the world outside, and then serves what it has seen.
+import http.server
+import os
+import socket
+import urllib.request
+
+
+def attempt(what, act):
+    try:
+        return f"{what}: {act()}"
+    except OSError as error:
+        return f"{what}: refused {error}"
+
+
+def fetch(url):
+    return urllib.request.urlopen(url, timeout=5).read().decode().strip()
+
+
+def loopback():
+    with socket.create_connection(("127.0.0.1", 8081), timeout=2):
+        return "DONE"
+
+
+def gateway():
+    with open("/proc/net/route") as routes:
+        fields = next(line.split() for line in routes if line.split()[1] == "00000000")
+    address = socket.inet_ntoa(bytes.fromhex(fields[2])[::-1])
+    with socket.create_connection((address, 8081), timeout=2):
+        return "DONE"
+
+
+SEEN = [
+    "interfaces: " + " ".join(name for _, name in socket.if_nameindex()),
+    attempt("far", lambda: fetch("http://198.51.100.2:8000/")),
+    attempt("name", lambda: socket.gethostbyname("far.test")),
+    attempt("the host's loopback", loopback),
+    attempt("the gateway's", gateway),
+]
+print(*SEEN, sep="\n", flush=True)
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write("\n".join(SEEN).encode())
+
+
+http.server.HTTPServer(("", 8000), Handler).serve_forever()
