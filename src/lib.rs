@@ -54,7 +54,7 @@
 //! A module uses only those that stand to its right; the programs' `main` functions stand above all.
 //!
 //! ```text
-//! cli > registry > systemd > run > store > generate > plan > activation > definition > image > unitfile > threads > sys
+//! cli > registry > oci > systemd > run > store > generate > plan > activation > definition > image > unitfile > threads > sys
 //! ```
 //!
 //! | module | is | invariant |
@@ -181,6 +181,7 @@ pub mod cli;
 pub mod definition;
 pub mod generate;
 pub mod image;
+pub mod oci;
 pub mod plan;
 pub mod run;
 pub mod store;

@@ -20,6 +20,8 @@ pub mod log;
 pub mod notify;
 pub mod payload;
 pub mod planning;
+pub mod program;
+pub mod rights;
 pub mod rootfs;
 pub mod sockaddr;
 pub mod staging;

@@ -6,12 +6,15 @@
 pub mod bpf;
 pub mod capability;
 pub mod death;
+pub mod ebpf;
 pub mod entry;
 pub mod mount;
+pub mod namespace;
 pub mod network;
 pub mod path;
 pub mod process;
 pub mod seccomp;
 pub mod socket;
+pub mod task;
 pub mod terminal;
 pub mod user;

@@ -27,7 +27,11 @@ pub fn complete(plan: &Plan, root: BorrowedFd<'_>, shim: &Taker) -> Result<()> {
     for (number, mount) in (0..).zip(&plan.mounts) {
         mount_one(root, mount, number, shim).with_context(|| format!("mounting '{}'", mount.target.display()))?;
     }
-    close_paths(plan, root, shim)?;
+    let empty = [
+        shim.await_one(Message::EmptyDirectory)?,
+        shim.await_one(Message::EmptyFile)?,
+    ];
+    close_paths(root, &plan.masked_paths, &plan.read_only_paths, &empty)?;
     let directory = Path::new(&plan.process.working_directory);
     make_directory_in_root(root, directory, Links::Inside)
         .with_context(|| format!("opening the working directory '{}'", directory.display()))?;
@@ -85,11 +89,19 @@ fn is_link(root: BorrowedFd<'_>, path: &Path) -> io::Result<bool> {
     }
 }
 
-fn is_directory(file: BorrowedFd<'_>) -> io::Result<bool> {
+/// Whether it is one.
+///
+/// # Errors
+/// What fstat(2) says.
+pub fn is_directory(file: BorrowedFd<'_>) -> io::Result<bool> {
     Ok(file_type(&fstat(file)?) == SFlag::S_IFDIR)
 }
 
-fn new_filesystem(kind: &str, parameters: &[String], attributes: u64) -> Result<OwnedFd> {
+/// A detached mount of a new file system.
+///
+/// # Errors
+/// What the file system says of its parameters.
+pub fn new_filesystem(kind: &str, parameters: &[String], attributes: u64) -> Result<OwnedFd> {
     let filesystem = Filesystem::open(kind).with_context(|| format!("opening the file system type '{kind}'"))?;
     for parameter in parameters {
         let result = match parameter.split_once('=') {
@@ -104,30 +116,44 @@ fn new_filesystem(kind: &str, parameters: &[String], attributes: u64) -> Result<
 /// Hides what is to be hidden and makes read-only what is to be read only, where it exists.
 ///
 /// Each path of procfs and sysfs is looked up from its first directory, which is a file system of its own: a look-up through the overlay
-/// costs as much as the mount. Others are the definition's, and may lead through links of the image.
-fn close_paths(plan: &Plan, root: BorrowedFd<'_>, shim: &Taker) -> Result<()> {
-    let empty = [
-        shim.await_one(Message::EmptyDirectory)?,
-        shim.await_one(Message::EmptyFile)?,
-    ];
+/// costs as much as the mount. Others are the definition's, and may lead through links of the image. `empty` are a directory and a file,
+/// mounted where nothing of the image has been.
+///
+/// # Errors
+/// What the kernel says of a mount, with the path it was for.
+pub fn close_paths(
+    root: BorrowedFd<'_>,
+    masked: &[String],
+    read_only: &[String],
+    empty: &[OwnedFd; 2],
+) -> Result<()> {
     for top in ["/proc", "/sys"] {
+        let mut hidden = masked.iter().filter_map(|path| below(top, path)).peekable();
+        let mut fixed = read_only.iter().filter_map(|path| below(top, path)).peekable();
+        if hidden.peek().is_none() && fixed.peek().is_none() {
+            continue;
+        }
         let directory = open_in_root(root, Path::new(top), OFlag::O_PATH | OFlag::O_DIRECTORY, Links::Refuse)
             .with_context(|| format!("opening '{top}'"))?;
-        for path in plan.masked_paths.iter().filter_map(|path| below(top, path)) {
+        for path in hidden {
             existing(directory.as_fd(), Path::new(path), Links::Refuse)
-                .and_then(|target| hide(target, &empty))
+                .and_then(|target| hide(target, empty))
                 .with_context(|| format!("masking '{top}/{path}'"))?;
         }
-        for path in plan.read_only_paths.iter().filter_map(|path| below(top, path)) {
-            make_read_only(directory.as_fd(), Path::new(path))
+        for path in fixed {
+            make_read_only(directory.as_fd(), Path::new(path), Links::Refuse)
                 .with_context(|| format!("making '{top}/{path}' read-only"))?;
         }
     }
     let is_elsewhere = |path: &&String| ["/proc", "/sys"].iter().all(|top| below(top, path).is_none());
-    for path in plan.masked_paths.iter().filter(is_elsewhere) {
+    for path in masked.iter().filter(is_elsewhere) {
         existing(root, Path::new(path), Links::Inside)
-            .and_then(|target| hide(target, &empty))
+            .and_then(|target| hide(target, empty))
             .with_context(|| format!("masking '{path}'"))?;
+    }
+    for path in read_only.iter().filter(is_elsewhere) {
+        make_read_only(root, Path::new(path), Links::Inside)
+            .with_context(|| format!("making '{path}' read-only"))?;
     }
     Ok(())
 }
@@ -147,8 +173,8 @@ fn hide(target: Option<OwnedFd>, [directory, file]: &[OwnedFd; 2]) -> Result<()>
     )?)
 }
 
-fn make_read_only(root: BorrowedFd<'_>, path: &Path) -> Result<()> {
-    let Some(target) = existing(root, path, Links::Refuse)? else {
+fn make_read_only(root: BorrowedFd<'_>, path: &Path, links: Links) -> Result<()> {
+    let Some(target) = existing(root, path, links)? else {
         return Ok(());
     };
     let copy = clone_tree(target.as_fd(), Depth::Tree)?;

@@ -20,7 +20,10 @@ pub fn enter_new() -> io::Result<()> {
 }
 
 /// Brings `lo` up (netdevice(7)); the kernel then gives it 127.0.0.1 and ::1.
-fn bring_loopback_up() -> io::Result<()> {
+///
+/// # Errors
+/// What stands in the way of the interface.
+pub fn bring_loopback_up() -> io::Result<()> {
     let socket = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
     // SAFETY: all bytes zero is a valid ifreq.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };

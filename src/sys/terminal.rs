@@ -1,7 +1,7 @@
 //! Terminals: whose controlling terminal one is, and how large it is (ioctl_tty(2)).
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd as _, OwnedFd};
 
 use nix::pty::Winsize;
 
@@ -14,6 +14,8 @@ mod ioctl {
     use nix::pty::Winsize;
 
     nix::ioctl_write_int_bad!(set_controlling, libc::TIOCSCTTY);
+    nix::ioctl_write_int_bad!(open_peer, libc::TIOCGPTPEER);
+    nix::ioctl_write_ptr_bad!(lock, libc::TIOCSPTLCK, libc::c_int);
     nix::ioctl_read_bad!(get_window_size, libc::TIOCGWINSZ, Winsize);
     nix::ioctl_write_ptr_bad!(set_window_size, libc::TIOCSWINSZ, Winsize);
 }
@@ -23,6 +25,30 @@ mod ioctl {
 pub fn take_controlling() {
     // SAFETY: the call takes a number and no pointer; on anything but a free terminal it fails and changes nothing.
     let _ = unsafe { ioctl::set_controlling(io::stdin().as_raw_fd(), 0) };
+}
+
+/// Lets the other end of a new pseudo-terminal be opened.
+///
+/// # Errors
+/// It is none.
+pub fn unlock(terminal: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: the pointer is to an int, which the kernel reads.
+    unsafe { ioctl::lock(terminal.as_raw_fd(), &raw const UNLOCKED) }?;
+    Ok(())
+}
+
+static UNLOCKED: libc::c_int = 0;
+
+/// The other end of a pseudo-terminal, opened without a path.
+///
+/// # Errors
+/// `EIO` if it is locked.
+pub fn peer(terminal: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    let flags = libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC;
+    // SAFETY: the call takes a number and no pointer.
+    let fd = unsafe { ioctl::open_peer(terminal.as_raw_fd(), flags) }?;
+    // SAFETY: the result is a new descriptor.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 /// The size of a terminal's window; `None` if it is no terminal.
