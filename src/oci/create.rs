@@ -21,11 +21,13 @@ use crate::oci::config::Config;
 use crate::oci::container::{Directory, Record, Status, now, start_time};
 use crate::oci::lend::{Lent, lend, show};
 use crate::oci::plan::namespace::Kind;
+use crate::oci::plan::process::Process;
 use crate::oci::plan::{Plan, plan};
 use crate::oci::process::Setting;
 use crate::oci::{console, hook, process};
 use crate::run::planning;
 use crate::sys::process::{send_signal, wait_for};
+use crate::sys::task;
 use crate::sys::user::map_identities;
 
 /// What is asked for.
@@ -230,6 +232,10 @@ fn attempt(
     run_hooks(plan, directory, record, &ours)?;
     ours.await_one(Message::Ready).context("making the container")?;
     directory.write(record)?;
+    // By us, who may raise them, and last, since they hold for the container's process at once.
+    if let Some(process) = &plan.process {
+        limit(pid, process)?;
+    }
     Ok((pid, ours))
 }
 
@@ -296,6 +302,18 @@ fn attend(plan: &Plan, place: &Place, record: &mut Record, lent: &Lent, pid: Pid
     Ok(())
 }
 
+/// Sets the limits of `process` for `pid`.
+///
+/// # Errors
+/// The kernel does not take one.
+pub fn limit(pid: Pid, process: &Process) -> Result<()> {
+    for limit in &process.rlimits {
+        task::set_limit(pid, limit.resource, limit.soft, limit.hard)
+            .with_context(|| format!("setting the limit {:?}", limit.resource))?;
+    }
+    Ok(())
+}
+
 /// The hooks in the caller's namespaces, when the container's process has come so far.
 fn run_hooks(plan: &Plan, directory: &Directory, record: &Record, channel: &End) -> Result<()> {
     let hooks = &plan.hooks;
@@ -304,8 +322,9 @@ fn run_hooks(plan: &Plan, directory: &Directory, record: &Record, channel: &End)
         return Ok(());
     }
     channel.await_one(Message::Built).context("making the container")?;
+    // In the specification's count of steps the first of them come when the container is made already.
+    hook::run(hooks.prestart.as_deref(), "prestart", &directory.state(record, Status::Created))?;
     let state = directory.state(record, Status::Creating);
-    hook::run(hooks.prestart.as_deref(), "prestart", &state)?;
     hook::run(hooks.create_runtime.as_deref(), "createRuntime", &state)?;
     channel.tell(Message::Hooked);
     Ok(())

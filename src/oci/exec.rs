@@ -18,6 +18,7 @@ use crate::oci::birth::Birth;
 use crate::oci::channel::{self, End, Message};
 use crate::oci::config::{Capabilities, Config, Process as Written};
 use crate::oci::container::{Directory, Record, Status};
+use crate::oci::create::limit;
 use crate::oci::foreground::attend;
 use crate::oci::plan::namespace::Kind;
 use crate::oci::plan::process::{Circle, Process, process};
@@ -107,6 +108,7 @@ fn follow(pid: Pid, process: &Process, channel: &End, options: &Exec, shown: Opt
         }
         channel.tell(Message::Go);
         channel.await_one(Message::Ready)?;
+        limit(pid, process)?;
         write_pid(options.pid_file.as_deref(), pid)?;
         channel.tell(Message::Kept);
         channel.await_execution()

@@ -43,11 +43,9 @@ pub fn lend(plan: &Plan) -> Result<Lent> {
     ensure!(is_directory, "the root '{}' is no directory", plan.root.display());
     // What is mounted on the host later comes in, and nothing goes out, unless the file says otherwise.
     let (propagation, depth) = plan.propagation.unwrap_or((Propagation::Slave, Depth::Tree));
-    match propagation {
-        Propagation::Shared => {}
-        Propagation::Private | Propagation::Unbindable => propagate(root.as_fd(), libc::MS_PRIVATE, depth)?,
-        Propagation::Slave => propagate(root.as_fd(), libc::MS_SLAVE, depth)?,
-    }
+    // One that is shared belongs to a new group, and not to the host's.
+    let flag = if propagation == Propagation::Slave { libc::MS_SLAVE } else { libc::MS_PRIVATE };
+    propagate(root.as_fd(), flag, depth)?;
     let mut sources = Vec::with_capacity(plan.mounts.len());
     for mount in &plan.mounts {
         sources.push(source(mount).with_context(|| format!("mounting '{}'", mount.target.display()))?);

@@ -49,7 +49,7 @@ fn one(
         Kind::ControlGroup => control_group(plan, mount)?,
         Kind::New {
             filesystem, parameters, ..
-        } => match new(filesystem, parameters, mount.change) {
+        } => match new_filesystem(filesystem, parameters, mount.change.set) {
             Err(error) if filesystem == "sysfs" && is_forbidden(&error) && sysfs.is_some() => {
                 // Without a network namespace of its own a user namespace has no sysfs either: the host's is all there can be.
                 let sysfs = clone_tree(sysfs.context("there is no sysfs")?.as_fd(), Depth::Tree);
@@ -88,18 +88,6 @@ fn one(
         }
     }
     Ok(())
-}
-
-/// A new file system; the flags of the one mount are all that `change` can set on it.
-fn new(filesystem: &str, parameters: &[String], change: Change) -> Result<OwnedFd> {
-    let keeps = |parameter: &&String| !(parameter.starts_with("source=") && takes_no_source(filesystem));
-    let parameters: Vec<String> = parameters.iter().filter(keeps).cloned().collect();
-    new_filesystem(filesystem, &parameters, change.set)
-}
-
-/// Those that are not of a device, to which a source is only a name, and for some a name that they refuse.
-fn takes_no_source(filesystem: &str) -> bool {
-    matches!(filesystem, "proc" | "sysfs" | "mqueue" | "devpts" | "cgroup2" | "tmpfs")
 }
 
 fn is_forbidden(error: &anyhow::Error) -> bool {

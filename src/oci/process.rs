@@ -14,7 +14,6 @@ use std::path::Path;
 use anyhow::{Context as _, Result, bail, ensure};
 use libc::{MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::sys::resource::setrlimit;
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{Gid, Uid, setsid};
 use serde_json::Value;
@@ -24,6 +23,7 @@ use crate::oci::console::send_descriptor;
 use crate::oci::plan::process::{Privileges, Process, Seccomp};
 use crate::run::rights::{self, Growth, Rights};
 use crate::run::{program, user};
+use crate::sys::capability::Mask;
 use crate::sys::mount::Filesystem;
 use crate::sys::path::{Links, open_in_root};
 use crate::sys::process::{Exec, adopt, close_all_but, close_all_but_both, exit, grant};
@@ -82,10 +82,6 @@ fn prepare(process: &Process, setting: &Setting, report: RawFd) -> Result<Infall
         task::join_new_session_keyring(name).context("joining a new session keyring")?;
     }
     program::restore_signals()?;
-    for limit in &process.rlimits {
-        setrlimit(limit.resource, limit.soft, limit.hard)
-            .with_context(|| format!("setting the limit {:?}", limit.resource))?;
-    }
     if let Some((class, priority)) = process.io_priority {
         task::set_io_priority(class, priority).context("setting the priority of input and output")?;
     }
@@ -109,23 +105,21 @@ fn prepare(process: &Process, setting: &Setting, report: RawFd) -> Result<Infall
     keep_only(report, agent.as_ref(), granted)?;
 
     let groups: Vec<Gid> = process.groups.iter().copied().map(Gid::from_raw).collect();
-    // Without no_new_privs it takes a right to install a filter that is given up in a moment.
-    let filter = process.seccomp.as_ref();
-    let is_early = process.privileges == Privileges::MayGrow;
-    if let (true, Some(filter)) = (is_early, filter) {
-        install(filter, agent.as_ref(), &setting.state)?;
-    }
-    rights::assume(&Rights {
+    let mut rights = Rights {
         uid: Uid::from_raw(process.uid),
         gid: Gid::from_raw(process.gid),
         groups: &groups,
         capabilities: process.capabilities,
-        growth: match process.privileges {
-            Privileges::Fixed => Growth::Forbidden,
-            Privileges::MayGrow => Growth::Allowed,
-        },
+        kept: 0,
+        growth: Growth::Forbidden,
         working_directory: &process.working_directory,
-    })?;
+    };
+    if process.privileges == Privileges::MayGrow {
+        rights.growth = Growth::Allowed;
+        // Without no_new_privs it takes a right to install a filter.
+        rights.kept = process.seccomp.as_ref().map_or(0, |_| SYS_ADMIN);
+    }
+    rights::assume(&rights)?;
     let environment = environment(process, &setting.environment)?;
     let path = environment.iter().find_map(|variable| variable.strip_prefix("PATH=")).unwrap_or_default();
     let program = process.arguments.first().context("there is no program to run")?;
@@ -137,13 +131,19 @@ fn prepare(process: &Process, setting: &Setting, report: RawFd) -> Result<Infall
         texts(&process.arguments)?,
         texts(&environment)?,
     );
-    // The very last thing: from here on any call may be refused, or end us, but for the exec.
-    if let (false, Some(filter)) = (is_early, filter) {
+    // The very last thing: from here on any call may be refused, or end us, but for the exec and, where it needs to be, capset(2).
+    if let Some(filter) = &process.seccomp {
         install(filter, agent.as_ref(), &setting.state)?;
+        if rights.kept != 0 {
+            rights::let_go(&rights)?;
+        }
     }
     let errno = exec.execute();
     bail!("executing '{}': {}", found.display(), program::explain(&found, &head, errno))
 }
+
+/// `CAP_SYS_ADMIN`.
+const SYS_ADMIN: Mask = 1 << 21;
 
 /// Closes every descriptor from `first` on but these two.
 fn keep_only(report: RawFd, agent: Option<&OwnedFd>, first: RawFd) -> Result<()> {

@@ -185,6 +185,7 @@ fn prepare(
         gid: identity.gid,
         groups: &identity.groups,
         capabilities: Sets::of_root(plan.process.capabilities, capabilities),
+        kept: 0,
         growth: Growth::Forbidden,
         working_directory: &plan.process.working_directory,
     })?;

@@ -6,7 +6,7 @@
 use anyhow::{Context as _, Result, ensure};
 use nix::unistd::{Gid, Uid, chdir, getcwd, setgroups, setresgid, setresuid};
 
-use crate::sys::capability::{self, Sets};
+use crate::sys::capability::{self, Mask, Sets};
 use crate::sys::process::set_no_new_privs;
 use crate::sys::task::keep_capabilities;
 
@@ -21,6 +21,8 @@ pub struct Rights<'a> {
     pub groups: &'a [Gid],
     /// The five sets.
     pub capabilities: Sets,
+    /// Capabilities that it has besides, until [`let_go`].
+    pub kept: Mask,
     /// Whether an exec may give it more.
     pub growth: Growth,
     /// Where it starts.
@@ -41,18 +43,29 @@ pub enum Growth {
 /// # Errors
 /// What the kernel says of a step; or the working directory lies outside the container.
 pub fn assume(rights: &Rights<'_>) -> Result<()> {
-    let Rights { uid, gid, capabilities, .. } = *rights;
+    let Rights {
+        uid,
+        gid,
+        capabilities,
+        kept,
+        ..
+    } = *rights;
     // Rights go in this order: the bounding set needs CAP_SETPCAP, groups CAP_SETGID, the user is last since it takes the others.
     capability::bound(capabilities.bounding).context("dropping capabilities")?;
     setgroups(rights.groups).context("setting the supplementary groups")?;
     setresgid(gid, gid, gid).context("setting the group")?;
-    let keeps = !uid.is_root() && (capabilities.permitted | capabilities.inheritable) != 0;
+    let keeps = !uid.is_root() && (capabilities.permitted | capabilities.inheritable | kept) != 0;
     if keeps {
         keep_capabilities().context("keeping capabilities")?;
     }
     setresuid(uid, uid, uid).context("setting the user")?;
     // Another user has none left, but an inheritable set would outlive the change.
-    capability::set_all(&capabilities).context("setting the capabilities")?;
+    let now = Sets {
+        effective: capabilities.effective | kept,
+        permitted: capabilities.permitted | kept,
+        ..capabilities
+    };
+    capability::set_all(&now).context("setting the capabilities")?;
     capability::raise_ambient(capabilities.ambient).context("setting the ambient capabilities")?;
     // The directory after the user: what the user may not enter is not entered. A directory from outside the root would show here.
     let directory = rights.working_directory;
@@ -65,4 +78,12 @@ pub fn assume(rights: &Rights<'_>) -> Result<()> {
         set_no_new_privs().context("setting no_new_privs")?;
     }
     Ok(())
+}
+
+/// Lets go of what was kept.
+///
+/// # Errors
+/// What capset(2) says.
+pub fn let_go(rights: &Rights<'_>) -> Result<()> {
+    capability::set_all(&rights.capabilities).context("letting go of capabilities")
 }

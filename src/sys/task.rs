@@ -3,6 +3,8 @@
 use std::io;
 
 use nix::errno::Errno;
+use nix::sys::resource::Resource;
+use nix::unistd::Pid;
 
 /// A class of ioprio_set(2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,6 +103,20 @@ pub fn set_io_priority(class: IoClass, priority: u16) -> io::Result<()> {
     let value = class << 13 | u32::from(priority);
     // SAFETY: plain integers; 1 is IOPRIO_WHO_PROCESS, and 0 this process.
     Errno::result(unsafe { libc::syscall(libc::SYS_ioprio_set, 1, 0, value) })?;
+    Ok(())
+}
+
+/// prlimit(2): a limit of the process `pid`.
+///
+/// # Errors
+/// `EPERM` without the right to raise it.
+pub fn set_limit(pid: Pid, resource: Resource, soft: u64, hard: u64) -> io::Result<()> {
+    let limit = libc::rlimit {
+        rlim_cur: soft,
+        rlim_max: hard,
+    };
+    // SAFETY: the kernel reads the structure, and writes nothing to a null pointer.
+    Errno::result(unsafe { libc::prlimit(pid.as_raw(), resource as _, &raw const limit, std::ptr::null_mut()) })?;
     Ok(())
 }
 
