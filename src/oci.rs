@@ -60,16 +60,30 @@ pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let warn = |errors: Vec<anyhow::Error>| {
         for error in errors {
-            say(arguments.log.as_deref(), arguments.log_format, Level::Warning, &format!("{error:#}"));
+            say(
+                arguments.log.as_deref(),
+                arguments.log_format,
+                Level::Warning,
+                &format!("{error:#}"),
+            );
         }
     };
     match carry_out(&arguments, &warn) {
         Ok(status) => ExitCode::from(status),
-        Err(error) if error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe) => {
+        Err(error)
+            if error
+                .downcast_ref::<io::Error>()
+                .is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe) =>
+        {
             ExitCode::SUCCESS
         }
         Err(error) => {
-            say(arguments.log.as_deref(), arguments.log_format, Level::Error, &format!("{error:#}"));
+            say(
+                arguments.log.as_deref(),
+                arguments.log_format,
+                Level::Error,
+                &format!("{error:#}"),
+            );
             ExitCode::FAILURE
         }
     }
@@ -89,7 +103,11 @@ fn carry_out(arguments: &Arguments, warn: &dyn Fn(Vec<anyhow::Error>)) -> Result
         Verb::Spec(spec) => return features::write_spec(&spec.bundle).map(|()| 0),
         Verb::List(list) => {
             let states = state::list(&arguments.root)?;
-            let names = || states.iter().filter_map(|state| state.get("id")?.as_str().map(str::to_owned));
+            let names = || {
+                states
+                    .iter()
+                    .filter_map(|state| state.get("id")?.as_str().map(str::to_owned))
+            };
             return match list.format {
                 _ if list.quiet => print(&names().collect::<Vec<_>>()),
                 Format::Json => print_json(&Value::from(states)),
@@ -97,7 +115,9 @@ fn carry_out(arguments: &Arguments, warn: &dyn Fn(Vec<anyhow::Error>)) -> Result
             };
         }
         _ if !nix::unistd::geteuid().is_root() => {
-            bail!("only root can do this: containers without root are started by 'coracle run' and the user's own systemd")
+            bail!(
+                "only root can do this: containers without root are started by 'coracle run' and the user's own systemd"
+            )
         }
         _ => {}
     }
@@ -129,7 +149,14 @@ fn carry_out(arguments: &Arguments, warn: &dyn Fn(Vec<anyhow::Error>)) -> Result
         Verb::Update(options) => update::update(&directory(&options.id)?, options).map(|()| 0),
         Verb::Ps(ps) => {
             let record = directory(&ps.id)?.read()?;
-            let pids = || record.cgroup.processes().into_iter().map(Pid::as_raw).collect::<Vec<_>>();
+            let pids = || {
+                record
+                    .cgroup
+                    .processes()
+                    .into_iter()
+                    .map(Pid::as_raw)
+                    .collect::<Vec<_>>()
+            };
             match ps.format {
                 Format::Json => print_json(&json!(pids())),
                 Format::Table => print(&state::processes(&record)),
@@ -156,7 +183,11 @@ fn request(arguments: &Arguments, options: &arguments::Create, start: Start) -> 
         console,
         descriptors: options.preserve_fds.into(),
         entry: if options.no_pivot { Entry::Move } else { Entry::Pivot },
-        keyring: if options.no_new_keyring { Keyring::Callers } else { Keyring::New },
+        keyring: if options.no_new_keyring {
+            Keyring::Callers
+        } else {
+            Keyring::New
+        },
         manager,
         start,
     })

@@ -10,6 +10,7 @@ pub mod cgroup;
 pub mod control;
 pub mod property;
 pub mod proxies;
+pub mod scope;
 pub mod transient;
 
 use std::collections::BTreeMap;

@@ -7,15 +7,22 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::oci::container::ROOT;
+
 /// Create and run containers from OCI bundles
 ///
 /// The command line of the OCI runtime specification, for engines such as Podman and containerd: the container is described by a bundle (a
 /// directory with a config.json and a root file system), and isolated by the same code as every container of coracle(1).
 #[derive(Debug, Parser)]
-#[command(name = "coracle-oci", version, disable_version_flag = true, disable_help_subcommand = true)]
+#[command(
+    name = "coracle-oci",
+    version,
+    disable_version_flag = true,
+    disable_help_subcommand = true
+)]
 pub struct Arguments {
     /// Where containers are written down
-    #[arg(long, global = true, value_name = "DIRECTORY", default_value = "/run/coracle/oci")]
+    #[arg(long, global = true, value_name = "DIRECTORY", default_value = ROOT)]
     pub root: PathBuf,
     /// Write errors to this file too
     #[arg(long, global = true, value_name = "FILE")]

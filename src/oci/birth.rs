@@ -106,7 +106,8 @@ pub fn open(joined: &[(Kind, std::path::PathBuf)]) -> Result<Vec<(Kind, OwnedFd)
             anyhow::ensure!(found == kind.flag(), "it is a namespace of another type");
             Ok(file.into())
         };
-        let file = opened().with_context(|| format!("opening the namespace '{}' at '{}'", kind.name(), path.display()))?;
+        let file =
+            opened().with_context(|| format!("opening the namespace '{}' at '{}'", kind.name(), path.display()))?;
         Ok((*kind, file))
     };
     joined.iter().map(open).collect()

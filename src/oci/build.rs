@@ -18,7 +18,7 @@ use crate::oci::lend::Lent;
 use crate::oci::plan::mount::Propagation;
 use crate::oci::plan::namespace::Kind;
 use crate::oci::plan::{Access, Plan};
-use crate::oci::process::{self, Setting};
+use crate::oci::process::{self, Session, Setting};
 use crate::oci::{console, hook, mounting, nodes};
 use crate::run::rootfs::close_paths;
 use crate::run::sysctl;
@@ -83,7 +83,11 @@ fn run(mut beginning: Beginning) -> Result<()> {
         ..
     } = beginning;
     setting.umask = mask;
-    setting.terminal = entered;
+    if let Some(end) = entered {
+        process::take_terminal(end.as_fd())?;
+        setting.session = Session::Led;
+    }
+    plan.process.as_ref().map_or(Ok(()), process::look_for)?;
     maker.tell(Message::Ready);
     maker.await_one(Message::Kept)?;
     let report = match start {
@@ -215,7 +219,11 @@ fn open_console(beginning: &Beginning, root: BorrowedFd<'_>) -> Result<Option<Ow
     let Some((size, process)) = process.and_then(|process| Some((process.terminal?, process))) else {
         return Ok(None);
     };
-    let socket = beginning.setting.console.as_ref().context("there is no socket for the terminal")?;
+    let socket = beginning
+        .setting
+        .console
+        .as_ref()
+        .context("there is no socket for the terminal")?;
     let terminal = console::open(root, size, process.uid).context("opening a terminal")?;
     console::mount(root, terminal.as_fd()).context("mounting '/dev/console'")?;
     console::send(socket.as_fd(), &terminal).context("sending the terminal")?;
@@ -239,7 +247,11 @@ fn open_console_without_mounts(beginning: &Beginning, root: BorrowedFd<'_>) -> R
     // Opened here only to say more than "no such file".
     open_in_root(root, std::path::Path::new("/dev/pts"), OFlag::O_PATH, Links::Refuse)
         .context("a terminal needs a '/dev/pts'")?;
-    let socket = beginning.setting.console.as_ref().context("there is no socket for the terminal")?;
+    let socket = beginning
+        .setting
+        .console
+        .as_ref()
+        .context("there is no socket for the terminal")?;
     let terminal = console::open(root, size, 0).context("opening a terminal")?;
     console::send(socket.as_fd(), &terminal).context("sending the terminal")?;
     Ok(Some(terminal.into_end()))

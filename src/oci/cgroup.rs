@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, statfs};
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
@@ -59,9 +59,15 @@ impl Cgroup {
     /// # Errors
     /// What the file system says.
     pub fn make(&mut self) -> Result<()> {
-        let Some(directory) = &self.directory else { return Ok(()) };
+        let Some(directory) = &self.directory else {
+            return Ok(());
+        };
         // Counted first: those that are there are others'.
-        self.made = directory.ancestors().skip(1).take_while(|above| !above.exists()).count();
+        self.made = directory
+            .ancestors()
+            .skip(1)
+            .take_while(|above| !above.exists())
+            .count();
         fs::create_dir_all(directory).with_context(|| format!("creating the control group '{}'", directory.display()))
     }
 
@@ -120,7 +126,12 @@ impl Cgroup {
     /// # Errors
     /// It does not get empty.
     pub fn remove(&self) -> Result<()> {
-        let Some(directory) = &self.directory else { return Ok(()) };
+        let Some(directory) = &self.directory else {
+            return Ok(());
+        };
+        if let Some(scope) = &self.scope {
+            return self.remove_scope(scope, directory);
+        }
         let mut result = Ok(());
         for attempt in 0..100 {
             if attempt > 0 {
@@ -143,10 +154,27 @@ impl Cgroup {
                 break;
             }
         }
-        if let Some(scope) = &self.scope {
-            scope::forget(scope);
-        }
         Ok(())
+    }
+}
+
+impl Cgroup {
+    /// systemd removes its own: when the last process is gone, or else when it is asked to.
+    fn remove_scope(&self, scope: &str, directory: &Path) -> Result<()> {
+        if !self.processes().is_empty() {
+            self.signal(libc::SIGKILL);
+            let _ = self.set("cgroup.freeze", "0");
+        }
+        for attempt in 0..100 {
+            if !directory.exists() {
+                return Ok(());
+            }
+            if attempt == 10 {
+                scope::forget(scope, directory);
+            }
+            sleep(Duration::from_millis(if attempt < 10 { 2 } else { 20 }));
+        }
+        bail!("systemd does not stop '{scope}'")
     }
 }
 

@@ -82,6 +82,9 @@ impl Status {
     }
 }
 
+/// Where containers are written down unless the caller says otherwise.
+pub const ROOT: &str = "/run/coracle/oci";
+
 const RECORD: &str = "state.json";
 const CONFIG: &str = "config.json";
 /// The socket on which a container waits to be started.
@@ -111,14 +114,18 @@ impl Directory {
     /// There is a container of this name.
     pub fn reserve(&self) -> Result<()> {
         let make = |path: &Path| DirBuilder::new().mode(0o700).create(path);
-        let made = match make(&self.path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+        let mut made = make(&self.path);
+        for _ in 0..8 {
+            // It may be removed again at this moment, with the last container in it.
+            if made
+                .as_ref()
+                .is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+            {
                 let parent = self.path.parent().unwrap_or(Path::new("/"));
                 DirBuilder::new().mode(0o700).recursive(true).create(parent)?;
-                make(&self.path)
+                made = make(&self.path);
             }
-            made => made,
-        };
+        }
         match made {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 bail!("there is a container '{}' already", self.id)
@@ -138,7 +145,9 @@ impl Directory {
                 bail!("container '{}' does not exist", self.id)
             }
             text => {
-                let record = text.map_err(anyhow::Error::from).and_then(|text| Ok(serde_json::from_slice(&text)?));
+                let record = text
+                    .map_err(anyhow::Error::from)
+                    .and_then(|text| Ok(serde_json::from_slice(&text)?));
                 record.with_context(|| format!("reading '{}'", path.display()))
             }
         }
@@ -203,9 +212,14 @@ impl Directory {
     /// What the file system says.
     pub fn remove(&self) -> Result<()> {
         match fs::remove_dir_all(&self.path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            removed => removed.with_context(|| format!("removing '{}'", self.path.display())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            removed => removed.with_context(|| format!("removing '{}'", self.path.display()))?,
         }
+        // The last one leaves nothing; a directory that the caller has named is the caller's.
+        if let Some(parent) = self.path.parent().filter(|parent| *parent == Path::new(ROOT)) {
+            let _ = fs::remove_dir(parent);
+        }
+        Ok(())
     }
 
     /// What the container is doing.

@@ -23,16 +23,33 @@ const DEEPEST: u32 = 64;
 /// # Errors
 /// What the file systems say; one that is full among it.
 pub fn copy_up(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<()> {
-    let to = openat(to, ".", OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?;
+    let to = openat(
+        to,
+        ".",
+        OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC,
+        Mode::empty(),
+    )?;
     directory(from.try_clone_to_owned()?, to.as_fd(), 0)
 }
 
 fn directory(from: OwnedFd, to: BorrowedFd<'_>, depth: u32) -> Result<()> {
     ensure!(depth < DEEPEST, "directories lie too deep in one another");
     own(to, &fstat(&from)?)?;
-    let mut entries = Dir::from_fd(openat(&from, ".", OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?)?;
-    let names: Vec<_> = entries.iter().map(|entry| entry.map(|entry| entry.file_name().to_owned())).collect::<Result<_, _>>()?;
-    for name in names.iter().map(AsRef::as_ref).filter(|name: &&CStr| !matches!(name.to_bytes(), b"." | b"..")) {
+    let mut entries = Dir::from_fd(openat(
+        &from,
+        ".",
+        OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC,
+        Mode::empty(),
+    )?)?;
+    let names: Vec<_> = entries
+        .iter()
+        .map(|entry| entry.map(|entry| entry.file_name().to_owned()))
+        .collect::<Result<_, _>>()?;
+    for name in names
+        .iter()
+        .map(AsRef::as_ref)
+        .filter(|name: &&CStr| !matches!(name.to_bytes(), b"." | b".."))
+    {
         one(from.as_fd(), to, name, depth).with_context(|| format!("copying '{}'", name.to_string_lossy()))?;
     }
     Ok(())
@@ -46,11 +63,21 @@ fn one(from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &CStr, depth: u32) -> Res
         SFlag::S_IFDIR => {
             mkdirat(to, name, Mode::from_bits_truncate(0o700))?;
             let inner = openat(to, name, safe | OFlag::O_RDONLY | OFlag::O_DIRECTORY, Mode::empty())?;
-            directory(openat(from, name, safe | OFlag::O_RDONLY | OFlag::O_DIRECTORY, Mode::empty())?, inner.as_fd(), depth + 1)
+            directory(
+                openat(from, name, safe | OFlag::O_RDONLY | OFlag::O_DIRECTORY, Mode::empty())?,
+                inner.as_fd(),
+                depth + 1,
+            )
         }
         SFlag::S_IFLNK => {
             symlinkat(readlinkat(from, name)?.as_os_str(), to, name)?;
-            Ok(fchownat(to, name, Some(user), Some(group), AtFlags::AT_SYMLINK_NOFOLLOW)?)
+            Ok(fchownat(
+                to,
+                name,
+                Some(user),
+                Some(group),
+                AtFlags::AT_SYMLINK_NOFOLLOW,
+            )?)
         }
         SFlag::S_IFREG => {
             let source = File::from(openat(from, name, safe | OFlag::O_RDONLY, Mode::empty())?);

@@ -23,7 +23,7 @@ use crate::oci::lend::{Lent, lend, show};
 use crate::oci::plan::namespace::Kind;
 use crate::oci::plan::process::Process;
 use crate::oci::plan::{Plan, plan};
-use crate::oci::process::Setting;
+use crate::oci::process::{Session, Setting};
 use crate::oci::{console, hook, process};
 use crate::run::planning;
 use crate::sys::process::{send_signal, wait_for};
@@ -135,7 +135,10 @@ fn check(plan: &Plan, request: &Request) -> Result<()> {
         "'process.terminal' is set in the config.json: name a socket for it with --console-socket"
     );
     for number in 3..3 + request.descriptors {
-        ensure!(process::is_open(number), "descriptor {number} is to be kept, and is not open");
+        ensure!(
+            process::is_open(number),
+            "descriptor {number} is to be kept, and is not open"
+        );
     }
     Ok(())
 }
@@ -173,7 +176,10 @@ fn attempt(
         make_group(&mut record.cgroup, plan)?;
         limits::apply(&record.cgroup, top, &settings)?;
     } else if place == Place::Nowhere {
-        ensure!(settings.is_empty(), "limits are asked for, and control groups are disabled");
+        ensure!(
+            settings.is_empty(),
+            "limits are asked for, and control groups are disabled"
+        );
     }
     let lent = lend(plan)?;
     let start = match request.start {
@@ -181,7 +187,10 @@ fn attempt(
         // Short whatever the directory's path is: a socket's has 108 bytes at most.
         Start::Later => Some(listen(directory)?),
     };
-    let agent = plan.process.as_ref().and_then(|process| process.seccomp.as_ref()?.agent.as_ref());
+    let agent = plan
+        .process
+        .as_ref()
+        .and_then(|process| process.seccomp.as_ref()?.agent.as_ref());
     let agent = agent.map(|(path, _)| console::connect(Path::new(path))).transpose()?;
     let (ours, theirs) = channel::pair()?;
     let group = match &place {
@@ -194,7 +203,12 @@ fn attempt(
     }
     let birth = Birth {
         // Made by the process itself, once it is in its group.
-        new: plan.namespaces.new.iter().filter(|kind| **kind != Kind::Cgroup).fold(0, |flags, kind| flags | kind.flag()),
+        new: plan
+            .namespaces
+            .new
+            .iter()
+            .filter(|kind| **kind != Kind::Cgroup)
+            .fold(0, |flags, kind| flags | kind.flag()),
         joined: birth::open(&plan.namespaces.joined)?,
         offsets: plan.namespaces.offsets.clone(),
         cgroup: group,
@@ -209,7 +223,7 @@ fn attempt(
             start,
             setting: Setting {
                 umask: Mode::empty(),
-                terminal: None,
+                session: Session::Callers,
                 console: request.console,
                 descriptors: request.descriptors,
                 keyring,
@@ -217,7 +231,11 @@ fn attempt(
                 state: directory.state(record, Status::Created),
                 environment: Vec::new(),
             },
-            entry: if plan.namespaces.is_own(Kind::Mount) { request.entry } else { Entry::Chroot },
+            entry: if plan.namespaces.is_own(Kind::Mount) {
+                request.entry
+            } else {
+                Entry::Chroot
+            },
             state: directory.state(record, Status::Creating),
         })
     };
@@ -277,7 +295,8 @@ fn listen(directory: &Directory) -> Result<UnixListener> {
 /// The maker's part, while the container's process waits.
 fn attend(plan: &Plan, place: &Place, record: &mut Record, lent: &Lent, pid: Pid) -> Result<()> {
     if plan.namespaces.is_new(Kind::User) {
-        map_identities(pid, &plan.namespaces.users, &plan.namespaces.groups).context("mapping the container's identities")?;
+        map_identities(pid, &plan.namespaces.users, &plan.namespaces.groups)
+            .context("mapping the container's identities")?;
     }
     show(lent, plan, pid)?;
     if let Some(score) = plan.process.as_ref().and_then(|process| process.oom_score) {
@@ -286,6 +305,7 @@ fn attend(plan: &Plan, place: &Place, record: &mut Record, lent: &Lent, pid: Pid
     }
     if let Place::Scope { slice, unit } = place {
         use std::os::fd::AsFd as _;
+        record.cgroup.scope = Some(unit.clone());
         scope::start(slice, unit, pid, &plan.resources)?;
         let top = cgroup::mount_point().context("the host has no control groups of version 2")?;
         let path = cgroup::of_process(&pid.to_string())?;
@@ -323,7 +343,11 @@ fn run_hooks(plan: &Plan, directory: &Directory, record: &Record, channel: &End)
     }
     channel.await_one(Message::Built).context("making the container")?;
     // In the specification's count of steps the first of them come when the container is made already.
-    hook::run(hooks.prestart.as_deref(), "prestart", &directory.state(record, Status::Created))?;
+    hook::run(
+        hooks.prestart.as_deref(),
+        "prestart",
+        &directory.state(record, Status::Created),
+    )?;
     let state = directory.state(record, Status::Creating);
     hook::run(hooks.create_runtime.as_deref(), "createRuntime", &state)?;
     channel.tell(Message::Hooked);
@@ -335,5 +359,7 @@ fn run_hooks(plan: &Plan, directory: &Directory, record: &Record, channel: &End)
 pub fn wants_terminal(bundle: &Path) -> bool {
     let config = fs::read(bundle.join("config.json")).ok();
     let config = config.and_then(|text| serde_json::from_slice::<Config>(&text).ok());
-    config.and_then(|config| config.process).is_some_and(|process| process.terminal)
+    config
+        .and_then(|config| config.process)
+        .is_some_and(|process| process.terminal)
 }

@@ -74,7 +74,10 @@ pub fn delete(directory: &Directory, force: Force) -> Result<Vec<anyhow::Error>>
         stop(&record);
     }
     record.cgroup.remove()?;
-    let hooks = directory.config().ok().and_then(|text| serde_json::from_slice::<Config>(&text).ok()?.hooks);
+    let hooks = directory
+        .config()
+        .ok()
+        .and_then(|text| serde_json::from_slice::<Config>(&text).ok()?.hooks);
     let state = directory.state(&record, Status::Stopped);
     // The specification has it after everything else, and a hook may look.
     directory.remove()?;

@@ -22,7 +22,7 @@ use crate::oci::create::limit;
 use crate::oci::foreground::attend;
 use crate::oci::plan::namespace::Kind;
 use crate::oci::plan::process::{Circle, Process, process};
-use crate::oci::process::{Setting, become_it, is_open};
+use crate::oci::process::{Session, Setting, become_it, is_open, take_terminal};
 use crate::oci::{console, write_pid};
 use crate::run::planning;
 use crate::sys::mount::enter_by_chroot;
@@ -38,7 +38,11 @@ pub fn exec(directory: &Directory, options: &Exec) -> Result<u8> {
     match directory.status(&record) {
         Status::Running | Status::Created => {}
         Status::Paused if options.ignore_paused => {}
-        status => bail!("container '{}' is {}, and nothing can be run in it", directory.id, status.name()),
+        status => bail!(
+            "container '{}' is {}, and nothing can be run in it",
+            directory.id,
+            status.name()
+        ),
     }
     let first = record.process().context("the container has ended")?;
     let config: Config = serde_json::from_slice(&directory.config()?).context("reading its config.json")?;
@@ -57,7 +61,10 @@ pub fn exec(directory: &Directory, options: &Exec) -> Result<u8> {
     let socket = match (&options.console_socket, decided.terminal) {
         (Some(path), Some(_)) => Some(console::connect(path)?),
         (None, Some(_)) => {
-            ensure!(!options.detach, "a terminal is wanted: name a socket for it with --console-socket");
+            ensure!(
+                !options.detach,
+                "a terminal is wanted: name a socket for it with --console-socket"
+            );
             let (ours, theirs) = UnixStream::pair().context("making a socket for the terminal")?;
             shown = Some(ours.into());
             Some(theirs.into())
@@ -86,7 +93,7 @@ pub fn exec(directory: &Directory, options: &Exec) -> Result<u8> {
             has_users,
             setting: Setting {
                 umask: Mode::empty(),
-                terminal: None,
+                session: Session::Callers,
                 console: socket,
                 descriptors: options.preserve_fds.into(),
                 keyring: None,
@@ -151,7 +158,9 @@ fn written(options: &Exec, config: &Config) -> Result<Written> {
         written.selinux_label = Some(label.clone());
     }
     if let Some(user) = &options.user {
-        let (uid, gid) = user.split_once(':').map_or((user.as_str(), None), |(uid, gid)| (uid, Some(gid)));
+        let (uid, gid) = user
+            .split_once(':')
+            .map_or((user.as_str(), None), |(uid, gid)| (uid, Some(gid)));
         let number = |text: &str| {
             let is_number = text.chars().all(|c| c.is_ascii_digit());
             let number = text.parse().ok().filter(|_| is_number);
@@ -201,9 +210,16 @@ fn group(record: &Record, first: Pid, below: Option<&str>) -> Result<Option<Owne
     };
     if let Some(below) = below {
         let below = below.trim_start_matches('/');
-        ensure!(below.split('/').all(|part| part != ".."), "'{below}' leads out of the container's control group");
+        ensure!(
+            below.split('/').all(|part| part != ".."),
+            "'{below}' leads out of the container's control group"
+        );
         let path = directory.join(below);
-        return Ok(Some(File::open(&path).with_context(|| format!("opening '{}'", path.display()))?.into()));
+        return Ok(Some(
+            File::open(&path)
+                .with_context(|| format!("opening '{}'", path.display()))?
+                .into(),
+        ));
     }
     // A payload that manages groups may have moved down, and where it was there can be no process any more.
     let top = crate::oci::cgroup::mount_point().unwrap_or(Path::new("/sys/fs/cgroup"));
@@ -212,7 +228,11 @@ fn group(record: &Record, first: Pid, below: Option<&str>) -> Result<Option<Owne
     let path = if now.starts_with(directory) { &now } else { directory };
     let is_there = path.file_name() != Some(OsStr::new(""));
     ensure!(is_there, "the container has no control group");
-    Ok(Some(File::open(path).with_context(|| format!("opening '{}'", path.display()))?.into()))
+    Ok(Some(
+        File::open(path)
+            .with_context(|| format!("opening '{}'", path.display()))?
+            .into(),
+    ))
 }
 
 struct Beginning {
@@ -231,7 +251,7 @@ fn enter(beginning: Beginning) -> ! {
         has_users,
         mut setting,
     } = beginning;
-    let ready = || -> Result<Option<OwnedFd>> {
+    let ready = || -> Result<Session> {
         // The container's processes see this one from now on.
         forbid_inspection()?;
         maker.await_one(Message::Go)?;
@@ -241,22 +261,23 @@ fn enter(beginning: Beginning) -> ! {
         if let Some(root) = &root {
             enter_by_chroot(root.as_fd()).context("entering the container's root")?;
         }
-        let terminal = match (process.terminal, &setting.console) {
+        let session = match (process.terminal, &setting.console) {
             (Some(size), Some(socket)) => {
                 let here = crate::sys::mount::open_place(Path::new("/"))?;
                 let terminal = console::open(here.as_fd(), size, process.uid).context("opening a terminal")?;
                 console::send(socket.as_fd(), &terminal).context("sending the terminal")?;
-                Some(terminal.into_end())
+                take_terminal(terminal.into_end().as_fd())?;
+                Session::Led
             }
-            _ => None,
+            _ => Session::Callers,
         };
         maker.tell(Message::Ready);
         maker.await_one(Message::Kept)?;
-        Ok(terminal)
+        Ok(session)
     };
     match ready() {
-        Ok(terminal) => {
-            setting.terminal = terminal;
+        Ok(session) => {
+            setting.session = session;
             // As the caller has it.
             setting.umask = umask(Mode::empty());
             become_it(&process, &setting, maker.into())

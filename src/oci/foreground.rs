@@ -61,7 +61,9 @@ pub fn attend(pid: Pid, terminal: Option<&OwnedFd>) -> Result<Outcome> {
     let everything = SigSet::all();
     everything.thread_block().context("blocking signals")?;
     let signals = SignalFd::with_flags(&everything, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
-    let mut relay = terminal.map(|socket| relay::Relay::receive(socket.as_fd())).transpose()?;
+    let mut relay = terminal
+        .map(|socket| relay::Relay::receive(socket.as_fd()))
+        .transpose()?;
     loop {
         relay::wait(&signals, relay.as_mut())?;
         while let Ok(Some(information)) = signals.read_signal() {

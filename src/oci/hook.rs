@@ -41,14 +41,21 @@ fn one(hook: &Hook, state: &Value) -> Result<()> {
     if let Some((name, arguments)) = hook.args.as_deref().and_then(<[String]>::split_first) {
         command.arg0(name).args(arguments);
     }
-    let variables = hook.env.iter().flatten().filter_map(|variable| variable.split_once('='));
+    let variables = hook
+        .env
+        .iter()
+        .flatten()
+        .filter_map(|variable| variable.split_once('='));
     command.env_clear().envs(variables).stdin(Stdio::piped());
     let mut child = command.spawn().context("executing it")?;
     if let Some(mut input) = child.stdin.take() {
         // A hook need not read it.
         let _ = input.write_all(state.to_string().as_bytes());
     }
-    let limit = hook.timeout.and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs);
+    let limit = hook
+        .timeout
+        .and_then(|seconds| u64::try_from(seconds).ok())
+        .map(Duration::from_secs);
     let status = match limit {
         None => child.wait()?,
         Some(limit) => wait(&mut child, limit)?,

@@ -44,7 +44,11 @@ pub fn lend(plan: &Plan) -> Result<Lent> {
     // What is mounted on the host later comes in, and nothing goes out, unless the file says otherwise.
     let (propagation, depth) = plan.propagation.unwrap_or((Propagation::Slave, Depth::Tree));
     // One that is shared belongs to a new group, and not to the host's.
-    let flag = if propagation == Propagation::Slave { libc::MS_SLAVE } else { libc::MS_PRIVATE };
+    let flag = if propagation == Propagation::Slave {
+        libc::MS_SLAVE
+    } else {
+        libc::MS_PRIVATE
+    };
     propagate(root.as_fd(), flag, depth)?;
     let mut sources = Vec::with_capacity(plan.mounts.len());
     for mount in &plan.mounts {
@@ -94,7 +98,11 @@ fn source(mount: &Mount) -> Result<Option<OwnedFd>> {
     };
     let clone = clone(source, *depth).with_context(|| format!("opening '{}'", source.display()))?;
     // A clone belongs to the group that the original shares with others: only what is meant to goes back there.
-    if mount.propagation.iter().all(|(propagation, _)| *propagation != Propagation::Shared) {
+    if mount
+        .propagation
+        .iter()
+        .all(|(propagation, _)| *propagation != Propagation::Shared)
+    {
         propagate(clone.as_fd(), libc::MS_SLAVE, Depth::Tree)?;
     }
     if !mount.recursive.is_nothing() {
@@ -108,8 +116,12 @@ fn source(mount: &Mount) -> Result<Option<OwnedFd>> {
     }
     if let Owners::Mapped { users, groups, depth } = &mount.owners {
         let namespace = throwaway_namespace(users, groups).context("making a user namespace for its owners")?;
-        map_identities(clone.as_fd(), namespace.as_fd(), *depth)
-            .with_context(|| format!("mapping the owners of '{}', which its file system may not be able to", source.display()))?;
+        map_identities(clone.as_fd(), namespace.as_fd(), *depth).with_context(|| {
+            format!(
+                "mapping the owners of '{}', which its file system may not be able to",
+                source.display()
+            )
+        })?;
     }
     Ok(Some(clone))
 }
@@ -147,4 +159,3 @@ fn node(node: &Node) -> Result<Option<OwnedFd>> {
     propagate(clone.as_fd(), libc::MS_PRIVATE, Depth::Mount)?;
     Ok(Some(clone))
 }
-

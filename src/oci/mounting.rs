@@ -60,7 +60,9 @@ fn one(
             part => part?,
         },
     };
-    let is_top = ["/proc", "/sys", "/dev"].iter().any(|top| mount.target == Path::new(top));
+    let is_top = ["/proc", "/sys", "/dev"]
+        .iter()
+        .any(|top| mount.target == Path::new(top));
     let target = if !is_directory(part.as_fd())? {
         make_file_in_root(root, &mount.target)?
     } else if is_top {
@@ -112,7 +114,10 @@ fn control_group(plan: &Plan, mount: &Mount) -> Result<OwnedFd> {
         }
     }
     let text = fs::read_to_string("/proc/self/cgroup").context("reading '/proc/self/cgroup'")?;
-    let path = text.lines().find_map(|line| line.strip_prefix("0::/")).unwrap_or_default();
+    let path = text
+        .lines()
+        .find_map(|line| line.strip_prefix("0::/"))
+        .unwrap_or_default();
     let top = crate::oci::cgroup::mount_point().context("the host has no control groups of version 2")?;
     // In a namespace of its own that part is called '/': what the host's mount shows at its top is not.
     let place = open_place(&if own { top.to_owned() } else { top.join(path) })?;
@@ -120,4 +125,3 @@ fn control_group(plan: &Plan, mount: &Mount) -> Result<OwnedFd> {
     change_attributes(part.as_fd(), read_only(mount.change), Depth::Mount)?;
     Ok(part)
 }
-

@@ -116,20 +116,26 @@ pub fn plan(config: &Config, bundle: &Path, kernel: Kernel) -> Result<Plan> {
         .map(|word| Propagation::parse(word).with_context(|| format!("'linux.rootfsPropagation' cannot be '{word}'")))
         .transpose()?;
     ensure!(
-        namespaces.is_own(Kind::Mount) || (mounts.is_empty() && masked.is_empty() && read_only.is_empty() && !root.readonly),
+        namespaces.is_own(Kind::Mount)
+            || (mounts.is_empty() && masked.is_empty() && read_only.is_empty() && !root.readonly),
         "mounts and closed paths need a namespace of the type 'mount', or they would be the host's"
     );
     let resources = linux.resources.clone().unwrap_or_default();
     Ok(Plan {
         root: bundle.join(&root.path),
-        access: if root.readonly { Access::ReadOnly } else { Access::ReadWrite },
+        access: if root.readonly {
+            Access::ReadOnly
+        } else {
+            Access::ReadWrite
+        },
         hostname: config.hostname.clone().filter(|name| !name.is_empty()),
         domainname: config.domainname.clone().filter(|name| !name.is_empty()),
         sysctls: sysctls(linux, &namespaces)?,
         propagation,
         mounts,
         nodes: device::nodes(linux.devices.as_deref().unwrap_or_default())?,
-        device_policy: device::policy(resources.devices.as_deref().unwrap_or_default()).context("'linux.resources.devices'")?,
+        device_policy: device::policy(resources.devices.as_deref().unwrap_or_default())
+            .context("'linux.resources.devices'")?,
         masked,
         read_only,
         process,
@@ -158,7 +164,10 @@ fn refuse(linux: &Linux) -> Result<()> {
     let refused = [
         ("intelRdt", linux.intel_rdt.is_some()),
         ("memoryPolicy", linux.memory_policy.is_some()),
-        ("netDevices", linux.net_devices.as_ref().is_some_and(|devices| !devices.is_empty())),
+        (
+            "netDevices",
+            linux.net_devices.as_ref().is_some_and(|devices| !devices.is_empty()),
+        ),
     ];
     match refused.into_iter().find(|(_, is_given)| *is_given) {
         Some((name, _)) => bail!("'linux.{name}' is not carried out: take it out of the config.json"),
@@ -196,7 +205,13 @@ fn sysctls(linux: &Linux, namespaces: &Namespaces) -> Result<Vec<Sysctl>> {
         let path = if first == Some(&b'/') {
             name.clone()
         } else {
-            name.chars().map(|c| match c { '.' => '/', '/' => '.', other => other }).collect()
+            name.chars()
+                .map(|c| match c {
+                    '.' => '/',
+                    '/' => '.',
+                    other => other,
+                })
+                .collect()
         };
         ensure!(
             path.split('/').all(|part| !matches!(part, "" | "." | "..")) && !path.contains('\0'),
@@ -213,7 +228,10 @@ fn sysctls(linux: &Linux, namespaces: &Namespaces) -> Result<Vec<Sysctl>> {
             "the kernel parameter '{name}' needs a namespace of the type '{}', or it would be the host's",
             kind.name()
         );
-        sysctls.push(Sysctl { path, value: value.clone() });
+        sysctls.push(Sysctl {
+            path,
+            value: value.clone(),
+        });
     }
     Ok(sysctls)
 }

@@ -9,7 +9,7 @@ use std::ffi::CString;
 use std::fs::File;
 use std::io::Write as _;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, IntoRawFd as _, OwnedFd, RawFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use libc::{MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID};
@@ -34,8 +34,8 @@ use crate::sys::{seccomp, task, terminal};
 pub struct Setting {
     /// The umask, unless the process has one of its own.
     pub umask: Mode,
-    /// Its terminal.
-    pub terminal: Option<OwnedFd>,
+    /// Whether it leads a session already.
+    pub session: Session,
     /// Where a terminal is to be sent.
     pub console: Option<OwnedFd>,
     /// How many descriptors from 3 on it keeps.
@@ -48,6 +48,29 @@ pub struct Setting {
     pub state: Value,
     /// What of the environment is the caller's (sd_listen_fds(3)).
     pub environment: Vec<String>,
+}
+
+/// Whether a process leads a session of its own, so that no terminal signal of ours reaches it and its jobs have a leader.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Session {
+    /// It does, on its own terminal.
+    Led,
+    /// Not yet.
+    Callers,
+}
+
+/// Makes a terminal's end this process's streams and controlling terminal. Engines wait for the end of the streams that it had before, so
+/// this is not left for later.
+///
+/// # Errors
+/// What setsid(2) or dup2(2) says.
+pub fn take_terminal(end: BorrowedFd<'_>) -> Result<()> {
+    setsid().context("creating a session")?;
+    (0..3)
+        .try_for_each(|stream| grant(end, stream))
+        .context("taking the terminal")?;
+    terminal::take_controlling();
+    Ok(())
 }
 
 /// Becomes `process`. `report` closes when it has; if it cannot, the reason goes there, and this process ends.
@@ -72,10 +95,8 @@ pub fn become_it(process: &Process, setting: &Setting, report: OwnedFd) -> ! {
 }
 
 fn prepare(process: &Process, setting: &Setting, report: RawFd) -> Result<Infallible> {
-    // A session of its own, so that no terminal signal of ours reaches it and its jobs have a leader.
-    setsid().context("creating a session")?;
-    if let Some(end) = &setting.terminal {
-        (0..3).try_for_each(|stream| grant(end.as_fd(), stream)).context("taking the terminal")?;
+    if setting.session == Session::Callers {
+        setsid().context("creating a session")?;
         terminal::take_controlling();
     }
     if let Some(name) = &setting.keyring {
@@ -101,7 +122,11 @@ fn prepare(process: &Process, setting: &Setting, report: RawFd) -> Result<Infall
         grant(kept.as_fd(), number)?;
         let _ = kept.into_raw_fd();
     }
-    let agent = setting.agent.as_ref().map(|agent| above(agent.as_fd(), granted + 1)).transpose()?;
+    let agent = setting
+        .agent
+        .as_ref()
+        .map(|agent| above(agent.as_fd(), granted + 1))
+        .transpose()?;
     keep_only(report, agent.as_ref(), granted)?;
 
     let groups: Vec<Gid> = process.groups.iter().copied().map(Gid::from_raw).collect();
@@ -121,11 +146,14 @@ fn prepare(process: &Process, setting: &Setting, report: RawFd) -> Result<Infall
     }
     rights::assume(&rights)?;
     let environment = environment(process, &setting.environment)?;
-    let path = environment.iter().find_map(|variable| variable.strip_prefix("PATH=")).unwrap_or_default();
-    let program = process.arguments.first().context("there is no program to run")?;
-    let found = program::find(program, path)?;
+    let found = find(process)?;
     let head = program::head(&found);
-    let texts = |texts: &[String]| texts.iter().map(|text| CString::new(text.as_str())).collect::<Result<_, _>>();
+    let texts = |texts: &[String]| {
+        texts
+            .iter()
+            .map(|text| CString::new(text.as_str()))
+            .collect::<Result<_, _>>()
+    };
     let exec = Exec::new(
         CString::new(found.as_os_str().as_encoded_bytes())?,
         texts(&process.arguments)?,
@@ -139,7 +167,39 @@ fn prepare(process: &Process, setting: &Setting, report: RawFd) -> Result<Infall
         }
     }
     let errno = exec.execute();
-    bail!("executing '{}': {}", found.display(), program::explain(&found, &head, errno))
+    bail!(
+        "executing '{}': {}",
+        found.display(),
+        program::explain(&found, &head, errno)
+    )
+}
+
+fn find(process: &Process) -> Result<PathBuf> {
+    let path = process
+        .environment
+        .iter()
+        .find_map(|variable| variable.strip_prefix("PATH="));
+    let program = process.arguments.first().context("there is no program to run")?;
+    program::find(program, path.unwrap_or_default()).map_err(|error| match error.is::<program::Missing>() {
+        // Engines read these words, and tell their users by another exit status.
+        true => error.context("executable file not found in $PATH, no such file or directory"),
+        false => error,
+    })
+}
+
+/// Whether there is such a program at all: engines want to hear of it before they start a container. What its user may do is seen then.
+///
+/// # Errors
+/// There is none.
+pub fn look_for(process: &Process) -> Result<()> {
+    let is_relative = process
+        .arguments
+        .first()
+        .is_some_and(|name| name.contains('/') && !name.starts_with('/'));
+    match find(process) {
+        Err(error) if !is_relative && error.is::<program::Missing>() => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// `CAP_SYS_ADMIN`.
@@ -170,7 +230,8 @@ fn environment(process: &Process, passed: &[String]) -> Result<Vec<String>> {
     environment.extend_from_slice(passed);
     if environment.iter().all(|variable| !variable.starts_with("HOME=")) {
         // Whatever is wrong with the image's passwd(5) is no reason not to start.
-        let home = user::look_up(&process.uid.to_string(), None, &[]).map_or_else(|_| "/".to_owned(), |found| found.home);
+        let home =
+            user::look_up(&process.uid.to_string(), None, &[]).map_or_else(|_| "/".to_owned(), |found| found.home);
         environment.push(format!("HOME={home}"));
     }
     Ok(environment)
@@ -181,7 +242,11 @@ fn install(seccomp: &Seccomp, agent: Option<&OwnedFd>, state: &Value) -> Result<
     let Some(agent) = agent else {
         return seccomp::filter_with(program, seccomp.flags).context("installing the filter of system calls");
     };
-    let metadata = seccomp.agent.as_ref().map(|(_, metadata)| metadata.as_str()).unwrap_or_default();
+    let metadata = seccomp
+        .agent
+        .as_ref()
+        .map(|(_, metadata)| metadata.as_str())
+        .unwrap_or_default();
     let told = serde_json::json!({
         "ociVersion": crate::oci::container::VERSION,
         "fds": ["seccompFd"],
@@ -190,8 +255,10 @@ fn install(seccomp: &Seccomp, agent: Option<&OwnedFd>, state: &Value) -> Result<
         "state": state,
     });
     let told = told.to_string();
-    let listener = seccomp::filter_with_listener(program, seccomp.flags).context("installing the filter of system calls")?;
-    send_descriptor(agent.as_fd(), listener.as_fd(), told.as_bytes()).context("sending the filter's listener to its agent")
+    let listener =
+        seccomp::filter_with_listener(program, seccomp.flags).context("installing the filter of system calls")?;
+    send_descriptor(agent.as_fd(), listener.as_fd(), told.as_bytes())
+        .context("sending the filter's listener to its agent")
 }
 
 /// Sets the labels that the next exec takes on, through a procfs that nobody else sees: whatever is mounted on the container's is not
@@ -230,7 +297,12 @@ fn label(process: &Process) -> Result<()> {
 /// This process's own directory of `procfs`.
 fn open_own(procfs: BorrowedFd<'_>) -> std::io::Result<OwnedFd> {
     let pid = nix::unistd::getpid().to_string();
-    open_in_root(procfs, Path::new(&pid), OFlag::O_PATH | OFlag::O_DIRECTORY, Links::Refuse)
+    open_in_root(
+        procfs,
+        Path::new(&pid),
+        OFlag::O_PATH | OFlag::O_DIRECTORY,
+        Links::Refuse,
+    )
 }
 
 /// Whether this process has a descriptor of this number.

@@ -38,7 +38,12 @@ impl Relay {
         let mut words = [0; 64];
         let mut text = [io::IoSliceMut::new(&mut words)];
         let mut space = nix::cmsg_space!(RawFd);
-        let received = recvmsg::<()>(socket.as_raw_fd(), &mut text, Some(&mut space), MsgFlags::MSG_CMSG_CLOEXEC)?;
+        let received = recvmsg::<()>(
+            socket.as_raw_fd(),
+            &mut text,
+            Some(&mut space),
+            MsgFlags::MSG_CMSG_CLOEXEC,
+        )?;
         let descriptor = received.cmsgs()?.find_map(|control| match control {
             ControlMessageOwned::ScmRights(descriptors) => descriptors.first().copied(),
             _ => None,
@@ -121,7 +126,10 @@ impl Drop for Relay {
 /// What poll(2) says.
 pub fn wait(signals: &SignalFd, relay: Option<&mut Relay>) -> Result<()> {
     let Some(relay) = relay else {
-        return match poll(&mut [PollFd::new(signals.as_fd(), PollFlags::POLLIN)], PollTimeout::NONE) {
+        return match poll(
+            &mut [PollFd::new(signals.as_fd(), PollFlags::POLLIN)],
+            PollTimeout::NONE,
+        ) {
             Ok(_) | Err(Errno::EINTR) => Ok(()),
             Err(errno) => Err(errno.into()),
         };

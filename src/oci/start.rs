@@ -20,7 +20,11 @@ pub fn start(directory: &Directory) -> Result<Vec<anyhow::Error>> {
     let record = directory.read()?;
     match directory.status(&record) {
         Status::Created => {}
-        status => bail!("container '{}' is {}, and only one that is created can be started", directory.id, status.name()),
+        status => bail!(
+            "container '{}' is {}, and only one that is created can be started",
+            directory.id,
+            status.name()
+        ),
     }
     let config: Config = serde_json::from_slice(&directory.config()?).context("reading its config.json")?;
     let hooks = config.hooks.unwrap_or_default();

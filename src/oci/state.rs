@@ -35,10 +35,15 @@ pub fn list(root: &Path) -> Result<Vec<Value>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries.with_context(|| format!("reading '{}'", root.display()))?,
     };
-    let mut names: Vec<String> = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    let mut names: Vec<String> = entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect();
     names.sort();
     // One that is made or removed at this moment has no state.
-    let known = names.iter().filter_map(|name| state(&Directory::of(root, name).ok()?).ok());
+    let known = names
+        .iter()
+        .filter_map(|name| state(&Directory::of(root, name).ok()?).ok());
     Ok(known.collect())
 }
 
@@ -48,7 +53,9 @@ fn owner(path: &Path) -> String {
     let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
     let mut lines = passwd.lines().map(|line| line.split(':').collect::<Vec<_>>());
     let entry = lines.find(|entry| entry.get(2).and_then(|number| number.parse().ok()) == Some(uid));
-    entry.and_then(|entry| entry.first().map(|name| (*name).to_owned())).unwrap_or_else(|| uid.to_string())
+    entry
+        .and_then(|entry| entry.first().map(|name| (*name).to_owned()))
+        .unwrap_or_else(|| uid.to_string())
 }
 
 /// The states as lines of a table.
@@ -74,8 +81,12 @@ pub fn processes(record: &Record) -> Vec<String> {
         let read = |file: &str| fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default();
         let status = read("status");
         let field = |name: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-            line.and_then(|line| line.split_whitespace().next()).unwrap_or("?").to_owned()
+            let line = status
+                .lines()
+                .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+            line.and_then(|line| line.split_whitespace().next())
+                .unwrap_or("?")
+                .to_owned()
         };
         let command = read("cmdline").replace('\0', " ");
         let command = match command.trim() {
@@ -91,7 +102,11 @@ fn aligned<const N: usize>(rows: &[[String; N]]) -> Vec<String> {
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..N).map(width).collect();
     let line = |row: &[String; N]| {
-        let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        let cells: Vec<String> = row
+            .iter()
+            .zip(&widths)
+            .map(|(cell, width)| format!("{cell:width$}"))
+            .collect();
         cells.join("  ").trim_end().to_owned()
     };
     rows.iter().map(line).collect()

@@ -35,8 +35,16 @@ fn freeze(directory: &Directory, from: &[Status], value: &str) -> Result<()> {
     let _locked = directory.lock()?;
     let record = directory.read()?;
     let status = directory.status(&record);
-    ensure!(from.contains(&status), "container '{}' is {}", directory.id, status.name());
-    record.cgroup.set("cgroup.freeze", value).context("freezing the control group")?;
+    ensure!(
+        from.contains(&status),
+        "container '{}' is {}",
+        directory.id,
+        status.name()
+    );
+    record
+        .cgroup
+        .set("cgroup.freeze", value)
+        .context("freezing the control group")?;
     for _ in 0..1000 {
         if record.cgroup.is_frozen() == (value == "1") {
             return Ok(());
@@ -54,7 +62,11 @@ fn freeze(directory: &Directory, from: &[Status], value: &str) -> Result<()> {
 pub fn update(directory: &Directory, options: &Update) -> Result<()> {
     let _locked = directory.lock()?;
     let record = directory.read()?;
-    ensure!(directory.status(&record) != Status::Stopped, "container '{}' has stopped", directory.id);
+    ensure!(
+        directory.status(&record) != Status::Stopped,
+        "container '{}' has stopped",
+        directory.id
+    );
     let resources = resources(options)?;
     let settings = limits::settings(&resources)?;
     if let Some(unit) = &record.cgroup.scope {
@@ -70,7 +82,10 @@ fn resources(options: &Update) -> Result<Resources> {
         Some(path) => {
             let mut text = Vec::new();
             if path == Path::new("-") {
-                std::io::stdin().take(1 << 20).read_to_end(&mut text).context("reading standard input")?;
+                std::io::stdin()
+                    .take(1 << 20)
+                    .read_to_end(&mut text)
+                    .context("reading standard input")?;
             } else {
                 text = fs::read(path).with_context(|| format!("reading '{}'", path.display()))?;
             }
@@ -99,11 +114,20 @@ fn resources(options: &Update) -> Result<Resources> {
 /// # Errors
 /// There is no such container.
 pub fn events(directory: &Directory, options: &Events) -> Result<u8> {
-    let seconds = options.interval.trim_end_matches('s').parse().ok().filter(|seconds| *seconds > 0);
+    let seconds = options
+        .interval
+        .trim_end_matches('s')
+        .parse()
+        .ok()
+        .filter(|seconds| *seconds > 0);
     let pause: u64 = seconds.with_context(|| format!("'{}' is no number of seconds", options.interval))?;
     loop {
         let record = directory.read()?;
-        ensure!(directory.status(&record) != Status::Stopped, "container '{}' has stopped", directory.id);
+        ensure!(
+            directory.status(&record) != Status::Stopped,
+            "container '{}' has stopped",
+            directory.id
+        );
         let line = json!({"type": "stats", "id": directory.id, "data": statistics(&record)});
         print(&[line.to_string()])?;
         if options.stats {

@@ -29,9 +29,7 @@ use crate::run::program;
 use crate::run::rights::{self, Growth, Rights};
 use crate::run::user::Identity;
 use crate::sys::capability::Sets;
-use crate::sys::process::{
-    Exec, adopt, close_all_but, exit, grant, spawn_in_shared_memory, unshare_descriptors,
-};
+use crate::sys::process::{Exec, adopt, close_all_but, exit, grant, spawn_in_shared_memory, unshare_descriptors};
 use crate::sys::seccomp::{self, Listener, catch_bind_and_listen};
 use crate::sys::terminal;
 
@@ -110,7 +108,10 @@ impl Attempt {
             !forbids,
             "executing '{path}': the seccomp profile does not let execve(2) through"
         );
-        bail!("executing '{path}': {}", program::explain(&program.path, &program.head, errno))
+        bail!(
+            "executing '{path}': {}",
+            program::explain(&program.path, &program.head, errno)
+        )
     }
 }
 
@@ -252,4 +253,3 @@ fn execute(plan: &Plan, identity: &Identity, attempt: &Attempt) -> Result<Infall
     attempt.refused.set(Some(exec.execute()));
     exit(EXEC)
 }
-

@@ -27,6 +27,11 @@ pub fn restore_signals() -> Result<()> {
     Ok(sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?)
 }
 
+/// There is no such program.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Missing(String);
+
 /// The file that is executed, looked at before the filter may forbid to look.
 ///
 /// # Errors
@@ -48,8 +53,10 @@ pub fn find(program: &str, path: &str) -> Result<PathBuf> {
             candidate.display(),
             explain(&candidate, &head(&candidate), errno)
         ),
-        None if program.contains('/') => bail!("executing '{program}': the image has no such file"),
-        None => bail!("executing '{program}': it is in no directory of PATH ({path})"),
+        None if program.contains('/') => {
+            Err(Missing(format!("executing '{program}': the image has no such file")).into())
+        }
+        None => Err(Missing(format!("executing '{program}': it is in no directory of PATH ({path})")).into()),
     }
 }
 

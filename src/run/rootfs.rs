@@ -121,12 +121,7 @@ pub fn new_filesystem(kind: &str, parameters: &[String], attributes: u64) -> Res
 ///
 /// # Errors
 /// What the kernel says of a mount, with the path it was for.
-pub fn close_paths(
-    root: BorrowedFd<'_>,
-    masked: &[String],
-    read_only: &[String],
-    empty: &[OwnedFd; 2],
-) -> Result<()> {
+pub fn close_paths(root: BorrowedFd<'_>, masked: &[String], read_only: &[String], empty: &[OwnedFd; 2]) -> Result<()> {
     for top in ["/proc", "/sys"] {
         let mut hidden = masked.iter().filter_map(|path| below(top, path)).peekable();
         let mut fixed = read_only.iter().filter_map(|path| below(top, path)).peekable();
@@ -152,8 +147,7 @@ pub fn close_paths(
             .with_context(|| format!("masking '{path}'"))?;
     }
     for path in read_only.iter().filter(is_elsewhere) {
-        make_read_only(root, Path::new(path), Links::Inside)
-            .with_context(|| format!("making '{path}' read-only"))?;
+        make_read_only(root, Path::new(path), Links::Inside).with_context(|| format!("making '{path}' read-only"))?;
     }
     Ok(())
 }

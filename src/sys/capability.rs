@@ -123,7 +123,9 @@ pub fn raise_ambient(mask: Mask) -> io::Result<()> {
 pub fn known() -> Mask {
     // SAFETY: prctl with integer arguments.
     let is_known = |capability: &u32| unsafe { libc::prctl(libc::PR_CAPBSET_READ, *capability, 0, 0, 0) >= 0 };
-    (0..64).take_while(is_known).fold(0, |mask, capability| mask | 1 << capability)
+    (0..64)
+        .take_while(is_known)
+        .fold(0, |mask, capability| mask | 1 << capability)
 }
 
 /// Takes everything that is not in `mask` out of the bounding set, and empties the ambient set.

@@ -56,7 +56,11 @@ fn compile(policy: &[Rule]) -> Result<Vec<Instruction>> {
         if reckons {
             match rule.verdict {
                 Verdict::Allow => {
-                    block.extend([copy(SCRATCH, ACCESS), and(SCRATCH, !access & 7), skip_unless(SCRATCH, 0, 2)]);
+                    block.extend([
+                        copy(SCRATCH, ACCESS),
+                        and(SCRATCH, !access & 7),
+                        skip_unless(SCRATCH, 0, 2),
+                    ]);
                 }
                 Verdict::Deny => {
                     // Skips the skip where nothing of it is asked for.

@@ -17,7 +17,21 @@ pub struct Setting {
     pub file: String,
     /// What is written there.
     pub value: String,
+    /// Whether it can be done without.
+    pub need: Need,
 }
+
+/// Whether a value can be done without, on a machine that lacks the controller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// It limits something.
+    Must,
+    /// It says what holds without it too.
+    IfThere,
+}
+
+/// The share of every group of version 1: engines write it where nobody has asked for one.
+const USUAL_SHARES: u64 = 1024;
 
 /// Decides what is written.
 ///
@@ -28,13 +42,21 @@ pub fn settings(resources: &Resources) -> Result<Vec<Setting>> {
     let mut set = |file: &str, value: String| {
         let (controller, _) = file.split_once('.').unwrap_or((file, ""));
         settings.push(Setting {
-            controller: if controller == "cgroup" { String::new() } else { controller.to_owned() },
+            controller: if controller == "cgroup" {
+                String::new()
+            } else {
+                controller.to_owned()
+            },
             file: file.to_owned(),
             value,
+            need: Need::Must,
         });
     };
     ensure!(
-        resources.network.as_ref().is_none_or(|network| network.as_object().is_some_and(serde_json::Map::is_empty)),
+        resources
+            .network
+            .as_ref()
+            .is_none_or(|network| network.as_object().is_some_and(serde_json::Map::is_empty)),
         "'linux.resources.network' is for control groups of version 1, which are not supported"
     );
     memory(resources.memory.as_ref(), &mut set)?;
@@ -68,6 +90,13 @@ pub fn settings(resources: &Resources) -> Result<Vec<Setting>> {
         );
         set(file, value.clone());
     }
+    if resources.cpu.as_ref().and_then(|cpu| cpu.shares) == Some(USUAL_SHARES) {
+        let mut weights = settings.iter_mut().filter(|setting| setting.file == "cpu.weight");
+        weights
+            .next()
+            .into_iter()
+            .for_each(|weight| weight.need = Need::IfThere);
+    }
     Ok(settings)
 }
 
@@ -84,8 +113,12 @@ fn memory(memory: Option<&Memory>, set: &mut impl FnMut(&str, String)) -> Result
         Some(swap) if swap < 0 => set("memory.swap.max", "max".to_owned()),
         Some(swap) => {
             let limit = limit.filter(|limit| *limit > 0);
-            let limit = limit.context("'linux.resources.memory.swap' counts memory too, and needs a 'limit' of that")?;
-            ensure!(swap >= limit, "'linux.resources.memory.swap' is below the 'limit', which it counts too");
+            let limit =
+                limit.context("'linux.resources.memory.swap' counts memory too, and needs a 'limit' of that")?;
+            ensure!(
+                swap >= limit,
+                "'linux.resources.memory.swap' is below the 'limit', which it counts too"
+            );
             set("memory.swap.max", (swap - limit).to_string());
         }
     }
@@ -107,9 +140,14 @@ fn cpu(cpu: Option<&Cpu>, set: &mut impl FnMut(&str, String)) -> Result<()> {
     if let Some(shares) = cpu.shares.filter(|shares| *shares != 0) {
         set("cpu.weight", weight(shares).to_string());
     }
-    let (quota, period) = (cpu.quota.filter(|quota| *quota != 0), cpu.period.filter(|period| *period != 0));
+    let (quota, period) = (
+        cpu.quota.filter(|quota| *quota != 0),
+        cpu.period.filter(|period| *period != 0),
+    );
     if quota.is_some() || period.is_some() {
-        let quota = quota.filter(|quota| *quota > 0).map_or("max".to_owned(), |quota| quota.to_string());
+        let quota = quota
+            .filter(|quota| *quota > 0)
+            .map_or("max".to_owned(), |quota| quota.to_string());
         set("cpu.max", format!("{quota} {}", period.unwrap_or(100_000)));
     }
     if let Some(burst) = cpu.burst {
@@ -141,7 +179,10 @@ fn block_io(block: Option<&BlockIo>, set: &mut impl FnMut(&str, String)) {
     }
     for device in block.weight_device.iter().flatten() {
         if let Some(value) = device.weight.filter(|weight| *weight != 0) {
-            set("io.weight", format!("{}:{} {}", device.major, device.minor, weight(value)));
+            set(
+                "io.weight",
+                format!("{}:{} {}", device.major, device.minor, weight(value)),
+            );
         }
     }
     let limits: [(&str, &Option<Vec<ThrottleDevice>>); 4] = [
@@ -152,7 +193,10 @@ fn block_io(block: Option<&BlockIo>, set: &mut impl FnMut(&str, String)) {
     ];
     for (word, devices) in limits {
         for device in devices.iter().flatten() {
-            set("io.max", format!("{}:{} {word}={}", device.major, device.minor, device.rate));
+            set(
+                "io.max",
+                format!("{}:{} {word}={}", device.major, device.minor, device.rate),
+            );
         }
     }
 }
@@ -162,6 +206,8 @@ fn block_io(block: Option<&BlockIo>, set: &mut impl FnMut(&str, String)) {
 /// # Errors
 /// The machine does not have a controller here, or the kernel does not take a value.
 pub fn apply(cgroup: &Cgroup, top: &Path, settings: &[Setting]) -> Result<()> {
+    let is_offered = |setting: &&Setting| setting.need == Need::Must || offers(top, &setting.controller);
+    let settings: Vec<&Setting> = settings.iter().filter(is_offered).collect();
     if settings.is_empty() {
         return Ok(());
     }
@@ -172,20 +218,37 @@ pub fn apply(cgroup: &Cgroup, top: &Path, settings: &[Setting]) -> Result<()> {
     for setting in settings {
         if !enabled.contains(&setting.controller.as_str()) {
             enable(directory, top, &setting.controller).with_context(|| {
-                format!("the limit '{}' needs the controller '{}'", setting.file, setting.controller)
+                format!(
+                    "the limit '{}' needs the controller '{}'",
+                    setting.file, setting.controller
+                )
             })?;
             enabled.push(&setting.controller);
         }
-        cgroup
-            .set(&setting.file, &setting.value)
-            .with_context(|| format!("writing '{}' to '{}'", setting.value, directory.join(&setting.file).display()))?;
+        cgroup.set(&setting.file, &setting.value).with_context(|| {
+            format!(
+                "writing '{}' to '{}'",
+                setting.value,
+                directory.join(&setting.file).display()
+            )
+        })?;
     }
     Ok(())
 }
 
+/// Whether the machine has `controller` for the tree at all.
+fn offers(top: &Path, controller: &str) -> bool {
+    let text = fs::read_to_string(top.join("cgroup.controllers")).unwrap_or_default();
+    text.split_whitespace().any(|word| word == controller)
+}
+
 /// Hands `controller` down from the top to the parent of `directory`.
 fn enable(directory: &Path, top: &Path, controller: &str) -> Result<()> {
-    let mut above: Vec<&Path> = directory.ancestors().skip(1).take_while(|path| path.starts_with(top)).collect();
+    let mut above: Vec<&Path> = directory
+        .ancestors()
+        .skip(1)
+        .take_while(|path| path.starts_with(top))
+        .collect();
     above.reverse();
     for group in above {
         let read = |file: &str| fs::read_to_string(group.join(file)).unwrap_or_default();
@@ -212,7 +275,10 @@ mod tests {
     fn decide(json: &str) -> Result<Vec<String>, String> {
         let resources: Resources = serde_json::from_str(json).expect("resources");
         let settings = settings(&resources).map_err(|error| error.to_string())?;
-        Ok(settings.iter().map(|one| format!("{}={}", one.file, one.value)).collect())
+        Ok(settings
+            .iter()
+            .map(|one| format!("{}={}", one.file, one.value))
+            .collect())
     }
 
     #[test]
@@ -232,7 +298,10 @@ mod tests {
             "memory.high=5",
         ];
         assert_eq!(decide(json).expect("settings"), expected);
-        assert_eq!((weight(0), weight(2), weight(262_144), weight(u64::MAX)), (1, 1, 10_000, 10_000));
+        assert_eq!(
+            (weight(0), weight(2), weight(262_144), weight(u64::MAX)),
+            (1, 1, 10_000, 10_000)
+        );
     }
 
     #[test]

@@ -41,7 +41,9 @@ pub fn place(manager: Manager, path: Option<&str>, id: &str, own: &Path) -> Resu
         (Manager::Cgroupfs, None) => Ok(Place::Directory(relative(own).join(id))),
         (Manager::Cgroupfs, Some(path)) => {
             let path = Path::new(path);
-            let is_plain = path.components().all(|part| matches!(part, Component::Normal(_) | Component::RootDir));
+            let is_plain = path
+                .components()
+                .all(|part| matches!(part, Component::Normal(_) | Component::RootDir));
             let relative = relative(path);
             ensure!(
                 is_plain && !relative.as_os_str().is_empty(),
@@ -117,9 +119,18 @@ mod tests {
                 unit: unit.into(),
             })
         };
-        assert_eq!(decide(Manager::Systemd, Some("machine.slice:libpod:1a")), scope("machine.slice", "libpod-1a.scope"));
-        assert_eq!(decide(Manager::Systemd, Some("::1a")), scope("system.slice", "1a.scope"));
-        assert_eq!(decide(Manager::Systemd, None), scope("system.slice", "coracle-oci-web.scope"));
+        assert_eq!(
+            decide(Manager::Systemd, Some("machine.slice:libpod:1a")),
+            scope("machine.slice", "libpod-1a.scope")
+        );
+        assert_eq!(
+            decide(Manager::Systemd, Some("::1a")),
+            scope("system.slice", "1a.scope")
+        );
+        assert_eq!(
+            decide(Manager::Systemd, None),
+            scope("system.slice", "coracle-oci-web.scope")
+        );
         for bad in ["/a/b", "a:b:c", "x.slice:p:", "a/b.slice:p:n", "::x.slice"] {
             assert_eq!(decide(Manager::Systemd, Some(bad)), None, "{bad}");
         }

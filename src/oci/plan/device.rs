@@ -119,7 +119,13 @@ pub fn policy(rules: &[DeviceRule]) -> Result<Option<Vec<Rule>>> {
     }
     let is_open = matches!(
         policy.last(),
-        Some(Rule { verdict: Verdict::Allow, kind: 'a', major: None, minor: None, access: ALL })
+        Some(Rule {
+            verdict: Verdict::Allow,
+            kind: 'a',
+            major: None,
+            minor: None,
+            access: ALL
+        })
     );
     if !is_open {
         policy.extend(usual());

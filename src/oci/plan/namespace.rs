@@ -153,9 +153,17 @@ pub fn namespaces(linux: &Linux) -> Result<Namespaces> {
         if !matches!(clock.as_str(), "monotonic" | "boottime") {
             bail!("the clock '{clock}' has no offset, only 'monotonic' and 'boottime' have");
         }
-        ensure!(namespaces.is_new(Kind::Time), "'timeOffsets' need a new namespace of the type 'time'");
-        ensure!(offset.nanosecs < 1_000_000_000, "the offset of '{clock}' has more than a second of nanoseconds");
-        namespaces.offsets.push(format!("{clock} {} {}\n", offset.secs, offset.nanosecs));
+        ensure!(
+            namespaces.is_new(Kind::Time),
+            "'timeOffsets' need a new namespace of the type 'time'"
+        );
+        ensure!(
+            offset.nanosecs < 1_000_000_000,
+            "the offset of '{clock}' has more than a second of nanoseconds"
+        );
+        namespaces
+            .offsets
+            .push(format!("{clock} {} {}\n", offset.secs, offset.nanosecs));
     }
     Ok(namespaces)
 }

@@ -116,7 +116,10 @@ pub fn process(process: &config::Process, circle: Circle<'_>) -> Result<Process>
         "'process.cwd' is '{}', which is not absolute",
         process.cwd
     );
-    ensure!(process.exec_cpu_affinity.is_none(), "'process.execCPUAffinity' is not carried out");
+    ensure!(
+        process.exec_cpu_affinity.is_none(),
+        "'process.execCPUAffinity' is not carried out"
+    );
     let capabilities = sets(process.capabilities.as_ref()).context("'process.capabilities'")?;
     let text = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
     Ok(Process {
@@ -140,8 +143,14 @@ pub fn process(process: &config::Process, circle: Circle<'_>) -> Result<Process>
         io_priority: process.io_priority.as_ref().map(io_priority).transpose()?,
         schedule: process.scheduler.as_ref().map(schedule).transpose()?,
         personality: circle.personality.map(personality).transpose()?,
-        seccomp: circle.seccomp.map(|seccomp| filter(seccomp, &capabilities, circle.kernel)).transpose().context("'linux.seccomp'")?,
-        terminal: process.terminal.then(|| process.console_size.map_or((0, 0), |size| (size.height, size.width))),
+        seccomp: circle
+            .seccomp
+            .map(|seccomp| filter(seccomp, &capabilities, circle.kernel))
+            .transpose()
+            .context("'linux.seccomp'")?,
+        terminal: process
+            .terminal
+            .then(|| process.console_size.map_or((0, 0), |size| (size.height, size.width))),
     })
 }
 
@@ -167,7 +176,10 @@ fn rlimits(limits: &[Rlimit]) -> Result<Vec<Limit>> {
     let mut decided: Vec<Limit> = Vec::with_capacity(limits.len());
     for Rlimit { kind, hard, soft } in limits {
         let resource = resource(kind).with_context(|| format!("'process.rlimits': '{kind}' is no limit"))?;
-        ensure!(soft <= hard, "'process.rlimits': the soft limit of '{kind}' is above the hard one");
+        ensure!(
+            soft <= hard,
+            "'process.rlimits': the soft limit of '{kind}' is above the hard one"
+        );
         ensure!(
             decided.iter().all(|limit| limit.resource != resource),
             "'process.rlimits': '{kind}' is there twice"
@@ -251,7 +263,11 @@ fn schedule(scheduler: &config::Scheduler) -> Result<Schedule> {
 
 fn personality(personality: &Personality) -> Result<u32> {
     let flags = personality.flags.as_deref().unwrap_or_default();
-    ensure!(flags.is_empty(), "'linux.personality': no flag is known, and there is '{}'", flags[0]);
+    ensure!(
+        flags.is_empty(),
+        "'linux.personality': no flag is known, and there is '{}'",
+        flags[0]
+    );
     match personality.domain.as_str() {
         "LINUX" => Ok(0),
         "LINUX32" => Ok(8),
@@ -273,7 +289,13 @@ fn filter(seccomp: &Value, capabilities: &Sets, kernel: Kernel) -> Result<Seccom
     }
     let rules: Rules = profile::parse_with(&profile.to_string(), &circumstances, profile::Agent::of_path(&path))?;
     let mut flags = 0;
-    for flag in seccomp.get("flags").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str) {
+    for flag in seccomp
+        .get("flags")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+    {
         flags |= match flag {
             "SECCOMP_FILTER_FLAG_LOG" => libc::SECCOMP_FILTER_FLAG_LOG,
             "SECCOMP_FILTER_FLAG_SPEC_ALLOW" => libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW,

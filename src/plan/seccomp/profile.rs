@@ -98,7 +98,10 @@ pub fn parse_with(text: &str, circumstances: &Circumstances, agent: Agent) -> Re
         ensure!(conditions <= MOST_CONDITIONS, TOO_MANY);
         rules.extend(new);
     }
-    ensure!(default != Action::Notify, "'defaultAction': 'SCMP_ACT_NOTIFY' would leave the agent itself without an answer");
+    ensure!(
+        default != Action::Notify,
+        "'defaultAction': 'SCMP_ACT_NOTIFY' would leave the agent itself without an answer"
+    );
     ensure!(
         agent == Agent::Program || rules.iter().all(|rule| rule.action != Action::Notify),
         "'SCMP_ACT_NOTIFY' is not carried out: nobody would answer"
