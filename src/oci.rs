@@ -33,6 +33,7 @@ pub mod process;
 pub mod relay;
 pub mod start;
 pub mod state;
+pub mod unmounting;
 pub mod update;
 
 use std::fs;

@@ -5,6 +5,7 @@
 
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixListener;
+use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use libc::{MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY};
@@ -19,12 +20,12 @@ use crate::oci::plan::mount::Propagation;
 use crate::oci::plan::namespace::Kind;
 use crate::oci::plan::{Access, Plan};
 use crate::oci::process::{self, Session, Setting};
-use crate::oci::{console, hook, mounting, nodes};
+use crate::oci::{console, hook, mounting, nodes, unmounting};
 use crate::run::rootfs::close_paths;
 use crate::run::sysctl;
 use crate::sys::mount::{self, Depth, Filesystem, add_attributes, attach, propagate};
 use crate::sys::network;
-use crate::sys::path::{Links, make_directory_in_root, open_in_root};
+use crate::sys::path::{Links, make_directory_in_root};
 use crate::sys::process::{exit, forbid_inspection, set_domain_name};
 use crate::sys::user::become_root;
 
@@ -54,7 +55,7 @@ pub enum Entry {
     Pivot,
     /// The root is moved over `/`, for a host whose own root cannot be left (`--no-pivot`).
     Move,
-    /// chroot(2), for a container without a mount namespace.
+    /// chroot(2), for a container without a mount namespace: its mounts are the host's, and taken off again when it is deleted.
     Chroot,
 }
 
@@ -146,18 +147,26 @@ fn build(beginning: &mut Beginning) -> Result<Option<OwnedFd>> {
     if let Some(name) = &plan.domainname {
         set_domain_name(name).with_context(|| format!("setting the domain name '{name}'"))?;
     }
-    if beginning.entry == Entry::Chroot {
-        return enter_without_mounts(beginning);
-    }
     let root = beginning.lent.root.as_fd();
-    let empty = prepare(root)?;
+    let empty = match beginning.entry {
+        Entry::Chroot => {
+            let place = mount::open_place(&plan.root).context("opening the root")?;
+            cover(root, place.as_fd(), &beginning.setting.state)?
+        }
+        Entry::Pivot | Entry::Move => {
+            let top = mount::open_place(Path::new("/"))?;
+            propagate(top.as_fd(), libc::MS_SLAVE, Depth::Tree).context("cutting the mount namespace off")?;
+            propagate(top.as_fd(), libc::MS_PRIVATE, Depth::Mount).context("cutting the mount namespace off")?;
+            cover(root, top.as_fd(), &beginning.setting.state)?
+        }
+    };
     mounting::mount_all(plan, root, &mut beginning.lent.sources, beginning.lent.sysfs.as_ref())?;
     nodes::make(&plan.nodes, root, &beginning.lent.nodes)?;
     ask_for_hooks(beginning)?;
     close_paths(root, &plan.masked, &plan.read_only, &empty)?;
     let console = open_console(beginning, root)?;
     if let Some(process) = &plan.process {
-        let directory = std::path::Path::new(&process.working_directory);
+        let directory = Path::new(&process.working_directory);
         // One that is there and cannot be opened is found out by the payload's own user.
         let _ = make_directory_in_root(root, directory, Links::Inside);
     }
@@ -165,12 +174,12 @@ fn build(beginning: &mut Beginning) -> Result<Option<OwnedFd>> {
         add_attributes(root, MOUNT_ATTR_RDONLY, Depth::Mount).context("making the root read-only")?;
     }
     match beginning.entry {
-        Entry::Move => mount::enter_by_chroot(root).context("entering the root")?,
+        Entry::Move | Entry::Chroot => mount::enter_by_chroot(root).context("entering the root")?,
         // The host's root, and the tmpfs over it.
-        Entry::Pivot | Entry::Chroot => mount::pivot_from(root, 2).context("entering the root")?,
+        Entry::Pivot => mount::pivot_from(root, 2).context("entering the root")?,
     }
     if let Some((propagation, depth)) = plan.propagation {
-        let root = mount::open_place(std::path::Path::new("/"))?;
+        let root = mount::open_place(Path::new("/"))?;
         // A group of its own where the host's mount is in none.
         if propagation != Propagation::Slave {
             propagate(root.as_fd(), propagation.flag(), depth).context("setting the root's propagation")?;
@@ -179,22 +188,24 @@ fn build(beginning: &mut Beginning) -> Result<Option<OwnedFd>> {
     Ok(console)
 }
 
-/// Cuts the mounts off from the host's, and puts the root over `/`. Returns an empty directory and an empty file to hide others under.
-fn prepare(root: BorrowedFd<'_>) -> Result<[OwnedFd; 2]> {
-    let top = mount::open_place(std::path::Path::new("/"))?;
-    propagate(top.as_fd(), libc::MS_SLAVE, Depth::Tree).context("cutting the mount namespace off")?;
-    propagate(top.as_fd(), libc::MS_PRIVATE, Depth::Mount).context("cutting the mount namespace off")?;
+/// Puts the root over `place`. Returns an empty directory and an empty file to hide others under.
+fn cover(root: BorrowedFd<'_>, place: BorrowedFd<'_>, state: &Value) -> Result<[OwnedFd; 2]> {
     // Where it is mounted does not matter: what is needed of it is cloned, and it is gone with the host's mounts.
     let staging = Filesystem::open("tmpfs")?;
     staging.set("size", "16k")?;
+    // In the host's own mount namespace it is found again by this name, and with it the mounts above.
+    staging.set(
+        "source",
+        &unmounting::name(state.get("id").and_then(Value::as_str).unwrap_or_default()),
+    )?;
     let staging = staging.mount(MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC)?;
-    attach(staging.as_fd(), top.as_fd()).context("mounting a tmpfs to work in")?;
+    attach(staging.as_fd(), place).context("mounting a tmpfs to work in")?;
     mkdirat(&staging, "empty", Mode::from_bits_truncate(0o755))?;
     mknodat(&staging, "nothing", SFlag::S_IFREG, Mode::from_bits_truncate(0o444), 0)?;
     add_attributes(staging.as_fd(), MOUNT_ATTR_RDONLY, Depth::Mount)?;
     let open = |name: &str| openat(&staging, name, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty());
     let empty = [open("empty")?, open("nothing")?];
-    attach(root, top.as_fd()).context("mounting the root")?;
+    attach(root, place).context("mounting the root")?;
     Ok(empty)
 }
 
@@ -226,33 +237,6 @@ fn open_console(beginning: &Beginning, root: BorrowedFd<'_>) -> Result<Option<Ow
         .context("there is no socket for the terminal")?;
     let terminal = console::open(root, size, process.uid).context("opening a terminal")?;
     console::mount(root, terminal.as_fd()).context("mounting '/dev/console'")?;
-    console::send(socket.as_fd(), &terminal).context("sending the terminal")?;
-    Ok(Some(terminal.into_end()))
-}
-
-/// A container in the host's own mount namespace: nothing is mounted, and the root is only changed.
-fn enter_without_mounts(beginning: &Beginning) -> Result<Option<OwnedFd>> {
-    ask_for_hooks(beginning)?;
-    let path = &beginning.plan.root;
-    let root = mount::open_place(path).with_context(|| format!("opening the root '{}'", path.display()))?;
-    let console = open_console_without_mounts(beginning, root.as_fd())?;
-    mount::enter_by_chroot(root.as_fd()).context("entering the root")?;
-    Ok(console)
-}
-
-fn open_console_without_mounts(beginning: &Beginning, root: BorrowedFd<'_>) -> Result<Option<OwnedFd>> {
-    let Some(size) = beginning.plan.process.as_ref().and_then(|process| process.terminal) else {
-        return Ok(None);
-    };
-    // Opened here only to say more than "no such file".
-    open_in_root(root, std::path::Path::new("/dev/pts"), OFlag::O_PATH, Links::Refuse)
-        .context("a terminal needs a '/dev/pts'")?;
-    let socket = beginning
-        .setting
-        .console
-        .as_ref()
-        .context("there is no socket for the terminal")?;
-    let terminal = console::open(root, size, 0).context("opening a terminal")?;
     console::send(socket.as_fd(), &terminal).context("sending the terminal")?;
     Ok(Some(terminal.into_end()))
 }

@@ -51,6 +51,8 @@ pub struct Record {
     pub annotations: BTreeMap<String, String>,
     /// Whether `/` of its mount namespace is its root, or another directory is.
     pub is_pivoted: bool,
+    /// Whether its mounts are in the host's own mount namespace.
+    pub has_host_mounts: bool,
 }
 
 /// What a container is doing.

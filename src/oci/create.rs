@@ -24,7 +24,7 @@ use crate::oci::plan::namespace::Kind;
 use crate::oci::plan::process::Process;
 use crate::oci::plan::{Plan, plan};
 use crate::oci::process::{Session, Setting};
-use crate::oci::{console, hook, process};
+use crate::oci::{console, hook, process, unmounting};
 use crate::run::planning;
 use crate::sys::process::{send_signal, wait_for};
 use crate::sys::task;
@@ -101,10 +101,12 @@ pub fn create(request: Request) -> Result<Made> {
     check(&plan, &request)?;
     directory.reserve()?;
     let mut record = Record {
-        rootfs: plan.root.clone(),
+        // Without `.` or links, as the kernel tells of mounts.
+        rootfs: fs::canonicalize(&plan.root).with_context(|| format!("opening the root '{}'", plan.root.display()))?,
         bundle,
         created: now(),
         annotations: plan.annotations.clone(),
+        has_host_mounts: !plan.namespaces.is_own(Kind::Mount),
         is_pivoted: request.entry == Entry::Pivot && plan.namespaces.is_own(Kind::Mount),
         ..Record::default()
     };
@@ -152,6 +154,9 @@ fn undo(directory: &Directory, record: &Record, plan: &Plan) {
         let _ = hook::run_all(plan.hooks.poststop.as_deref(), "poststop", &state);
     }
     let _ = record.cgroup.remove();
+    if record.has_host_mounts {
+        let _ = unmounting::unmount(&record.rootfs, &directory.id);
+    }
     let _ = directory.remove();
 }
 

@@ -7,7 +7,7 @@ use anyhow::{Result, bail, ensure};
 
 use crate::oci::config::Config;
 use crate::oci::container::{Directory, Record, Status};
-use crate::oci::hook;
+use crate::oci::{hook, unmounting};
 use crate::plan::signal;
 use crate::sys::process::send_signal;
 
@@ -74,6 +74,9 @@ pub fn delete(directory: &Directory, force: Force) -> Result<Vec<anyhow::Error>>
         stop(&record);
     }
     record.cgroup.remove()?;
+    if record.has_host_mounts {
+        unmounting::unmount(&record.rootfs, &directory.id)?;
+    }
     let hooks = directory
         .config()
         .ok()

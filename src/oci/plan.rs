@@ -115,11 +115,6 @@ pub fn plan(config: &Config, bundle: &Path, kernel: Kernel) -> Result<Plan> {
     let propagation = propagation
         .map(|word| Propagation::parse(word).with_context(|| format!("'linux.rootfsPropagation' cannot be '{word}'")))
         .transpose()?;
-    ensure!(
-        namespaces.is_own(Kind::Mount)
-            || (mounts.is_empty() && masked.is_empty() && read_only.is_empty() && !root.readonly),
-        "mounts and closed paths need a namespace of the type 'mount', or they would be the host's"
-    );
     let resources = linux.resources.clone().unwrap_or_default();
     Ok(Plan {
         root: bundle.join(&root.path),

@@ -38,15 +38,14 @@ pub enum Place {
 pub fn place(manager: Manager, path: Option<&str>, id: &str, own: &Path) -> Result<Place> {
     match (manager, path) {
         (Manager::Disabled, _) => Ok(Place::Nowhere),
+        // A caller outside of what its cgroup namespace shows is nowhere in the tree that it sees.
+        (Manager::Cgroupfs, None) if !is_plain(own) => Ok(Place::Directory(id.into())),
         (Manager::Cgroupfs, None) => Ok(Place::Directory(relative(own).join(id))),
         (Manager::Cgroupfs, Some(path)) => {
             let path = Path::new(path);
-            let is_plain = path
-                .components()
-                .all(|part| matches!(part, Component::Normal(_) | Component::RootDir));
             let relative = relative(path);
             ensure!(
-                is_plain && !relative.as_os_str().is_empty(),
+                is_plain(path) && !relative.as_os_str().is_empty(),
                 "'linux.cgroupsPath' cannot be '{}'",
                 path.display()
             );
@@ -79,6 +78,11 @@ pub fn place(manager: Manager, path: Option<&str>, id: &str, own: &Path) -> Resu
             })
         }
     }
+}
+
+fn is_plain(path: &Path) -> bool {
+    path.components()
+        .all(|part| matches!(part, Component::Normal(_) | Component::RootDir))
 }
 
 fn relative(path: &Path) -> PathBuf {

@@ -1,0 +1,1 @@
+../../../../oci/root/opt/test/bundle.sh
