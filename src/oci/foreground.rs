@@ -64,25 +64,26 @@ pub fn attend(pid: Pid, terminal: Option<&OwnedFd>) -> Result<Outcome> {
     let mut relay = terminal
         .map(|socket| relay::Relay::receive(socket.as_fd()))
         .transpose()?;
-    loop {
+    // It may have ended before its end could be signalled to us.
+    let mut outcome = ended(pid)?;
+    while outcome.is_none() {
         relay::wait(&signals, relay.as_mut())?;
         while let Ok(Some(information)) = signals.read_signal() {
             match information.ssi_signo.cast_signed() {
-                libc::SIGCHLD => {
-                    if let Some(outcome) = ended(pid)? {
-                        if let Some(relay) = &mut relay {
-                            relay.finish();
-                        }
-                        return Ok(outcome);
-                    }
-                }
+                libc::SIGCHLD if outcome.is_none() => outcome = ended(pid)?,
+                libc::SIGCHLD => {}
                 libc::SIGWINCH => relay.iter().for_each(relay::Relay::resize),
                 // Of the terminal's own the payload hears by itself.
                 libc::SIGTTIN | libc::SIGTTOU | libc::SIGPIPE => {}
-                number => send_signal(pid, number),
+                number if outcome.is_none() => send_signal(pid, number),
+                _ => {}
             }
         }
     }
+    if let Some(relay) = &mut relay {
+        relay.finish();
+    }
+    outcome.context("the container's end was missed")
 }
 
 /// How `pid` has ended, if it has.

@@ -15,7 +15,7 @@ use nix::unistd::Pid;
 use serde_json::Value;
 
 use crate::oci::config::Hook;
-use crate::sys::process::pidfd_open;
+use crate::sys::process::{pidfd_open, send_signal};
 
 /// Runs `hooks`, which are of the kind `name`.
 ///
@@ -47,6 +47,8 @@ fn one(hook: &Hook, state: &Value) -> Result<()> {
         .flatten()
         .filter_map(|variable| variable.split_once('='));
     command.env_clear().envs(variables).stdin(Stdio::piped());
+    // A group of its own, which can be ended as a whole.
+    command.process_group(0);
     let mut child = command.spawn().context("executing it")?;
     if let Some(mut input) = child.stdin.take() {
         // A hook need not read it.
@@ -79,7 +81,7 @@ fn wait(child: &mut Child, limit: Duration) -> Result<ExitStatus> {
             return Ok(status);
         }
         if Instant::now() >= end {
-            let _ = child.kill();
+            send_signal(Pid::from_raw(-child.id().cast_signed()), libc::SIGKILL);
             let _ = child.wait();
             ensure!(false, "it took longer than its timeout of {} s", limit.as_secs());
         }

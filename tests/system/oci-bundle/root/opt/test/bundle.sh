@@ -1,1 +1,0 @@
-../../../../oci/root/opt/test/bundle.sh
