@@ -31,8 +31,9 @@ install: ## Install what `make build` has built (DESTDIR=, PREFIX=/usr)
 	install -D -m 755 -t '$(DESTDIR)$(PREFIX)/lib/systemd/system-generators' '$(RELEASE)/coracle-generator'
 	install -d '$(DESTDIR)$(PREFIX)/lib/systemd/user-generators'
 	ln -sf ../system-generators/coracle-generator '$(DESTDIR)$(PREFIX)/lib/systemd/user-generators/coracle-generator'
-	set -e; for unit in $(wildcard units/*); do for scope in system user; do \
+	set -e; for unit in $(wildcard units/*.*); do for scope in system user; do \
 		install -D -m 644 -t "$(DESTDIR)$(PREFIX)/lib/systemd/$$scope" "$$unit"; done; done
+	install -D -m 644 -t '$(DESTDIR)$(PREFIX)/lib/systemd/system' units/system/*
 	install -d '$(DESTDIR)/etc/coracle'
 
 stage: build

@@ -5,11 +5,16 @@
 
 pub mod check;
 pub mod completions;
+pub mod cp;
+pub mod diff;
+pub mod exec;
 pub mod explain;
 pub mod image;
+mod inside;
 pub mod journal;
 pub mod list;
 pub mod man;
+pub mod network;
 pub mod output;
 pub mod run;
 pub mod scope;
@@ -68,6 +73,7 @@ Examples:
   coracle show web --units       the units that 'web' becomes
   coracle explain PublishPort    what a key means
   coracle run IMAGE [CMD...]     a command in a container of its own
+  coracle exec -it web sh        a shell in a container that runs
   coracle stats                  what the running containers use
   coracle image import FILE      take what 'docker save' wrote
 
@@ -84,12 +90,16 @@ pub enum Verb {
     Check(check::Arguments),
     List(list::Arguments),
     Run(Box<run::Arguments>),
+    Exec(exec::Arguments),
+    Cp(cp::Arguments),
+    Diff(diff::Arguments),
     Stats(stats::Arguments),
     Top(top::Arguments),
     Set(set::Arguments),
     Show(show::Arguments),
     Explain(explain::Arguments),
     Image(image::Arguments),
+    Network(network::Arguments),
     #[command(hide = true)]
     Man(man::Arguments),
     #[command(hide = true)]
@@ -103,12 +113,16 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Verb::Check(arguments) => check::run(&arguments, &mut output),
         Verb::List(arguments) => list::run(&arguments, &mut output),
         Verb::Run(arguments) => run::run(&arguments, &mut output),
+        Verb::Exec(arguments) => exec::run(&arguments),
+        Verb::Cp(arguments) => cp::run(&arguments),
+        Verb::Diff(arguments) => diff::run(&arguments, &mut output),
         Verb::Stats(arguments) => stats::run(&arguments, &mut output),
         Verb::Top(arguments) => top::run(&arguments, &mut output),
         Verb::Set(arguments) => set::run(&arguments, &mut output),
         Verb::Show(arguments) => show::run(&arguments, &mut output),
         Verb::Explain(arguments) => explain::run(&arguments, &mut output),
         Verb::Image(arguments) => image::run(&arguments, &mut output),
+        Verb::Network(arguments) => network::run(&arguments, &mut output),
         Verb::Man(arguments) => man::run(&arguments, &mut output),
         Verb::Completions(arguments) => completions::run(&arguments, &mut output),
     }?;

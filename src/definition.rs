@@ -9,6 +9,7 @@
 pub mod diagnostic;
 pub mod keys;
 pub mod name;
+pub mod network;
 pub mod places;
 pub mod report;
 pub mod resolve;
@@ -21,6 +22,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::definition::diagnostic::Diagnostic;
+use crate::definition::network::Network;
 use crate::sys::user::Extent;
 use crate::unitfile::line::Line;
 
@@ -93,6 +95,8 @@ pub struct Passthrough {
     pub install: Install,
     /// `ServiceName=`: the service unit's name without its suffix, where it is not [`Definition::name`].
     pub service_name: Option<String>,
+    /// What is to be said at the place of each network that the container names, if it cannot be had.
+    pub network_places: Vec<Option<Diagnostic>>,
 }
 
 /// `[Install]`: what the container's units are started by, and how else they are called. All names are units', with their types.
@@ -378,17 +382,6 @@ pub enum UserNamespace {
         /// The groups.
         groups: Vec<Extent>,
     },
-}
-
-/// `Network=`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Network {
-    /// A network namespace of its own with nothing but the loopback interface.
-    #[default]
-    None,
-    /// The host's network.
-    Host,
 }
 
 /// `SeccompProfile=`: which system calls the payload may make.

@@ -19,7 +19,7 @@
 //! | `coracle-shim` | at every start, as `ExecStart=` | makes the container's first process and what takes the host's rights, hands the main PID over, exits | starts a thread, keeps running beside a container, speaks D-Bus |
 //! | `coracle-oci` | when another engine calls it: Podman, containerd | makes, starts and removes containers from bundles, by the command line of the OCI runtime specification | keeps running beside a container; decides what an engine has to say |
 //! | init: the container's first process | as PID 1 of each container | builds the container around itself, starts the payload, forwards signals, reaps, answers `bind(2)`, tells readiness, ends as the payload ended | grows: its private memory is tens of kilobytes; touches the data path |
-//! | `coracle` | when somebody types it | check, list, show, explain, run, stats, top, set, image, man, completions | replaces systemctl or journalctl |
+//! | `coracle` | when somebody types it | check, list, show, explain, run, exec, cp, diff, stats, top, set, image, man, completions | replaces systemctl or journalctl |
 //!
 //! # The way the data takes
 //!
@@ -81,9 +81,10 @@
 //! # The start
 //!
 //! A client waits for it, so its length is counted in tenths of milliseconds, and two processes share it. The shim reads the resolved
-//! definition and the image, makes the plan, and makes the container's first process, in new namespaces and as a child of systemd
-//! (`CLONE_PARENT`). That one makes the network namespace; the shim meanwhile stacks the image's layers, makes `/dev` and opens what is
-//! mounted from the host. It gives all of it over as descriptors, through a socket pair, and whoever comes first waits for the other.
+//! definition and the image, makes the plan, and makes the container's first process, in a user and a PID namespace and as a child of
+//! systemd (`CLONE_PARENT`). That one makes the other namespaces, its own file systems, and closes the paths of /proc and /sys; the
+//! shim meanwhile stacks the image's layers, makes `/dev` and opens what is mounted from the host. It gives all of it over as
+//! descriptors, through a socket pair, and whoever comes first waits for the other.
 //!
 //! This is also the border of rights. The container's first process is in a user namespace of its own from its first instruction on
 //! (`UserNS=`): its root is a user of the host that owns nothing. Every path that an image or a payload can have a hand in is looked up by that process, and never by
@@ -127,6 +128,32 @@
 //! exit that nobody asked for is held back by init until systemd no longer counts it as one of a storm of starts. A payload that cannot
 //! start leaves its clients in the queue, and they are served as soon as it can.
 //!
+//! # The network
+//!
+//! Where a container has sockets, its network namespace stays empty: the loopback, and no way in or out but systemd's sockets. `Network=`
+//! gives it more. A file `NAME.network.toml` defines a bridge; the generator gives it a subnet if it names none, and embeds it in each
+//! definition that names it. So there is nothing to make beforehand, and no unit.
+//!
+//! At the start the shim makes the network namespace with the container's first process, as one that the container's user namespace owns,
+//! and has netavark(1) make bridge, interface, addresses and rules before it lends the root. A container's address follows from its
+//! unit's name; it is kept from others by a lock on a byte of `/run/coracle/.networks`, as identities are, and another byte tells that
+//! the container is alive. netavark takes away only what it is told of again, and only as long as there is the namespace. So a start
+//! leaves both in `/run/coracle/networks`: what netavark was told, and a mount of the namespace. `ExecStopPost=` has all torn down whose
+//! container is dead, its own and those that somebody else's killed clean-up has left; where netavark itself was killed half-way, it
+//! makes everything again in an empty namespace, and then takes it away. With the last container goes what was for all of them.
+//!
+//! aardvark-dns answers for names. Started by netavark it would be in the first container's control group and end with it; so it is a unit,
+//! `coracle-dns.service`, which a path unit starts as soon as netavark has left something to answer, and again when it was killed. The
+//! shim waits until its socket is bound. In netavark's place everything else could be done by ourselves; but rules for two
+//! firewalls, and those of firewalld, are better off in the one place where all the world mends them.
+//!
+//! To share another container's namespace, the shim joins it (setns(2) on a pidfd of its main process) before it makes the first process.
+//! That one has a user namespace of its own as ever, which does not own the network: sysfs is mounted by the shim, and the lowest
+//! port that needs no rights becomes 0 in the shared namespace. To share the user namespace too would give the two each other's identities.
+//!
+//! Only containers on a bridge pay for it: a start takes netavark's time, some 30 ms with nft(8) and 80 ms with iptables(8), and
+//! the first one 50 ms more until the server of names is up.
+//!
 //! # A container without a file
 //!
 //! `coracle run` makes a definition of its options, through the same key table and resolver, has the generator's code draft the units, and
@@ -135,7 +162,7 @@
 //! `coracle run` removes it.
 //!
 //! In the foreground the unit's standard streams are the caller's own descriptors. A terminal of the caller is never handed on, but copied:
-//! through pipes, or through a pseudo-terminal that becomes the payload's controlling terminal. And the container is bound (`BindsTo=`) to
+//! through pipes, or through a pseudo-terminal of the container's that becomes the payload's controlling terminal. And the container is bound (`BindsTo=`) to
 //! `NAME-client.service`, which reads a pipe that only its client holds open. The kernel closes it however the client ends, `kill -9`
 //! included, and systemd does the rest; nothing depends on the client's own doing.
 //!
@@ -152,6 +179,22 @@
 //! Rights are taken on by the same function as in the shim's containers (`run/rights.rs`), programs are looked at by the same
 //! (`run/program.rs`), paths are closed by the same (`run/rootfs.rs`), and filters are compiled by the same compiler.
 //!
+//! # Into a container that runs
+//!
+//! `coracle exec` asks systemd for the container's init, and the shim goes in ([`run::exec`]): it forks into the unit's control group, joins all
+//! namespaces of init in one call, and starts the program by the code that starts payloads, from a plan made in the same way. So rights cannot
+//! differ, but the definition is the one of the last reload. systemd would rather move the process itself (`AttachProcessesToUnit()`), but
+//! does that for units with `Delegate=` only, whose control groups it leaves to their payload; a process that is born where it belongs
+//! (`CLONE_INTO_CGROUP`) looks to systemd like any other that the payload has forked.
+//!
+//! On its way in a process is a copy of the shim that those inside can see. So it is not dumpable, has nothing open that leads out, and the
+//! shim's file is executed through a read-only mount without a path. The parent of the program stays outside, watches its client by
+//! a pidfd, and kills the program when that one is gone.
+//!
+//! A terminal, for a payload or for such a program, is made inside, in the container's devpts, and one end of it sent to the client by
+//! descriptor. `coracle cp` runs nothing inside: it resolves each path from the container's root by one openat2(2), and works
+//! with descriptors from there on, with rights over files and no others; `coracle diff` reads the writable layer as it lies on the host.
+//!
 //! # Where things lie
 //!
 //! | path | what | who writes it |
@@ -161,6 +204,8 @@
 //! | `/run/systemd/generator*` | units and `NAME.json` | the generator, at each reload |
 //! | `/var/lib/coracle` (`~/.local/share/coracle`) | the store: an OCI image layout, and `layers/DIFFID/` beside it, each layer unpacked once | `coracle image` |
 //! | `/var/lib/coracle/containers/UNIT` | the writable layer of a running container; `ExecStopPost=` removes it | the shim |
+//! | `/run/coracle/networks`, `/run/coracle/.netavark` | of each container on a bridge what netavark was told and its network namespace; what netavark knows | the shim, netavark; `ExecStopPost=` removes them |
+//! | `/run/coracle/.networks` | an empty file whose bytes are locked by those who have an address | the shim |
 //! | `/run/coracle/.identities` | an empty file whose bytes are locked by those who have a range of identities | the shim |
 //! | `/run/coracle/oci/NAME` | a container of `coracle-oci`: its record, its `config.json`, and the socket at which it waits to be started; engines name another directory (`--root`) | `coracle-oci` |
 //! | `/usr/libexec/coracle` | the shim, and `coracle-oci`; each container's root is mounted over this directory, in its own mount namespace | the package |
@@ -178,13 +223,14 @@
 //! | **oci-spec** | `cli`, `plan`, `store` | image manifests and configurations; the plan as a runtime `config.json`. A bundle's own `config.json` is read by `oci` with types that keep its words, so that a wrong one is named with its place |
 //! | **nix** | all | system calls |
 //! | **libc** | all | constants and structures that nix lacks |
-//! | **rustix** | `store` | extended attributes and locks, where nix has no such call or wants more of its caller |
+//! | **rustix** | `cli`, `store` | extended attributes and locks, where nix has no such call or wants more of its caller |
 //! | **listenfd** | `activation` | takes the sockets. It sets close-on-exec on them, which is undone knowingly where they are handed on |
 //! | **sd-notify** | `run` | tells systemd the main process and readiness |
 //! | **zbus**, **tokio** | `systemd` | asks systemd for its units' state, makes the units of `coracle run`, changes properties; one thread, never in shim or generator |
 //! | **futures-core** | `systemd` | the trait by which zbus hands out signals one by one, and which zbus brings along |
 //! | **tracing**, **tracing-journald**, **tracing-subscriber** | `cli` | `coracle` notes in the journal, with fields, what it changes in the store. Not in the generator, which may never wait for journald, nor in the shim, whose standard error is the journal already |
-//! | **tar**, **flate2**, **zstd** | `store` | layers: reading, writing, inflating |
+//! | **tar** | `cli`, `store` | layers, and what `coracle cp` streams: reading, writing |
+//! | **flate2**, **zstd** | `store` | layers: inflating |
 //! | **sha2** | `image` | digests |
 //! | **anyhow**, **thiserror** | all | errors where things act; an enum only where a caller branches on it |
 //! | **libcgroups** | `systemd` | reads the files of a unit's control group for `coracle stats` and `top`; its readers of single files, since its manager fails where a host lacks a controller |

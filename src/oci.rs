@@ -14,6 +14,7 @@ pub mod birth;
 pub mod build;
 pub mod cgroup;
 pub mod channel;
+pub mod closing;
 pub mod config;
 pub mod console;
 pub mod container;

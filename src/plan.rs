@@ -10,22 +10,25 @@ pub mod capability;
 pub mod closed;
 pub mod device;
 pub mod mount;
+pub mod network;
 pub mod oci;
 pub mod process;
 pub mod seccomp;
 pub mod signal;
 pub mod specifier;
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 use oci_spec::image::Config;
 
+use crate::definition::network::Network;
 use crate::definition::{
-    Activation, ContainerAddress, Definition, Device, Listen, Network, Notify, Root, SeccompProfile, Sysctl,
-    UserNamespace,
+    Activation, ContainerAddress, Definition, Device, Listen, Notify, Root, SeccompProfile, Sysctl, UserNamespace,
 };
 use crate::plan::mount::Mount;
+use crate::plan::network::Bridges;
 use crate::plan::process::Process;
 use crate::plan::seccomp::architecture::Machine;
 use crate::plan::seccomp::profile::{Circumstances, Kernel};
@@ -46,8 +49,10 @@ pub struct Plan {
     pub mount_point: PathBuf,
     /// Whose identities the container has.
     pub user_namespace: UserNamespace,
-    /// `CLONE_NEWNET` or not.
+    /// Which network namespace.
     pub network: Network,
+    /// The interfaces in it, where it is on bridges.
+    pub bridges: Option<Bridges>,
     /// uname(2)'s node name.
     pub hostname: String,
     /// Kernel parameters of its own.
@@ -111,6 +116,8 @@ pub struct Surroundings<'a> {
     pub environment: &'a [(String, String)],
     /// What the definition's environment files set, in their order.
     pub environment_files: &'a [(String, String)],
+    /// The container's addresses on each of its bridges.
+    pub addresses: &'a [Vec<IpAddr>],
     /// The host's time zone, where it has a name.
     pub local_zone: Option<&'a str>,
 }
@@ -156,16 +163,30 @@ pub fn plan(definition: &Definition, source: Source<'_>, surroundings: Surroundi
         (None, Some(name)) => signal::parse(name).with_context(|| format!("the image's stop signal is '{name}'"))?,
         (None, None) => libc::SIGTERM,
     };
+    let bridges = network::bridges(
+        &container.network,
+        surroundings.unit,
+        &hostname,
+        surroundings.addresses,
+        &container.dns,
+    );
     Ok(Plan {
         unit: surroundings.unit.to_owned(),
         layers: source.layers.to_vec(),
         writable_layer: (!container.read_only).then(|| surroundings.writable_layer.to_owned()),
         mount_point: surroundings.mount_point.to_owned(),
         user_namespace: container.user_namespace.clone(),
-        network: container.network,
+        network: container.network.clone(),
         sysctls: container.sysctls.clone(),
         devices: device::devices(container, &specifiers)?,
-        mounts: mount::mounts(container, &specifiers, &hostname, surroundings.local_zone)?,
+        mounts: mount::mounts(
+            container,
+            &specifiers,
+            &hostname,
+            surroundings.local_zone,
+            bridges.as_ref(),
+        )?,
+        bridges,
         hostname,
         masked_paths: closed::masked(container),
         read_only_paths: closed::read_only(container),

@@ -74,6 +74,13 @@ pub struct Held {
     pub layers: OwnedFd,
 }
 
+impl Held {
+    /// All the descriptors, to be kept or handed on.
+    pub fn into_descriptors(self) -> impl Iterator<Item = OwnedFd> {
+        self.locks.into_iter().map(OwnedFd::from).chain([self.layers])
+    }
+}
+
 impl Store {
     /// Names the store at `root`. Nothing needs to exist there yet: what is missing is said by what needs it.
     pub fn open(root: &Path) -> Result<Self> {

@@ -8,6 +8,8 @@ pub mod capability;
 pub mod death;
 pub mod ebpf;
 pub mod entry;
+pub mod limits;
+pub mod lock;
 pub mod mount;
 pub mod namespace;
 pub mod network;

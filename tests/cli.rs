@@ -626,15 +626,40 @@ fn explained_examples_are_good_definitions() {
             "[Container]" if line.starts_with("Notify") || line.starts_with("Activation") => {
                 format!("[Container]\n{root}\nPublishPort = \"8080:80\"\n{line}\n")
             }
+            "[Container]" if line.starts_with("IP") || line.starts_with("NetworkAlias") => {
+                format!("[Container]\n{root}\nNetwork = \"app.network\"\n{line}\n")
+            }
             "[Container]" => format!("[Container]\n{root}\n{line}\n"),
+            "[Network]" => format!("[Container]\n{root}\nNetwork = \"app.network\"\n"),
             "[Socket]" if line.starts_with("Listen") => format!("[Container]\n{root}\n{heading}\n{line}\n"),
             "[Socket]" => format!("[Container]\n{root}\n{heading}\nListenStream = \"8080\"\n{line}\n"),
             other => format!("[Container]\n{root}\n{other}\n{line}\n"),
         };
-        let tree = Tree::new(&[("example.toml", &text)]);
+        let network = match heading {
+            "[Network]" if line.starts_with("Subnet") => format!("{heading}\n{line}\n"),
+            "[Network]" => format!("{heading}\nSubnet = \"10.208.1.0/24\"\n{line}\n"),
+            _ => "[Network]\nSubnet = [\"10.208.1.0/24\", \"fd00::/64\"]\n".to_owned(),
+        };
+        let tree = Tree::new(&[("example.toml", &text), ("app.network.toml", &network)]);
         let run = tree.run(&["check"]);
-        assert_eq!(run.out, "1 definition checked: no mistakes\n", "{text}");
+        assert_eq!(run.out, "1 definition checked: no mistakes\n", "{text}{network}");
     }
+}
+
+#[test]
+fn networks_are_listed_with_the_default_one() {
+    let tree = Tree::new(&[
+        ("app.network.toml", "[Network]\nSubnet = \"10.1.2.0/24\"\n"),
+        ("web.toml", "[Container]\nImage = \"x\"\nNetwork = \"app.network\"\n"),
+    ]);
+    let table = tree.run(&["network", "list"]).out;
+    assert_eq!(
+        table,
+        "app.network\tcor-app\t10.1.2.0/24\t-\nbridge\tcor-bridge\t10.213.167.0/24\t-\n"
+    );
+    let document = json(&tree.run(&["network", "list", "--format", "json"]).out);
+    assert_eq!(document[0]["source"], "/etc/coracle/app.network.toml");
+    assert_eq!(document[1]["mistakes"], 0);
 }
 
 // The command line itself
@@ -644,7 +669,7 @@ fn every_verb_helps_with_an_example() {
     let images = ["import", "list", "inspect", "rm"]
         .map(|verb| vec!["image", verb])
         .into_iter()
-        .chain([vec!["image"]]);
+        .chain([vec!["image"], vec!["network"], vec!["network", "list"]]);
     let verbs = ["check", "list", "show", "explain", "man", "completions"].map(|verb| vec![verb]);
     for verb in verbs.into_iter().chain(images) {
         let help = printed(&[&verb[..], &["--help"]].concat());
@@ -844,9 +869,45 @@ fn run_takes_what_stands_behind_the_image_as_it_is() {
 }
 
 #[test]
+fn exec_takes_what_stands_behind_the_name_as_it_is() {
+    for command in [&["-u"][..], &["--bogus", "--help"], &["--", "-d"]] {
+        let run = run(&[&["exec", "no-such-container"], command].concat());
+        assert_eq!(run.code, 125, "{run:?}");
+        assert!(run.err.contains("no container 'no-such-container'"), "{}", run.err);
+    }
+    assert_eq!(run(&["exec", "-e", "=x", "web", "true"]).code, 125);
+    for wrong in [
+        &["exec"][..],
+        &["exec", "web"],
+        &["exec", "-d", "-t", "web", "sh"],
+        &["exec", "--bogus", "web", "sh"],
+    ] {
+        assert_eq!(run(wrong).code, 2, "{wrong:?}");
+    }
+}
+
+#[test]
+fn cp_says_which_of_the_two_is_wrong() {
+    for (arguments, words) in [
+        (["a", "b"], "NAME:PATH"),
+        (["./a:b", "/c:d"], "NAME:PATH"),
+        (["-", "-"], "NAME:PATH"),
+        (["a:/x", "b:/y"], "coracle cp - B:PATH"),
+        (["no-such-container:/x", "y"], "no container 'no-such-container'"),
+        (["-", "no-such-container:/x"], "no container 'no-such-container'"),
+    ] {
+        let run = run(&[&["cp"][..], &arguments].concat());
+        assert_eq!((run.code, run.out.as_str()), (1, ""), "{run:?}");
+        assert!(run.err.contains(words), "{arguments:?}: {}", run.err);
+    }
+    assert_eq!(run(&["cp", "a"]).code, 2);
+}
+
+#[test]
 fn what_concerns_running_containers_needs_systemd_and_a_name() {
     for arguments in [
         &["top", "no-such-container"][..],
+        &["diff", "no-such-container"],
         &["stats", "no-such-container"],
         &["set", "no-such-container", "TasksMax=1"],
     ] {

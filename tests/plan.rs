@@ -1,7 +1,7 @@
 //! Definition and image configuration in, plan out: compares what a start would do, without privilege and without doing it.
 //!
 //! `tests/plan/CASE/definition.toml` is the definition, `image.json` the image's OCI configuration (none for a `Rootfs`), `unit` the
-//! service's name if it is not `web.service`, `environment` what systemd would set, `seccomp.json` the file that `SeccompProfile` names.
+//! service's name if it is not `web.service`, `environment` what systemd would set, `seccomp.json` the file that `SeccompProfile` names, `app.network.toml` a network.
 //! `plan.json` is the plan as `coracle show --plan` prints it, but for the long list of system calls, which only the cases named `seccomp…`
 //! keep, on the one architecture that they were written on; where there is an `error` instead, planning must fail with that text. `UPDATE=1` rewrites
 //! whichever of the two is there, and writes the one that fits where neither is.
@@ -12,7 +12,10 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use coracle::definition::{Root, toml};
+use coracle::definition::diagnostic::Diagnostic;
+use coracle::definition::places::{Places, Scope, load_files};
+use coracle::definition::{Definition, Root, toml};
+use coracle::plan::network::likely;
 use coracle::plan::seccomp::profile::Kernel;
 use coracle::plan::{Source, Surroundings, oci, plan};
 use libtest_mimic::{Arguments, Trial};
@@ -75,7 +78,11 @@ fn decide(case: &Path) -> Result<Result<Value>> {
     // The definition's file: 'web@.toml' of 'web@a.service'.
     let stem = unit.strip_suffix(".service").context("'unit' names no service")?;
     let stem = stem.find('@').and_then(|at| stem.get(..=at)).unwrap_or(stem);
-    let (definition, diagnostics) = toml::parse(Path::new(&format!("/etc/coracle/{stem}.toml")), &text);
+    let (definition, diagnostics) = if case.join("app.network.toml").exists() {
+        on_networks(case)?
+    } else {
+        toml::parse(Path::new(&format!("/etc/coracle/{stem}.toml")), &text)
+    };
     ensure!(
         diagnostics.is_empty(),
         "the definition is not clean: {}",
@@ -114,6 +121,7 @@ fn decide(case: &Path) -> Result<Result<Value>> {
         mount_point: Path::new("/usr/libexec/coracle"),
         environment: &environment,
         environment_files: &[],
+        addresses: &likely(&definition.container.network, unit),
         local_zone: Some("Europe/Berlin"),
     };
     let mut config = plan(&definition, source, surroundings).and_then(|plan| oci::config(&plan));
@@ -127,6 +135,18 @@ fn decide(case: &Path) -> Result<Result<Value>> {
             .context("the plan has no filter of system calls")?;
     }
     Ok(config)
+}
+
+/// The definition of a case with the networks beside it.
+fn on_networks(case: &Path) -> Result<(Definition, Vec<Diagnostic>)> {
+    let nowhere = Places {
+        directories: Vec::new(),
+        root: PathBuf::from("/"),
+        scope: Scope::System,
+    };
+    let loaded = load_files(&[case.join("definition.toml")], &nowhere).definitions.pop();
+    let loaded = loaded.context("there is no definition")?;
+    Ok((loaded.definition, loaded.diagnostics))
 }
 
 fn optional(path: &Path) -> Result<Option<String>> {

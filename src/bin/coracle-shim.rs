@@ -7,29 +7,47 @@
 
 use std::path::Path;
 
-use coracle::run::attend::{attend, on_terminal};
+use coracle::run::attend::attend;
 use coracle::run::cleanup::clean_up;
+use coracle::run::exec::{self, complain, seal};
+use coracle::run::failure::{CONFIG, OrFail as _};
+use coracle::run::network::names::serve;
 use coracle::run::start::{report, start};
+use coracle::run::terminal::parse_size;
 
-const USAGE: &str = "usage: coracle-shim [--terminal] RESOLVED.json UNIT
+const USAGE: &str = "usage: coracle-shim [--terminal ROWSxCOLUMNS] RESOLVED.json UNIT
        coracle-shim --cleanup UNIT [RESOLVED.json]
        coracle-shim --attend
+       coracle-shim --serve-names
+       coracle-shim --exec UNIT RESOLVED.json INIT CGROUP UMASK [OPTIONS] -- COMMAND...
 
 Starts the container of a resolved definition, as systemd's ExecStart= in a unit that coracle-generator wrote; or
 removes the writable layer of a container that has stopped, and a definition that was made for one run; or waits for the
-end of standard input. See coracle(1).";
+end of standard input; or becomes the server of names of all networks; or runs one more program in a container that
+runs. See coracle(1).";
 
 coracle::entry!(run);
 
 fn run() -> i32 {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match arguments[..] {
+        ["--exec", ref request @ ..] => {
+            let sealed = [&["coracle-shim", "--exec-sealed"], request].concat();
+            return complain(&seal(&sealed));
+        }
+        ["--exec-sealed", ref request @ ..] => return exec::run(request).unwrap_or_else(|failure| complain(&failure)),
+        _ => {}
+    }
     let result = match arguments[..] {
         ["--cleanup", unit] => clean_up(unit, None),
         ["--cleanup", unit, resolved] => clean_up(unit, Some(Path::new(resolved))),
         ["--attend"] => attend(),
-        ["--terminal", resolved, unit] => on_terminal().and_then(|()| start(Path::new(resolved), unit)),
-        [resolved, unit] if !resolved.starts_with('-') => start(Path::new(resolved), unit),
+        ["--serve-names"] => serve(),
+        ["--terminal", size, resolved, unit] => parse_size(size)
+            .or_fail(CONFIG)
+            .and_then(|size| start(Path::new(resolved), unit, Some(size))),
+        [resolved, unit] if !resolved.starts_with('-') => start(Path::new(resolved), unit, None),
         _ => {
             eprintln!("{USAGE}");
             return 2;

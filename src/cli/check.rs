@@ -49,11 +49,7 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> anyhow::Result<ExitCod
     let contents = if arguments.files.is_empty() {
         arguments.scope.contents()
     } else {
-        let definitions = arguments.files.iter().map(|file| places::load_file(file)).collect();
-        Contents {
-            definitions,
-            strays: Vec::new(),
-        }
+        places::load_files(&arguments.files, &arguments.scope.places())
     };
     let findings = find(contents, &arguments.scope);
     match arguments.format {

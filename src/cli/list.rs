@@ -1,4 +1,4 @@
-//! `coracle list`: the definitions, and the state that systemd has for their units.
+//! `coracle list`: the definitions, what `coracle run` has started, and the state that systemd has for their units.
 //!
 //! The definitions come from their files, so that the list is complete before a daemon-reload and without a bus; the states come from
 //! systemd alone. What they make together is decided by `rows`, which asks nobody.
@@ -10,13 +10,14 @@ use std::process::ExitCode;
 
 use crate::cli::list::rows::{Row, States, defined, question, rows};
 use crate::cli::output::{Cell, Format, Output, Paint, complain};
+use crate::cli::run::definitions;
 use crate::cli::scope::Scope;
 use crate::systemd;
 use clap::Args;
 
 /// List the definitions with the state of their units
 ///
-/// Of a template, each instance that systemd has loaded is listed below it. Where systemd cannot be reached, its states are shown as '-'.
+/// What 'coracle run' has started is listed too, as long as it runs. Of a template, each instance that systemd has loaded is listed below it. Where systemd cannot be reached, its states are shown as '-'.
 /// Not on a terminal, the columns are separated by tabs and have no heading: name, active state, sub-state, main PID, state of the
 /// sockets, addresses, image.
 #[derive(Debug, Args)]
@@ -34,7 +35,16 @@ pub struct Arguments {
 
 /// Prints the list.
 pub fn run(arguments: &Arguments, output: &mut Output) -> anyhow::Result<ExitCode> {
-    let loaded = arguments.scope.load();
+    let mut loaded = arguments.scope.load();
+    let transient = match arguments.scope.root {
+        Some(_) => Vec::new(),
+        None => definitions(&arguments.scope),
+    };
+    let sources: BTreeSet<_> = transient
+        .iter()
+        .map(|one| one.definition.source.display().to_string())
+        .collect();
+    loaded.extend(transient);
     let definitions = defined(&loaded, &arguments.scope.context());
     let states = match arguments.scope.manager() {
         Some(manager) if !definitions.is_empty() => {
@@ -45,7 +55,9 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> anyhow::Result<ExitCod
         }
         _ => States::new(),
     };
-    let rows = rows(&definitions, &states);
+    let mut rows = rows(&definitions, &states);
+    // One that has ended meanwhile is no part of the list.
+    rows.retain(|row| row.is_known() || !sources.contains(&row.source));
     match arguments.format {
         Format::Json => output.json(&rows)?,
         Format::Table => output.table(
@@ -79,7 +91,7 @@ fn hint(rows: &[Row], arguments: &Arguments) {
         "with mistakes that prevent a start",
         &format!("'coracle check{user}' shows them"),
     );
-    let missing = definitions(|row| row.service.load_state.as_deref() == Some("not-found"));
+    let missing = definitions(|row| !row.is_known());
     told(
         missing,
         "not known to systemd yet",
@@ -96,8 +108,7 @@ fn cells(row: &Row) -> Vec<Cell> {
         Some(_) => Paint::Yellow,
         None => Paint::Plain,
     };
-    let loaded = row.service.load_state.as_deref() != Some("not-found");
-    let sub = if loaded {
+    let sub = if row.is_known() {
         row.service.sub_state.clone()
     } else {
         Some("not-found".to_owned())

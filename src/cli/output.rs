@@ -195,7 +195,7 @@ impl Cell {
         Self::new(text, Paint::Plain)
     }
 
-    fn shown(&self) -> Cow<'_, str> {
+    pub(super) fn shown(&self) -> Cow<'_, str> {
         if self.text.is_empty() {
             Cow::Borrowed("-")
         } else {

@@ -8,8 +8,8 @@
 //! its exit status is this command's; and it ends with it, even if this process is killed: it is bound to a service that reads a pipe
 //! which only this process holds open ([`crate::run::attend`]).
 
-mod attached;
-mod request;
+pub(in crate::cli) mod attached;
+pub(in crate::cli) mod request;
 mod resolved;
 mod settings;
 mod terminal;
@@ -24,8 +24,10 @@ use crate::cli::run::attached::Attached;
 use crate::cli::run::resolved::Directory;
 use crate::cli::scope::Scope;
 use crate::cli::show::plan;
+use crate::definition::Resolved;
 use crate::definition::diagnostic::Severity;
 use crate::definition::places::Loaded;
+use crate::definition::places::networks;
 use crate::generate::generate;
 use crate::run::failure;
 use crate::systemd::Manager;
@@ -79,9 +81,9 @@ pub struct Arguments {
     /// Make its root file system read-only
     #[arg(long)]
     pub read_only: bool,
-    /// Which network it has: 'none' or 'host'
+    /// Put it on a network: 'bridge', NAME.network[:ip=ADDRESS], 'host', or that of NAME.container
     #[arg(long, value_name = "NETWORK")]
-    pub network: Option<String>,
+    pub network: Vec<String>,
     /// Run as this user of the image
     #[arg(short, long, value_name = "USER[:GROUP]")]
     pub user: Option<String>,
@@ -157,6 +159,9 @@ fn carry_out(arguments: &Arguments, output: &mut Output) -> Result<u8> {
     let unit = format!("{stem}.service");
     let directory = Directory::of(&scope);
     let loaded = settings::load(arguments, &stem, directory.file(&stem))?;
+    let loaded = networks::complete(vec![loaded], &scope.places())
+        .pop()
+        .unwrap_or_default();
     let context = crate::generate::Context {
         output_directory: directory.path().to_owned(),
         ..scope.context()
@@ -228,6 +233,23 @@ fn refuse_mistakes<'d>(
 #[must_use]
 pub fn containers(scope: &Scope) -> Vec<String> {
     Directory::of(scope).stems()
+}
+
+/// Their definitions. Who may not read them sees none.
+#[must_use]
+pub fn definitions(scope: &Scope) -> Vec<Loaded> {
+    let directory = Directory::of(scope);
+    let read = |stem: String| {
+        let text = std::fs::read_to_string(directory.file(&stem)).ok()?;
+        match serde_json::from_str(&text).ok()? {
+            Resolved::Container(definition) => Some(Loaded {
+                definition: *definition,
+                diagnostics: Vec::new(),
+            }),
+            Resolved::Broken(_) => None,
+        }
+    };
+    directory.stems().into_iter().filter_map(read).collect()
 }
 
 /// The unit's name without suffix, from what was typed.

@@ -95,7 +95,9 @@ impl Scope {
         self.root.as_deref().unwrap_or(Path::new("/"))
     }
 
-    fn places(&self) -> Places {
+    /// Where they lie.
+    #[must_use]
+    pub fn places(&self) -> Places {
         if self.user {
             Places::user(self.below(), &configuration_directory(), nix::unistd::getuid().as_raw())
         } else {

@@ -5,6 +5,7 @@
 //! says so, and refuses the start where leaving it out would open a hole or lose data.
 
 mod container;
+mod network;
 pub mod refused;
 mod systemd;
 
@@ -36,8 +37,10 @@ pub struct Key {
 /// A section of a definition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Section {
-    /// `[Container]`: the only one that is not systemd's.
+    /// `[Container]`.
     Container,
+    /// `[Network]`, in definitions of networks.
+    Network,
     /// `[Socket]` and `[Socket.NAME]`.
     Socket,
     /// `[Unit]`.
@@ -166,8 +169,9 @@ impl Key {
 
 impl Section {
     /// All of them, in the order in which they are documented.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Container,
+        Self::Network,
         Self::Socket,
         Self::Unit,
         Self::Service,
@@ -180,6 +184,7 @@ impl Section {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Container => "Container",
+            Self::Network => "Network",
             Self::Socket => "Socket",
             Self::Unit => "Unit",
             Self::Service => "Service",
@@ -203,6 +208,7 @@ impl Section {
     const fn table(self) -> &'static [Key] {
         match self {
             Self::Container => container::KEYS,
+            Self::Network => network::KEYS,
             Self::Socket => systemd::SOCKET,
             Self::Unit => systemd::UNIT,
             Self::Service => systemd::SERVICE,

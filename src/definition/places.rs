@@ -6,13 +6,16 @@
 //! - `NAME.toml.d/*.toml` from all places and sub-folders are merged over the definition in the order of their file names; of several
 //!   with one file name the one in the strongest place counts. An instance `web@x` takes those of its template `web@` as well, its
 //!   own being stronger.
+//! - `NAME.network.toml` defines a network, by the same rules; it becomes a part of each definition that names it ([`networks`]).
 //! - Hidden files are left alone, and so is every name that does not end in `.toml`, except Quadlet's, which are named.
 //!
 //! No file stops another: what cannot be read becomes a definition whose diagnostics say so.
 
+pub mod networks;
 mod read;
 mod scan;
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use crate::definition::diagnostic::{Diagnostic, Severity};
@@ -42,7 +45,7 @@ pub enum Scope {
 }
 
 /// A definition with everything that is to be said of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Loaded {
     /// As much as could be understood. It is only to be started if nothing [`is_broken`](Self::is_broken).
     pub definition: Definition,
@@ -125,23 +128,44 @@ pub fn load(places: &Places) -> Vec<Loaded> {
 #[must_use]
 pub fn load_all(places: &Places) -> Contents {
     let scan = Scan::of(places);
-    let found: Vec<_> = scan.definitions.iter().collect();
+    let networks = networks::load(places, &scan);
+    let found: Vec<_> = scan
+        .definitions
+        .iter()
+        .filter(|(name, _)| !scan::is_network(name))
+        .collect();
     let mut definitions: Vec<_> = share(&found, |found| {
         let loaded = found
             .iter()
-            .filter_map(|(name, found)| load_found(places, &scan, name, found));
+            .filter_map(|(name, found)| load_found(places, &scan, name, found))
+            .map(|loaded| networks::link(loaded, &networks, places.scope));
         loaded.collect()
     });
     definitions.sort_by(|a, b| a.definition.name.cmp(&b.definition.name));
+    networks::join(&mut definitions, places.scope);
     let mut strays = scan.strays;
+    strays.extend(networks.into_values().flat_map(|network| network.diagnostics));
     strays.sort_by(|a, b| (&a.file, &a.message).cmp(&(&b.file, &b.message)));
     Contents { definitions, strays }
 }
 
-/// One file on its own, as `coracle check FILE` reads it: with the drop-ins in the directory beside it, whatever the
-/// places hold. For a drop-in it is the definition that it belongs to.
+/// Files on their own, as `coracle check FILE…` reads them: with the drop-ins in the directories beside them, whatever the places hold.
+/// For a drop-in it is the definition that it belongs to. The networks that they name are found beside them or in `places`.
 #[must_use]
-pub fn load_file(path: &Path) -> Loaded {
+pub fn load_files(files: &[PathBuf], places: &Places) -> Contents {
+    let mut contents = Contents::default();
+    for file in files {
+        match load_file(file) {
+            Ok(loaded) => contents.definitions.push(loaded),
+            Err(diagnostics) => contents.strays.extend(diagnostics),
+        }
+    }
+    contents.definitions = networks::complete(contents.definitions, places);
+    contents
+}
+
+/// One of them; for a network's definition, what is to be said of it.
+fn load_file(path: &Path) -> Result<Loaded, Vec<Diagnostic>> {
     // A drop-in means nothing on its own.
     if let Some(definition) = scan::definition_of_drop_in(path).filter(|definition| definition.exists()) {
         return load_file(&definition);
@@ -153,11 +177,11 @@ pub fn load_file(path: &Path) -> Loaded {
             false => "a definition's file name ends in '.toml'".to_owned(),
         };
         let diagnostics = vec![Diagnostic::whole_file(Severity::Error, path, message)];
-        return Loaded::broken(
+        return Ok(Loaded::broken(
             name::escape(file_name.as_encoded_bytes()),
             path.to_path_buf(),
             diagnostics,
-        );
+        ));
     };
     let places = Places {
         directories: Vec::new(),
@@ -174,21 +198,52 @@ pub fn load_file(path: &Path) -> Loaded {
         place: 0,
         others: Vec::new(),
     };
+    let masks = "the file is empty: it masks definitions of this name in weaker places";
+    let masks = || vec![Diagnostic::whole_file(Severity::Warning, path, masks.to_owned())];
+    if scan::is_network(&stem) {
+        let loaded = networks::load_found(&places, &scan, &stem, &found);
+        let mut diagnostics = loaded.map_or_else(masks, |network| network.diagnostics);
+        diagnostics.extend(scan.strays);
+        return Err(diagnostics);
+    }
     let mut loaded = load_found(&places, &scan, &stem, &found).unwrap_or_else(|| {
         let name = stem.to_string_lossy().into_owned();
-        let message = "the file is empty: it masks definitions of this name in weaker places".to_owned();
-        let diagnostics = vec![Diagnostic::whole_file(Severity::Warning, path, message)];
-        Loaded::broken(name, path.to_path_buf(), diagnostics)
+        Loaded::broken(name, path.to_path_buf(), masks())
     });
     loaded.diagnostics.extend(scan.strays);
-    loaded
+    Ok(loaded)
+}
+
+/// What was read of a definition: the file and its drop-ins.
+struct Read {
+    name: String,
+    source: PathBuf,
+    text: String,
+    drop_ins: Vec<(PathBuf, String)>,
+    problems: Vec<Diagnostic>,
 }
 
 /// The definition of a file that was found; nothing if it is masked.
-fn load_found(places: &Places, scan: &Scan, name: &std::ffi::OsStr, found: &Found) -> Option<Loaded> {
+fn load_found(places: &Places, scan: &Scan, name: &OsStr, found: &Found) -> Option<Loaded> {
+    let read = match read_found(places, scan, name, found)? {
+        Ok(read) => read,
+        Err(broken) => return Some(*broken),
+    };
+    let (definition, mut diagnostics) = toml::parse_merged(&read.name, &read.source, &read.text, &read.drop_ins);
+    diagnostics.extend(read.problems);
+    Some(Loaded {
+        definition,
+        diagnostics,
+    })
+}
+
+/// Reads a file that was found; nothing if it is masked.
+fn read_found(places: &Places, scan: &Scan, name: &OsStr, found: &Found) -> Option<Result<Read, Box<Loaded>>> {
     let source = places.as_seen(&found.path);
     let error = |problem: Problem| problem.diagnostic(&source);
-    let broken = |name: String, diagnostics: Vec<Diagnostic>| Some(Loaded::broken(name, source.clone(), diagnostics));
+    let broken = |name: String, diagnostics: Vec<Diagnostic>| {
+        Some(Err(Box::new(Loaded::broken(name, source.clone(), diagnostics))))
+    };
     let escaped = || name::escape(name.as_encoded_bytes());
     let Some(name) = name.to_str() else {
         return broken(
@@ -238,12 +293,13 @@ fn load_found(places: &Places, scan: &Scan, name: &std::ffi::OsStr, found: &Foun
             Err(problem) => problems.push(problem.diagnostic(&seen)),
         }
     }
-    let (definition, mut diagnostics) = toml::parse_merged(name, &source, &text, &drop_ins);
-    diagnostics.extend(problems);
-    Some(Loaded {
-        definition,
-        diagnostics,
-    })
+    Some(Ok(Read {
+        name: name.to_owned(),
+        source: source.clone(),
+        text,
+        drop_ins,
+        problems,
+    }))
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! Later files stand over earlier ones: a value that can be given once is replaced, others are added to, and an empty string or
 //! array takes back what was there, as in systemd's drop-ins. Nothing fails: whatever is wrong is said, and left out.
 
+pub(in crate::definition) mod attachment;
 mod container;
 mod devices;
 mod files;
@@ -13,6 +14,7 @@ mod mount;
 mod mounts;
 mod names;
 mod network;
+pub mod network_file;
 mod ports;
 mod sockets;
 mod sysctl;
@@ -29,7 +31,7 @@ use crate::definition::report::{Report, Span};
 use crate::definition::resolve::container::Draft;
 use crate::definition::resolve::sockets::SocketDrafts;
 use crate::definition::resolve::systemd::Sections;
-use crate::definition::setting::{Damage, Setting, Settings};
+use crate::definition::setting::{Damage, Header, Setting, Settings};
 use crate::definition::{Definition, Notify, Root, Socket};
 use crate::unitfile::name;
 
@@ -64,14 +66,8 @@ pub fn resolve(name: &str, source: &Path, settings: &Settings<'_>, report: &mut 
         source: source.to_path_buf(),
         ..Definition::default()
     };
-    let mut resolver = Resolver {
-        report,
-        directory: source.parent().unwrap_or(Path::new("/")),
-        unsupported: Vec::new(),
-        root: Tried::No,
-        addresses_left: ADDRESSES_MAX,
-        blamed: None,
-    };
+    let mut resolver = Resolver::new(report, source);
+    resolver.misplaced(settings);
     let mut draft = Draft::default();
     let mut sections = Sections::default();
     let mut sockets = SocketDrafts::new(&settings.headers, &mut resolver);
@@ -90,6 +86,7 @@ pub fn resolve(name: &str, source: &Path, settings: &Settings<'_>, report: &mut 
         match (setting.section, key) {
             (Section::Container, Some(key)) => draft.set(key, setting, &mut resolver),
             (Section::Container, None) => resolver.unknown(setting),
+            (Section::Network, _) => {}
             (Section::Socket, _) => sockets.set(key, setting, &mut resolver),
             (Section::Unit, _) => resolver.pass_on(setting, &mut sections.unit),
             (Section::Service, _) => resolver.pass_on(setting, &mut sections.service),
@@ -121,7 +118,30 @@ fn last<'s, 'a>(settings: &'s Settings<'a>, key: &str) -> Option<&'s Setting<'a>
     settings.settings.iter().rfind(is_meant)
 }
 
+impl<'r, 'a> Resolver<'r, 'a> {
+    fn new(report: &'r mut Report<'a>, source: &'r Path) -> Self {
+        Self {
+            report,
+            directory: source.parent().unwrap_or(Path::new("/")),
+            unsupported: Vec::new(),
+            root: Tried::No,
+            addresses_left: ADDRESSES_MAX,
+            blamed: None,
+        }
+    }
+}
+
 impl Resolver<'_, '_> {
+    /// Says that a section belongs into another file.
+    fn misplaced(&mut self, settings: &Settings<'_>) {
+        let is_network = |header: &&Header<'_>| header.section == Section::Network;
+        for header in settings.headers.iter().filter(is_network) {
+            let message = "[Network] means nothing in a container's definition, ignoring".to_owned();
+            let suggestion = Some("a network's definition is 'NAME.network.toml'".to_owned());
+            self.report.say(Severity::Warning, header.span, message, suggestion);
+        }
+    }
+
     /// Says that keys are not carried out, once for each.
     fn name_unsupported(&mut self) {
         for (key, span) in std::mem::take(&mut self.unsupported) {

@@ -13,7 +13,9 @@ use toml::de::{DeTable, DeValue};
 use crate::definition::Definition;
 use crate::definition::diagnostic::{Diagnostic, Severity};
 use crate::definition::keys::{self, Section};
+use crate::definition::network;
 use crate::definition::report::{Report, Span};
+use crate::definition::resolve::network_file::resolve_network;
 use crate::definition::resolve::resolve;
 use crate::definition::setting::{Damage, Data, Header, Setting, Settings, Value};
 
@@ -44,6 +46,26 @@ pub fn parse_merged(
         read(index, text, &mut settings, &mut report);
     }
     let mut definition = resolve(name, file, &settings, &mut report);
+    definition.drop_ins = drop_ins.iter().map(|(file, _)| file.clone()).collect();
+    (definition, report.finish())
+}
+
+/// The network's definition `name`, likewise.
+#[must_use]
+pub fn parse_network(
+    name: &str,
+    file: &Path,
+    text: &str,
+    drop_ins: &[(PathBuf, String)],
+) -> (network::Definition, Vec<Diagnostic>) {
+    let drop_ins_text = drop_ins.iter().map(|(file, text)| (file.as_path(), text.as_str()));
+    let files: Vec<_> = std::iter::once((file, text)).chain(drop_ins_text).collect();
+    let mut report = Report::new(files.iter().copied());
+    let mut settings = Settings::default();
+    for (index, (_, text)) in files.iter().enumerate() {
+        read(index, text, &mut settings, &mut report);
+    }
+    let mut definition = resolve_network(name, file, &settings, &mut report);
     definition.drop_ins = drop_ins.iter().map(|(file, _)| file.clone()).collect();
     (definition, report.finish())
 }

@@ -7,6 +7,7 @@
 
 use std::borrow::Cow;
 
+use crate::definition::network::Network;
 use crate::definition::{Definition, Root};
 use crate::generate::draft::Draft;
 use crate::generate::{Context, unit_section};
@@ -111,12 +112,20 @@ fn service_section<'a>(draft: &Draft<'a>, context: &Context) -> Lines<'a> {
     let mut lines = over_defaults(defaults, given);
     // Added to the user's own.
     lines.extend(allowed.into_iter().flatten().map(|device| ("DeviceAllow", device)));
-    if !definition.container.read_only {
+    if !definition.container.read_only || is_on_bridges(definition) {
         // After the user's own, so that an empty `ExecStopPost=` resets those and not ours. It runs after every stop, `kill -9` too.
         let command = ["-", &path_word(&context.shim), " --cleanup %n"].concat();
-        lines.push(("ExecStopPost", command.into()));
+        // What a killed one has left of a network nobody else would come for; where nothing is left, the second does nothing.
+        let times = if is_on_bridges(definition) { 2 } else { 1 };
+        lines.extend(std::iter::repeat_n(("ExecStopPost", command.into()), times));
     }
     lines
+}
+
+/// Whether the container has interfaces on bridges.
+#[must_use]
+pub fn is_on_bridges(definition: &Definition) -> bool {
+    matches!(definition.container.network, Network::Bridges(_))
 }
 
 /// The pause between two tries, growing where systemd can do that. The counter is only reset by a stop, so the longest pause is also

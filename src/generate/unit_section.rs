@@ -8,6 +8,7 @@
 use std::borrow::Cow;
 use std::path::Path;
 
+use crate::definition::network::Network;
 use crate::definition::{Definition, Root};
 use crate::generate::Context;
 use crate::generate::service::{self, Lines};
@@ -25,6 +26,8 @@ pub fn service<'a>(definition: &'a Definition, context: &Context) -> Lines<'a> {
     ];
     let mut lines = service::over_defaults(defaults, given);
     lines.extend(own_sockets(definition));
+    lines.extend(names(definition));
+    lines.extend(joined(definition));
     lines.extend(mounts(&sources(definition), is_activated(definition), context));
     lines
 }
@@ -76,6 +79,29 @@ fn own_sockets(definition: &Definition) -> Lines<'static> {
         .map(|socket| [&service::instance_of(&socket.unit), ".socket"].concat())
         .collect();
     ["Requires", "After"].map(|key| (key, units.join(" ").into())).into()
+}
+
+/// A container that shares another's network ends with that one. With sockets it only wants that one, and looks for it itself when it starts.
+fn joined(definition: &Definition) -> Lines<'_> {
+    let Network::Container(joined) = &definition.container.network else {
+        return Lines::new();
+    };
+    let keys: &[&str] = match is_activated(definition) {
+        true => &["Wants", "PartOf", "After"],
+        false => &["BindsTo", "After"],
+    };
+    keys.iter().map(|key| (*key, joined.unit.as_str().into())).collect()
+}
+
+/// Where containers are called by their names, somebody must answer.
+fn names(definition: &Definition) -> Lines<'static> {
+    let Network::Bridges(attachments) = &definition.container.network else {
+        return Lines::new();
+    };
+    if attachments.iter().all(|one| one.bridge.without_names) {
+        return Lines::new();
+    }
+    ["Wants", "After"].map(|key| (key, "coracle-dns.path".into())).into()
 }
 
 /// Paths on the host that must be mounted.

@@ -38,10 +38,10 @@ impl Birth {
         let clocks = self.new & libc::CLONE_NEWTIME != 0;
         if self.joined.is_empty() && !clocks {
             let cgroup = self.cgroup.as_ref().map(|cgroup| cgroup.as_fd());
-            return clone_process(self.new, Parent::Us, cgroup).context("creating the namespaces (clone3)");
+            return clone_process(self.new, Parent::Caller, cgroup).context("creating the namespaces (clone3)");
         }
         let (number, told) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
-        match clone_process(0, Parent::Us, None).context("creating a process (clone3)")? {
+        match clone_process(0, Parent::Caller, None).context("creating a process (clone3)")? {
             None => {
                 drop(number);
                 let mut told = File::from(told);
@@ -90,7 +90,7 @@ impl Birth {
         }
         let cgroup = self.cgroup.as_ref().map(|cgroup| cgroup.as_fd());
         let new = self.new & !libc::CLONE_NEWTIME;
-        clone_process(new, Parent::Ours, cgroup).context("creating the namespaces (clone3)")
+        clone_process(new, Parent::OfCaller, cgroup).context("creating the namespaces (clone3)")
     }
 }
 

@@ -20,8 +20,8 @@ use crate::oci::plan::mount::Propagation;
 use crate::oci::plan::namespace::Kind;
 use crate::oci::plan::{Access, Plan};
 use crate::oci::process::{self, Session, Setting};
-use crate::oci::{console, hook, mounting, nodes, unmounting};
-use crate::run::rootfs::close_paths;
+use crate::oci::{closing, console, hook, mounting, nodes, unmounting};
+use crate::run::rootfs::Cover;
 use crate::run::sysctl;
 use crate::sys::mount::{self, Depth, Filesystem, add_attributes, attach, propagate};
 use crate::sys::network;
@@ -163,7 +163,7 @@ fn build(beginning: &mut Beginning) -> Result<Option<OwnedFd>> {
     mounting::mount_all(plan, root, &mut beginning.lent.sources, beginning.lent.sysfs.as_ref())?;
     nodes::make(&plan.nodes, root, &beginning.lent.nodes)?;
     ask_for_hooks(beginning)?;
-    close_paths(root, &plan.masked, &plan.read_only, &empty)?;
+    closing::close_paths(root, &plan.masked, &plan.read_only, &empty)?;
     let console = open_console(beginning, root)?;
     if let Some(process) = &plan.process {
         let directory = Path::new(&process.working_directory);
@@ -189,7 +189,7 @@ fn build(beginning: &mut Beginning) -> Result<Option<OwnedFd>> {
 }
 
 /// Puts the root over `place`. Returns an empty directory and an empty file to hide others under.
-fn cover(root: BorrowedFd<'_>, place: BorrowedFd<'_>, state: &Value) -> Result<[OwnedFd; 2]> {
+fn cover(root: BorrowedFd<'_>, place: BorrowedFd<'_>, state: &Value) -> Result<Cover> {
     // Where it is mounted does not matter: what is needed of it is cloned, and it is gone with the host's mounts.
     let staging = Filesystem::open("tmpfs")?;
     staging.set("size", "16k")?;
@@ -204,7 +204,7 @@ fn cover(root: BorrowedFd<'_>, place: BorrowedFd<'_>, state: &Value) -> Result<[
     mknodat(&staging, "nothing", SFlag::S_IFREG, Mode::from_bits_truncate(0o444), 0)?;
     add_attributes(staging.as_fd(), MOUNT_ATTR_RDONLY, Depth::Mount)?;
     let open = |name: &str| openat(&staging, name, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty());
-    let empty = [open("empty")?, open("nothing")?];
+    let empty = Cover::of(open("empty")?, open("nothing")?);
     attach(root, place).context("mounting the root")?;
     Ok(empty)
 }

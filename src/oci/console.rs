@@ -16,7 +16,7 @@ use nix::unistd::{Uid, fchown};
 
 use crate::sys::mount::{Depth, attach, clone_tree};
 use crate::sys::path::{Links, make_file_in_root, open_in_root};
-use crate::sys::terminal::{peer, resize, unlock};
+use crate::sys::terminal::{open_peer, resize, unlock};
 
 /// A terminal.
 #[derive(Debug)]
@@ -54,8 +54,8 @@ pub fn open(root: BorrowedFd<'_>, (height, width): (u16, u16), uid: u32) -> Resu
         .context("opening '/dev/pts/ptmx': the config.json has to mount a devpts on '/dev/pts'")?;
     let is_devpts = fstatfs(&outer)?.filesystem_type().0 == DEVPTS;
     ensure!(is_devpts, "'/dev/pts/ptmx' lies on no devpts");
-    unlock(outer.as_fd())?;
-    let inner = peer(outer.as_fd())?;
+    unlock(&outer)?;
+    let inner = open_peer(&outer)?;
     if (height, width) != (0, 0) {
         let size = Winsize {
             ws_row: height,

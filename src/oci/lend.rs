@@ -128,7 +128,7 @@ fn source(mount: &Mount) -> Result<Option<OwnedFd>> {
 
 /// A user namespace with these maps, in which nobody is.
 fn throwaway_namespace(users: &[Extent], groups: &[Extent]) -> Result<OwnedFd> {
-    match clone_process(libc::CLONE_NEWUSER, Parent::Us, None)? {
+    match clone_process(libc::CLONE_NEWUSER, Parent::Caller, None)? {
         None => loop {
             nix::unistd::pause();
         },

@@ -23,7 +23,7 @@ use crate::oci::console::send_descriptor;
 use crate::oci::plan::process::{Privileges, Process, Seccomp};
 use crate::run::rights::{self, Growth, Rights};
 use crate::run::{program, user};
-use crate::sys::capability::Mask;
+use crate::sys::capability::{self, Mask};
 use crate::sys::mount::Filesystem;
 use crate::sys::path::{Links, open_in_root};
 use crate::sys::process::{Exec, adopt, close_all_but, close_all_but_both, exit, grant};
@@ -144,6 +144,7 @@ fn prepare(process: &Process, setting: &Setting, report: RawFd) -> Result<Infall
         // Without no_new_privs it takes a right to install a filter.
         rights.kept = process.seccomp.as_ref().map_or(0, |_| SYS_ADMIN);
     }
+    capability::bound(process.capabilities.bounding).context("dropping capabilities")?;
     rights::assume(&rights)?;
     let environment = environment(process, &setting.environment)?;
     let found = find(process)?;

@@ -4,7 +4,9 @@ use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::definition::{Container, Exec, HostName, Network, Owners, Propagation, UserNamespace};
+use crate::definition::network::Network;
+use crate::definition::{Container, Exec, HostName, Owners, Propagation, UserNamespace};
+use crate::plan::network::Bridges;
 use crate::plan::specifier::Specifiers;
 
 /// One mount.
@@ -86,7 +88,7 @@ pub enum Kind {
     /// A file of the host that tells a time zone, if the host has it and the image has no link in that place: what the link leads to may
     /// be another zone's file.
     ZoneFile(PathBuf),
-    /// The host's sysfs(5), without what is mounted below it: with the host's network a user namespace can have no other.
+    /// The sysfs(5) of the network namespace that the shim is in: a user namespace can have none but of one that it owns.
     HostSysfs,
     /// A small file made for this container.
     File(String),
@@ -101,6 +103,7 @@ pub fn mounts(
     specifiers: &Specifiers<'_>,
     hostname: &str,
     local_zone: Option<&str>,
+    bridges: Option<&Bridges>,
 ) -> Result<Vec<Mount>> {
     let mut mounts = system_mounts(container);
     if container.read_only && container.read_only_tmpfs != Some(false) {
@@ -109,23 +112,31 @@ pub fn mounts(
             new(target, "tmpfs", &[mode])
         }));
     }
-    mounts.push(file("/etc/hosts", hosts(hostname, &container.add_host)));
+    mounts.push(file("/etc/hosts", hosts(hostname, &container.add_host, bridges)));
     mounts.extend(time_zone(container, local_zone));
     let resolver = resolver(container);
     let is_ours = resolver.is_some();
     mounts.extend(resolver.map(|content| file("/etc/resolv.conf", content)));
-    if container.network == Network::Host {
-        if container.user_namespace != UserNamespace::Host {
-            let sysfs = mounts.iter_mut().find(|mount| mount.target == Path::new("/sys"));
-            sysfs.into_iter().for_each(|mount| mount.kind = Kind::HostSysfs);
-        }
-        if !is_ours {
-            let resolv = Path::new("/etc/resolv.conf");
-            mounts.push(Mount {
-                kind: Kind::BindIfPresent(resolv.to_owned()),
-                ..bind("/etc/resolv.conf", resolv, Access::ReadOnly, Owners::Outside)
-            });
-        }
+    // A network whose names nobody answers for still reaches the host's servers; one that is the host's or another's too.
+    let is_outward = !matches!(container.network, Network::None);
+    if is_outward && !is_ours {
+        let resolv = Path::new("/etc/resolv.conf");
+        mounts.push(Mount {
+            kind: Kind::BindIfPresent(resolv.to_owned()),
+            ..bind("/etc/resolv.conf", resolv, Access::ReadOnly, Owners::Outside)
+        });
+    }
+    // systemd-resolved names itself there, at an address of the host's loopback; here it names the servers that it asks.
+    if matches!(container.network, Network::Bridges(_)) && !is_ours {
+        let resolv = Path::new("/run/systemd/resolve/resolv.conf");
+        mounts.push(Mount {
+            kind: Kind::BindIfPresent(resolv.to_owned()),
+            ..bind("/etc/resolv.conf", resolv, Access::ReadOnly, Owners::Outside)
+        });
+    }
+    if !container.network.is_own() && container.user_namespace != UserNamespace::Host {
+        let sysfs = mounts.iter_mut().find(|mount| mount.target == Path::new("/sys"));
+        sysfs.into_iter().for_each(|mount| mount.kind = Kind::HostSysfs);
     }
     let mut own = Vec::new();
     for volume in &container.volumes {
@@ -212,8 +223,17 @@ fn system_mounts(container: &Container) -> Vec<Mount> {
 }
 
 /// hosts(5), which an image cannot know.
-fn hosts(hostname: &str, added: &[HostName]) -> String {
-    let mut hosts = format!("127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n127.0.1.1 {hostname}\n");
+fn hosts(hostname: &str, added: &[HostName], bridges: Option<&Bridges>) -> String {
+    let mut hosts = "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n".to_owned();
+    // On a network the name is that of an address that others can reach.
+    let addresses = bridges
+        .into_iter()
+        .flat_map(|bridges| &bridges.interfaces)
+        .flat_map(|one| &one.addresses);
+    addresses.for_each(|address| hosts.push_str(&format!("{address} {hostname}\n")));
+    if bridges.is_none() {
+        hosts.push_str(&format!("127.0.1.1 {hostname}\n"));
+    }
     for HostName { address, names } in added {
         hosts.push_str(&format!("{address} {}\n", names.join(" ")));
     }
@@ -234,7 +254,9 @@ fn resolver(container: &Container) -> Option<String> {
             text.push_str(&format!("{word} {}\n", list.join(" ")));
         }
     }
-    for server in dns {
+    let named = container.network.servers();
+    // The networks' own servers know the others (`DNS=`) and ask them.
+    for server in if named.is_empty() { dns } else { &named } {
         text.push_str(&format!("nameserver {server}\n"));
     }
     (!text.is_empty()).then_some(text)

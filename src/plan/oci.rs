@@ -16,7 +16,8 @@ use oci_spec::runtime::{
 };
 use serde_json::{Value, json};
 
-use crate::definition::{Device, Network, Propagation, UserNamespace};
+use crate::definition::network::Network;
+use crate::definition::{Device, Propagation, UserNamespace};
 use crate::plan::mount::{Access, Kind, Mount};
 use crate::plan::process::Process;
 use crate::plan::{Grant, Plan, capability};
@@ -95,9 +96,9 @@ fn spec(plan: &Plan) -> Result<Spec> {
 
 fn namespaces(plan: &Plan) -> Result<Vec<LinuxNamespace>> {
     use LinuxNamespaceType as Type;
-    let own = match plan.network {
-        Network::None => Some(Type::Network),
-        Network::Host => None,
+    let own = match &plan.network {
+        Network::None | Network::Bridges(_) => Some(Type::Network),
+        Network::Host | Network::Container(_) | Network::Path(_) => None,
     };
     let users = match plan.user_namespace {
         UserNamespace::Host => None,
@@ -239,6 +240,8 @@ fn annotations(plan: &Plan) -> HashMap<String, String> {
     };
     let devices: Vec<String> = plan.devices.iter().map(device).collect();
     let devices = (!devices.is_empty()).then(|| ("coracle.devices", json!(devices).to_string()));
+    let bridges = plan.bridges.as_ref();
+    let bridges = bridges.map(|bridges| ("coracle.bridges", bridges.request().to_string()));
     let groups = &plan.process.additional_groups;
     let groups = (!groups.is_empty()).then(|| ("coracle.groups", json!(groups).to_string()));
     [
@@ -265,6 +268,7 @@ fn annotations(plan: &Plan) -> HashMap<String, String> {
     .into_iter()
     .chain(groups)
     .chain(devices)
+    .chain(bridges)
     .map(|(name, value)| (name.to_owned(), value))
     .collect()
 }

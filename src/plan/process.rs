@@ -200,7 +200,8 @@ fn insert_descriptors(text: &str, sockets: &[Grant]) -> Result<String> {
     Ok(inserted)
 }
 
-fn set(environment: &mut Vec<(String, String)>, name: &str, value: String) {
+/// Sets a variable, in the place of one of the same name.
+pub fn set(environment: &mut Vec<(String, String)>, name: &str, value: String) {
     match environment.iter_mut().find(|(known, _)| known == name) {
         Some((_, old)) => *old = value,
         None => environment.push((name.to_owned(), value)),

@@ -1,4 +1,4 @@
-//! What a container in the foreground needs of its start, beyond what every container does: the end of its client, and its terminal.
+//! What a container in the foreground needs of its start, beyond what every container does: the end of its client.
 //!
 //! `coracle run` may be killed at any moment, with a signal that it cannot catch. So beside the container it starts a service that does
 //! nothing but read a pipe whose other end `coracle run` alone has open: the kernel closes that end when the process is gone, however it
@@ -17,18 +17,4 @@ use crate::run::failure::{Failure, NAMESPACE, OrFail as _};
 pub fn attend() -> Result<(), Failure> {
     let read = io::copy(&mut io::stdin(), &mut io::sink());
     read.map(drop).context("reading standard input").or_fail(NAMESPACE)
-}
-
-/// Makes standard input of the terminal that standard output is.
-///
-/// systemd is not given it as standard input: of a terminal there it would empty the buffers before each command it runs, which loses what was
-/// typed early, and with `ExecStopPost=` what the payload has said last.
-///
-/// # Errors
-/// What dup2(2) says.
-pub fn on_terminal() -> Result<(), Failure> {
-    let copied = nix::unistd::dup2_stdin(io::stdout());
-    copied
-        .context("taking the terminal for standard input")
-        .or_fail(NAMESPACE)
 }

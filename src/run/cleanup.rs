@@ -1,4 +1,4 @@
-//! Removes a container's writable layer after it has stopped (`ExecStopPost=`, which systemd runs however the service ended).
+//! Removes a container's writable layer and its network after it has stopped (`ExecStopPost=`, which systemd runs however the service ended).
 
 use std::fs;
 use std::io;
@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, ensure};
 
 use crate::run::failure::{CONFIG, Failure, NAMESPACE, OrFail as _};
+use crate::run::network::sweep;
 use crate::store::Store;
 
 /// Where the writable layer of `unit` lies.
@@ -31,7 +32,9 @@ pub fn writable_layer(store: &Store, unit: &str) -> Result<PathBuf> {
 pub fn clean_up(unit: &str, resolved: Option<&Path>) -> Result<(), Failure> {
     let store = Store::open(Store::system_root()).or_fail(CONFIG)?;
     let directory = writable_layer(&store, unit).or_fail(CONFIG)?;
-    remove_writable_layer(&directory).or_fail(NAMESPACE)?;
+    let removed = remove_writable_layer(&directory);
+    sweep::after(unit).or_fail(NAMESPACE)?;
+    removed.or_fail(NAMESPACE)?;
     resolved.map_or(Ok(()), remove_resolved).or_fail(NAMESPACE)
 }
 

@@ -1,23 +1,27 @@
 //! The container's first process: builds the container around itself, and becomes its init.
 //!
-//! It is a copy of the shim in namespaces of its own. Nothing here returns into the shim's caller: it ends in [`init`], or with a line in
-//! the journal and an exit status.
+//! It is a copy of the shim, born into a user namespace and a PID namespace of its own. Nothing here returns into the shim's caller: it
+//! ends in [`init`], or with a line in the journal and an exit status.
+//!
+//! It goes as far as it can alone while the shim makes the root; only then do the two meet.
 
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixDatagram;
 
 use anyhow::{Context as _, Result};
+use nix::pty::Winsize;
+use nix::sched::{CloneFlags, unshare};
 use nix::sys::stat::{Mode, umask};
 
-use crate::definition::{Network, UserNamespace};
+use crate::definition::UserNamespace;
+use crate::definition::network::Network;
 use crate::plan::Plan;
 use crate::run::failure::{Failure, NAMESPACE, OrFail as _, Priority, one_line, say};
 use crate::run::handover::{Message, Taker};
-use crate::run::identities::Range;
 use crate::run::notify::Systemd;
-use crate::run::{init, rootfs, sysctl};
-use crate::store::Held;
-use crate::sys::mount::pivot;
+use crate::run::rootfs::Prepared;
+use crate::run::{init, payload, sysctl};
+use crate::sys::mount::{make_all_private, pivot};
 use crate::sys::network;
 use crate::sys::process::exit;
 use crate::sys::user::become_root;
@@ -27,40 +31,37 @@ use crate::sys::user::become_root;
 pub struct Beginning {
     /// What to do.
     pub plan: Plan,
-    /// What nobody else may have or remove while the container runs.
-    pub kept: Kept,
     /// The sockets, in the order of the plan.
     pub sockets: Vec<OwnedFd>,
     /// systemd's notify socket, connected, since its path is out of sight inside.
     pub notify: Option<UnixDatagram>,
     /// What the shim has yet to give.
     pub shim: Taker,
+    /// The size of the terminal that the payload gets, if any; its client is at the other end of standard input.
+    pub terminal: Option<Winsize>,
 }
 
-/// Locks that end with the container.
-#[derive(Debug)]
-pub struct Kept {
-    /// On the image's layers.
-    pub image: Option<Held>,
-    /// On the container's identities.
-    pub identities: Option<Range>,
-}
+/// The namespaces that the container makes itself, one excepted.
+const NAMESPACES: CloneFlags = CloneFlags::CLONE_NEWNS
+    .union(CloneFlags::CLONE_NEWUTS)
+    .union(CloneFlags::CLONE_NEWIPC)
+    .union(CloneFlags::CLONE_NEWCGROUP);
 
 /// Builds the container and runs it to its end.
 pub fn enter(beginning: Beginning) -> ! {
     let Beginning {
         plan,
-        kept,
         sockets,
         notify,
         shim,
+        terminal,
     } = beginning;
     // Modes are as written here; the payload gets systemd's umask back.
     let mask = umask(Mode::empty());
     let built = build(&plan, &shim).or_fail(NAMESPACE);
     let systemd = Systemd::new(notify, shim);
     let failure = match built {
-        Ok(()) => init::run(plan, sockets, &systemd, kept, mask),
+        Ok(locks) => init::run(plan, sockets, &systemd, locks, mask, terminal),
         Err(failure) => failure,
     };
     report(&failure, &systemd);
@@ -77,19 +78,26 @@ fn report(failure: &Failure, systemd: &Systemd) {
     systemd.settle();
 }
 
-fn build(plan: &Plan, shim: &Taker) -> Result<()> {
-    // While the shim makes the root.
+/// Leaves the host's namespaces, builds the root and enters it. Returns the locks that are to end with the container.
+fn build(plan: &Plan, shim: &Taker) -> Result<Vec<OwnedFd>> {
+    unshare(NAMESPACES).context("creating the namespaces")?;
+    make_all_private().context("cutting the mount namespace off")?;
+    shim.tell_apart();
     if plan.network == Network::None {
         network::enter_new().context("creating the network namespace")?;
     }
-    let root = shim.await_one(Message::Root)?;
+    shim.await_maybe(Message::Mapped)?;
     if plan.user_namespace != UserNamespace::Host {
         become_root().context("becoming the root of the user namespace")?;
     }
     // Before there is a root: nothing of the image is in the way, and /proc/sys can still be written.
     sysctl::apply(&plan.sysctls)?;
-    rootfs::complete(plan, root.as_fd(), shim)?;
+    let prepared = Prepared::new(plan)?;
+    payload::prepare_parent(plan)?;
+    let (root, locks) = shim.await_root()?;
+    prepared.complete(root.as_fd(), shim)?;
     // The host's mounts are gone after this: what is needed of them is open.
     pivot(root.as_fd()).context("entering the root")?;
-    nix::unistd::sethostname(&plan.hostname).with_context(|| format!("setting the host name '{}'", plan.hostname))
+    nix::unistd::sethostname(&plan.hostname).with_context(|| format!("setting the host name '{}'", plan.hostname))?;
+    Ok(locks)
 }

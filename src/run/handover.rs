@@ -2,18 +2,19 @@
 //!
 //! The shim has the rights of the host, the container has none of them: it is in a user namespace of its own from its first
 //! instruction on, unless that is the host's. Both are at work at the same time, each on a processor of its own where there are two. The
-//! container makes its network namespace, which takes the kernel as long as most of the mounts together; the shim makes what takes the
-//! host's rights, and gives it over as descriptors: the root, `/dev`, what is mounted from the host. Everything that looks up a path in
-//! the image is the container's.
+//! container makes the other namespaces, the network's alone taking the kernel as long as most of the mounts together, and what it mounts
+//! for itself; the shim makes what takes the host's rights, and gives it over as descriptors: the root, `/dev`, what is mounted from
+//! the host. Everything that looks up a path in the image is the container's.
 //!
 //! systemd hears of its new main process only when that one has something to say, or after a moment ([`PATIENCE`]): it is then busy for
 //! as long as a quarter of the start, and until the payload listens a client waits.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd, OwnedFd, RawFd};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, poll};
 use nix::sys::socket::{
@@ -33,18 +34,25 @@ pub struct Giver(OwnedFd);
 #[derive(Debug)]
 pub struct Taker {
     socket: OwnedFd,
+    /// What has come and was not waited for yet.
+    come: RefCell<VecDeque<Gift>>,
     is_main: Cell<bool>,
 }
+
+/// A message and what comes with it.
+pub type Gift = (Message, Option<OwnedFd>);
 
 /// A message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Message {
-    /// The root, mounted in the container's mount namespace; and the container's identities are mapped.
+    /// The container has a mount namespace of its own, which nothing reaches from the host or the other way round.
+    Apart,
+    /// The container's identities are mapped.
+    Mapped,
+    /// A lock that is to end with the container.
+    Lock,
+    /// The root, mounted in the container's mount namespace.
     Root,
-    /// An empty directory to hide others under.
-    EmptyDirectory,
-    /// An empty file, likewise.
-    EmptyFile,
     /// What the plan's mount of this number is made of. Without a descriptor the host does not have it, and need not.
     Mount(u16),
     /// The container asks to be made the main process.
@@ -62,6 +70,7 @@ pub fn pair() -> io::Result<(Giver, Taker)> {
     let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)?;
     let taker = Taker {
         socket: theirs,
+        come: RefCell::default(),
         is_main: Cell::new(false),
     };
     Ok((Giver(ours), taker))
@@ -69,8 +78,19 @@ pub fn pair() -> io::Result<(Giver, Taker)> {
 
 impl Giver {
     /// Gives something to the container. If that one is gone, it has failed and said why, or was killed.
-    pub fn give(&self, what: Message, descriptor: Option<&OwnedFd>) {
-        send(&self.0, what, descriptor);
+    pub fn give(&self, what: Message, descriptor: Option<OwnedFd>) {
+        send(&self.0, &[(what, descriptor)]);
+    }
+
+    /// Gives all of `gifts`, so that the container is woken once: on a busy machine each time may take milliseconds.
+    pub fn give_all(&self, gifts: &[Gift]) {
+        gifts.chunks(MOST).for_each(|gifts| send(&self.0, gifts));
+    }
+
+    /// Waits until the container is apart from the host. False if it has failed.
+    #[must_use]
+    pub fn await_apart(&self) -> bool {
+        receive(&self.0).is_ok_and(|come| matches!(come.as_slice(), [(Message::Apart, _)]))
     }
 
     /// Waits until the container wants to speak to systemd, is gone, or has been quiet for long enough.
@@ -80,81 +100,105 @@ impl Giver {
 }
 
 impl Taker {
-    /// Waits for something that the shim has to give; what comes in between is not needed.
+    /// Tells the shim that this process is apart from the host.
+    pub fn tell_apart(&self) {
+        send(&self.socket, &[(Message::Apart, None)]);
+    }
+
+    /// Waits for the root, and takes the locks that come before it.
+    ///
+    /// # Errors
+    /// The shim is gone.
+    pub fn await_root(&self) -> Result<(OwnedFd, Vec<OwnedFd>)> {
+        let mut come = self.come.borrow_mut();
+        let mut locks = Vec::new();
+        loop {
+            while let Some(gift) = come.pop_front() {
+                match gift {
+                    (Message::Root, Some(root)) => return Ok((root, locks)),
+                    (Message::Lock, lock) => locks.extend(lock),
+                    _ => {}
+                }
+            }
+            come.extend(receive(&self.socket)?);
+        }
+    }
+
+    /// Waits for something else that the shim has to give; what comes in between is not needed.
     ///
     /// # Errors
     /// The shim is gone: it has failed, and has said why, or was killed.
     pub fn await_maybe(&self, wanted: Message) -> Result<Option<OwnedFd>> {
+        let mut come = self.come.borrow_mut();
         loop {
-            let (message, descriptor) = receive(&self.socket)?;
-            if message == Some(wanted) {
-                return Ok(descriptor);
+            while let Some((message, descriptor)) = come.pop_front() {
+                if message == wanted {
+                    return Ok(descriptor);
+                }
             }
+            come.extend(receive(&self.socket)?);
         }
-    }
-
-    /// The same, for what is always there.
-    ///
-    /// # Errors
-    /// The shim is gone.
-    pub fn await_one(&self, wanted: Message) -> Result<OwnedFd> {
-        self.await_maybe(wanted)?
-            .context("the shim gave a message without its descriptor")
     }
 
     /// Makes this process the service's main process, if it is not yet. False if it never will be, since the shim is gone.
     pub fn become_main(&self) -> bool {
         if !self.is_main.get() {
-            send(&self.socket, Message::Ask, None);
+            send(&self.socket, &[(Message::Ask, None)]);
             self.is_main.set(self.await_maybe(Message::Main).is_ok());
         }
         self.is_main.get()
     }
 }
 
-/// How long a message is: what it is, and a number.
-const LENGTH: usize = 3;
+/// How many messages go together at most: the kernel takes 253 descriptors (unix(7), `SCM_RIGHTS`).
+const MOST: usize = 250;
 
-fn encode(message: Message) -> [u8; LENGTH] {
+/// How long a message is: what it is, a number, and whether a descriptor comes with it.
+const LENGTH: usize = 4;
+
+fn encode((message, descriptor): &Gift) -> [u8; LENGTH] {
     let (kind, number) = match message {
+        Message::Apart => (b'a', 0),
+        Message::Mapped => (b'i', 0),
+        Message::Lock => (b'l', 0),
         Message::Root => (b'r', 0),
-        Message::EmptyDirectory => (b'd', 0),
-        Message::EmptyFile => (b'f', 0),
-        Message::Mount(number) => (b'm', number),
+        Message::Mount(number) => (b'm', *number),
         Message::Ask => (b'?', 0),
         Message::Main => (b'!', 0),
     };
     let [low, high] = number.to_le_bytes();
-    [kind, low, high]
+    [kind, low, high, descriptor.is_some().into()]
 }
 
-fn decode([kind, low, high]: [u8; LENGTH]) -> Option<Message> {
-    Some(match kind {
+fn decode([kind, low, high, _]: [u8; LENGTH]) -> Result<Message> {
+    Ok(match kind {
+        b'a' => Message::Apart,
+        b'i' => Message::Mapped,
+        b'l' => Message::Lock,
         b'r' => Message::Root,
-        b'd' => Message::EmptyDirectory,
-        b'f' => Message::EmptyFile,
         b'm' => Message::Mount(u16::from_le_bytes([low, high])),
         b'?' => Message::Ask,
         b'!' => Message::Main,
-        _ => return None,
+        _ => bail!("the other half of the start speaks another language"),
     })
 }
 
-fn send(to: &OwnedFd, message: Message, descriptor: Option<&OwnedFd>) {
-    let descriptor = descriptor.map(AsRawFd::as_raw_fd);
-    let rights = descriptor
-        .as_ref()
-        .map(|fd| ControlMessage::ScmRights(std::slice::from_ref(fd)));
-    let bytes = encode(message);
+fn send(to: &OwnedFd, gifts: &[Gift]) {
+    let bytes: Vec<u8> = gifts.iter().flat_map(encode).collect();
+    let descriptors: Vec<RawFd> = gifts
+        .iter()
+        .filter_map(|gift| Some(gift.1.as_ref()?.as_raw_fd()))
+        .collect();
+    let rights = (!descriptors.is_empty()).then_some(ControlMessage::ScmRights(&descriptors));
     let text = [io::IoSlice::new(&bytes)];
     // An end that is gone is found out by who waits for its answer.
     let _ = sendmsg::<()>(to.as_raw_fd(), &text, rights.as_slice(), MsgFlags::MSG_NOSIGNAL, None);
 }
 
-fn receive(from: &OwnedFd) -> Result<(Option<Message>, Option<OwnedFd>)> {
-    let mut bytes = [0; LENGTH];
+fn receive(from: &OwnedFd) -> Result<Vec<Gift>> {
+    let mut bytes = [0; LENGTH * MOST];
     let mut text = [io::IoSliceMut::new(&mut bytes)];
-    let mut space = nix::cmsg_space!(RawFd);
+    let mut space = nix::cmsg_space!([RawFd; MOST]);
     let received = match recvmsg::<()>(
         from.as_raw_fd(),
         &mut text,
@@ -165,22 +209,29 @@ fn receive(from: &OwnedFd) -> Result<(Option<Message>, Option<OwnedFd>)> {
         Err(Errno::ECONNRESET) => return receive(from),
         received => received?,
     };
-    let is_end = received.bytes == 0;
-    let mut descriptor = None;
+    let length = received.bytes;
+    let mut descriptors = Vec::new();
     for control in received.cmsgs()? {
-        if let ControlMessageOwned::ScmRights(descriptors) = control {
-            descriptor = descriptors.first().copied().map(adopt).transpose()?;
+        if let ControlMessageOwned::ScmRights(numbers) = control {
+            for number in numbers {
+                descriptors.push(adopt(number)?);
+            }
         }
     }
-    if is_end {
+    if length == 0 {
         bail!("the shim is gone");
     }
-    Ok((decode(bytes), descriptor))
+    let mut descriptors = descriptors.into_iter();
+    let (gifts, _) = bytes[..length].as_chunks::<LENGTH>();
+    gifts
+        .iter()
+        .map(|&gift| Ok((decode(gift)?, if gift[3] == 0 { None } else { descriptors.next() })))
+        .collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Message, decode, encode, pair, send};
+    use super::{MOST, Message, decode, encode, pair, send};
     use std::os::fd::OwnedFd;
 
     fn any_descriptor() -> OwnedFd {
@@ -189,28 +240,69 @@ mod tests {
 
     #[test]
     fn messages_are_read_as_they_were_written() {
-        for message in [Message::Root, Message::EmptyFile, Message::Mount(0x1234), Message::Main] {
-            assert_eq!(decode(encode(message)), Some(message));
+        let all = [
+            Message::Apart,
+            Message::Mapped,
+            Message::Lock,
+            Message::Root,
+            Message::Mount(0x1234),
+            Message::Ask,
+            Message::Main,
+        ];
+        for message in all {
+            assert_eq!(decode(encode(&(message, None))).expect("a message"), message);
         }
-        assert_eq!(decode([0, 0, 0]), None);
+        assert!(decode([0; 4]).is_err());
     }
 
     #[test]
     fn gifts_come_in_order_and_what_is_not_wanted_is_skipped() {
         let (giver, taker) = pair().expect("a pair");
-        giver.give(Message::Root, Some(&any_descriptor()));
-        giver.give(Message::Mount(1), None);
-        giver.give(Message::Mount(2), Some(&any_descriptor()));
+        giver.give(Message::Mapped, None);
+        giver.give_all(&[
+            (Message::Lock, Some(any_descriptor())),
+            (Message::Root, Some(any_descriptor())),
+            (Message::Mount(1), None),
+            (Message::Mount(2), Some(any_descriptor())),
+        ]);
         giver.give(Message::Main, None);
-        taker.await_one(Message::Root).expect("the root");
-        taker.await_one(Message::Mount(2)).expect("a mount");
+        taker.await_maybe(Message::Mapped).expect("a word");
+        let (_, locks) = taker.await_root().expect("the root");
+        assert_eq!(locks.len(), 1);
+        assert!(taker.await_maybe(Message::Mount(2)).expect("a mount").is_some());
         assert!(taker.become_main() && taker.become_main());
+    }
+
+    #[test]
+    fn more_gifts_than_the_kernel_takes_at_once_all_come() {
+        let (giver, taker) = pair().expect("a pair");
+        let mount = |number: usize| Message::Mount(u16::try_from(number).expect("a small number"));
+        let numbers = 0..2 * MOST + 1;
+        let gifts: Vec<_> = numbers
+            .clone()
+            .map(|number| (mount(number), Some(any_descriptor())))
+            .collect();
+        giver.give_all(&gifts);
+        for number in numbers {
+            assert!(taker.await_maybe(mount(number)).expect("a mount").is_some());
+        }
+    }
+
+    #[test]
+    fn the_shim_hears_when_the_container_is_apart_and_when_it_has_failed() {
+        let (giver, taker) = pair().expect("a pair");
+        taker.tell_apart();
+        assert!(giver.await_apart());
+        send(&taker.socket, &[(Message::Ask, None)]);
+        assert!(!giver.await_apart());
+        drop(taker);
+        assert!(!giver.await_apart());
     }
 
     #[test]
     fn a_question_that_comes_too_late_has_its_answer_already() {
         let (giver, taker) = pair().expect("a pair");
-        send(&taker.socket, Message::Ask, None);
+        send(&taker.socket, &[(Message::Ask, None)]);
         giver.give(Message::Main, None);
         drop(giver);
         assert!(taker.become_main());
@@ -219,9 +311,9 @@ mod tests {
     #[test]
     fn without_the_shim_nobody_becomes_the_main_process() {
         let (giver, taker) = pair().expect("a pair");
-        giver.give(Message::Root, Some(&any_descriptor()));
+        giver.give(Message::Root, Some(any_descriptor()));
         drop(giver);
-        taker.await_one(Message::Root).expect("the root");
-        assert!(taker.await_one(Message::EmptyFile).is_err() && !taker.become_main());
+        taker.await_root().expect("the root");
+        assert!(taker.await_maybe(Message::Mount(0)).is_err() && !taker.become_main());
     }
 }

@@ -5,15 +5,14 @@
 //! candidate is taken. Who has a range is told by locks on the bytes of one file, one a range, and a lock ends with the last process of the container: there is
 //! nothing that can be wrong after a crash.
 
-use std::fs::{self, DirBuilder, File};
-use std::io;
+use std::fs;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::sys::user::{Extent, lock_byte};
+use crate::sys::lock;
+use crate::sys::user::Extent;
 
 /// A range, and what keeps others from it.
 #[derive(Debug)]
@@ -43,7 +42,7 @@ impl Range {
     /// # Errors
     /// The lock file cannot be made, or every range is taken.
     pub fn of_unit(unit: &str) -> Result<Self> {
-        let lock = open_locks().with_context(|| format!("opening '{LOCKS}'"))?;
+        let lock = lock::open(Path::new(LOCKS)).with_context(|| format!("opening '{LOCKS}'"))?;
         let mut taken = Vec::new();
         for path in TAKEN {
             taken.extend(subordinate(&fs::read_to_string(path).unwrap_or_default()));
@@ -53,7 +52,9 @@ impl Range {
             let overlaps = |&(start, count): &(u64, u64)| {
                 start < u64::from(first) + u64::from(SIZE) && u64::from(first) < start + count
             };
-            if !taken.iter().any(overlaps) && lock_byte(&lock, slot).with_context(|| format!("locking '{LOCKS}'"))? {
+            if !taken.iter().any(overlaps)
+                && lock::lock_byte(&lock, slot.into()).with_context(|| format!("locking '{LOCKS}'"))?
+            {
                 return Ok(Self { first, lock });
             }
         }
@@ -71,26 +72,6 @@ impl Range {
             count: SIZE,
         }
     }
-}
-
-fn open_locks() -> io::Result<OwnedFd> {
-    let open = || {
-        File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .mode(0o600)
-            .open(LOCKS)
-    };
-    match open() {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let directory = Path::new(LOCKS).parent().unwrap_or(Path::new("/"));
-            DirBuilder::new().recursive(true).mode(0o755).create(directory)?;
-            open()
-        }
-        file => file,
-    }
-    .map(OwnedFd::from)
 }
 
 /// The slots that a unit may have, the likeliest first, each once.

@@ -10,19 +10,19 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::pty::Winsize;
 use nix::sys::signal::SigSet;
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::stat::Mode;
 
 use crate::definition::{Notify, SocketKind};
 use crate::plan::Plan;
-use crate::run::container::Kept;
 use crate::run::failure::{Failure, NAMESPACE, OrFail as _, Priority, USER, say};
 use crate::run::intercept::Intercept;
 use crate::run::log::Pipe;
 use crate::run::notify::{Relay, Systemd};
-use crate::run::payload::Payload;
-use crate::run::user;
+use crate::run::payload::{Payload, Starter};
+use crate::run::{terminal, user};
 use crate::sys::capability::{self, Mask};
 use crate::sys::death::die_of;
 use crate::sys::process::{self, Outcome, exit, forbid_inspection, trim_memory};
@@ -68,9 +68,16 @@ enum Stream {
 }
 
 /// Runs the payload to its end. Returns only if it could not be started.
-pub fn run(plan: Plan, sockets: Vec<OwnedFd>, systemd: &Systemd, kept: Kept, umask: Mode) -> Failure {
+pub fn run(
+    plan: Plan,
+    sockets: Vec<OwnedFd>,
+    systemd: &Systemd,
+    locks: Vec<OwnedFd>,
+    umask: Mode,
+    terminal: Option<Winsize>,
+) -> Failure {
     let begun = Instant::now();
-    let mut init = match Init::start(&plan, &sockets, systemd, umask) {
+    let mut init = match Init::start(&plan, &sockets, systemd, umask, terminal) {
         Ok(init) => init,
         Err(failure) => return failure,
     };
@@ -90,7 +97,7 @@ pub fn run(plan: Plan, sockets: Vec<OwnedFd>, systemd: &Systemd, kept: Kept, uma
             }
             // A payload that shut its listening socket down must not take the port with it.
             sockets.iter().for_each(|socket| drop(listen(socket.as_fd())));
-            drop(kept);
+            drop(locks);
             if begun.elapsed() < UNSETTLED {
                 systemd.settle();
             }
@@ -106,7 +113,13 @@ pub fn run(plan: Plan, sockets: Vec<OwnedFd>, systemd: &Systemd, kept: Kept, uma
 }
 
 impl<'a> Init<'a> {
-    fn start(plan: &Plan, sockets: &[OwnedFd], systemd: &'a Systemd, umask: Mode) -> Result<Self, Failure> {
+    fn start(
+        plan: &Plan,
+        sockets: &[OwnedFd],
+        systemd: &'a Systemd,
+        umask: Mode,
+        terminal: Option<Winsize>,
+    ) -> Result<Self, Failure> {
         let payload = &plan.process;
         let identity =
             user::look_up(&payload.user, payload.group.as_deref(), &payload.additional_groups).or_fail(USER)?;
@@ -120,7 +133,11 @@ impl<'a> Init<'a> {
         everything.thread_block().or_fail(NAMESPACE)?;
         let signals = SignalFd::with_flags(&everything, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK);
         let signals = signals.context("creating a signalfd").or_fail(NAMESPACE)?;
-        let payload = Payload::start(plan, sockets, &identity, umask)?;
+        let terminal = match terminal {
+            Some(size) => Some(terminal::for_payload(size, identity.uid).or_fail(NAMESPACE)?),
+            None => None,
+        };
+        let payload = Payload::start(plan, sockets, &identity, umask, Starter::Init, terminal.as_ref())?;
         Ok(Self {
             payload,
             signals,

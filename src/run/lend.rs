@@ -20,11 +20,11 @@ use crate::definition::{Owners, Propagation};
 use crate::plan::Plan;
 use crate::plan::mount::{Kind, Mount};
 use crate::run::device;
-use crate::run::handover::{Giver, Message};
+use crate::run::handover::{Gift, Giver, Message};
 use crate::run::staging::{GROUND, LAYERS, SKELETON, Staging, WRITABLE};
 use crate::sys::mount::{
-    self, Depth, Filesystem, add_attributes, attach, clone_tree, make_all_private, make_private, make_slave,
-    map_identities, mount_overlay, open_place,
+    self, Depth, Filesystem, add_attributes, attach, clone_tree, make_private, make_slave, map_identities,
+    mount_overlay, open_place,
 };
 use crate::sys::user::{Extent, make_files_as};
 
@@ -65,7 +65,8 @@ fn owner(identities: Option<&Identities>, user: u32, group: u32) -> Option<(Uid,
     Some((Uid::from_raw(user), Gid::from_raw(group)))
 }
 
-/// Makes everything for `container`, and gives it over. Afterwards this process is in the container's mount namespace.
+/// Makes everything for `container`, and gives it over together with `locks`. Afterwards this process is in the container's mount namespace.
+/// If the container has failed meanwhile, and so has no use for it, nothing is given.
 ///
 /// # Errors
 /// What the kernel says of a mount, with the path it was for.
@@ -74,6 +75,7 @@ pub fn lend(
     outputs: [Output; 2],
     container: Pid,
     identities: Option<&Identities>,
+    locks: Vec<OwnedFd>,
     giver: &Giver,
 ) -> Result<()> {
     ensure!(plan.mounts.len() <= usize::from(u16::MAX), "there are too many mounts");
@@ -93,9 +95,10 @@ pub fn lend(
         }
     }
 
+    if !giver.await_apart() {
+        return Ok(());
+    }
     mount::join(container).context("joining the container's mount namespace")?;
-    // Nothing that is mounted from now on reaches the host, nor the other way round.
-    make_all_private().context("cutting the mount namespace off")?;
     make_files_as(user, group).context("making files as the container's root")?;
     let staging = Staging::create(plan)?;
     staging.put(LAYERS, layers.as_fd())?;
@@ -104,7 +107,8 @@ pub fn lend(
     }
     let root = overlay(plan, &staging, identities)?;
     staging.close()?;
-    let mut gifts = vec![(Message::Root, Some(root))];
+    let mut gifts: Vec<Gift> = locks.into_iter().map(|lock| (Message::Lock, Some(lock))).collect();
+    gifts.push((Message::Root, Some(root)));
     let mut sources = sources.into_iter().peekable();
     for (number, mount) in (0_u16..).zip(&plan.mounts) {
         let part = match &mount.kind {
@@ -117,12 +121,7 @@ pub fn lend(
         };
         gifts.push((Message::Mount(number), part));
     }
-    gifts.push((Message::EmptyDirectory, Some(staging.empty_directory()?)));
-    gifts.push((Message::EmptyFile, Some(staging.empty_file()?)));
-    // All at once, so that the container is woken once: on a busy machine each time may take milliseconds.
-    gifts
-        .iter()
-        .for_each(|(what, descriptor)| giver.give(*what, descriptor.as_ref()));
+    giver.give_all(&gifts);
     Ok(())
 }
 
@@ -181,7 +180,9 @@ fn source(mount: &Mount, identities: Option<&Identities>) -> Result<Option<Owned
         Kind::BindIfPresent(source) | Kind::ZoneFile(source) if source.is_file() => {
             clone_of(source, Depth::Mount, Propagation::Private)?
         }
-        Kind::HostSysfs => clone_of(Path::new("/sys"), Depth::Mount, Propagation::Private)?,
+        Kind::HostSysfs => Filesystem::open("sysfs")
+            .and_then(|sysfs| sysfs.mount(MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV))
+            .context("making a sysfs")?,
         Kind::New { .. } | Kind::Devices | Kind::File(_) | Kind::BindIfPresent(_) | Kind::ZoneFile(_) => {
             return Ok(None);
         }

@@ -18,6 +18,8 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result, bail, ensure};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::sys::prctl::set_pdeathsig;
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{Pid, getpid, setsid};
 
@@ -27,11 +29,14 @@ use crate::plan::process::FIRST_DESCRIPTOR;
 use crate::run::failure::{EXEC, Failure, NAMESPACE, OrFail as _};
 use crate::run::program;
 use crate::run::rights::{self, Growth, Rights};
+use crate::run::terminal::make_standard;
 use crate::run::user::Identity;
-use crate::sys::capability::Sets;
-use crate::sys::process::{Exec, adopt, close_all_but, exit, grant, spawn_in_shared_memory, unshare_descriptors};
+use crate::sys::capability::{self, Sets};
+use crate::sys::process::{
+    Exec, Parent, adopt, close_all_but, default_signal, exit, grant, spawn_in_shared_memory, unshare_descriptors,
+};
 use crate::sys::seccomp::{self, Listener, catch_bind_and_listen};
-use crate::sys::terminal;
+use crate::sys::terminal::take_controlling;
 
 /// A payload that has been executed.
 #[derive(Debug)]
@@ -42,20 +47,42 @@ pub struct Payload {
     pub listener: Option<Listener>,
 }
 
+/// Who starts a program in a container, and whom it must not outlive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Starter {
+    /// Init, with which all in the container ends.
+    Init,
+    /// A process that has joined the container, on behalf of its parent: the program is that one's child, and is killed with it.
+    Attached,
+    /// The same, but the program goes on by itself.
+    Detached,
+}
+
 impl Payload {
-    /// Starts the payload of `plan`, with the umask `mask`.
+    /// Starts the payload of `plan`, with the umask `mask`, and on `terminal` where it has one.
     ///
     /// # Errors
     /// It could not be started, the filter not be installed, or the program not be executed.
-    pub fn start(plan: &Plan, sockets: &[OwnedFd], identity: &Identity, mask: Mode) -> Result<Self, Failure> {
+    pub fn start(
+        plan: &Plan,
+        sockets: &[OwnedFd],
+        identity: &Identity,
+        mask: Mode,
+        starter: Starter,
+        terminal: Option<&OwnedFd>,
+    ) -> Result<Self, Failure> {
         let (report, told) = nix::unistd::pipe2(OFlag::O_CLOEXEC).or_fail(NAMESPACE)?;
         let number = told.as_raw_fd();
         let attempt = Attempt::default();
         let start = || {
             umask(mask);
-            child(plan, sockets, identity, number, &attempt)
+            child(plan, sockets, identity, (starter, terminal), number, &attempt)
         };
-        let pid = spawn_in_shared_memory(start).or_fail(NAMESPACE)?;
+        let parent = match starter {
+            Starter::Init => Parent::Caller,
+            Starter::Attached | Starter::Detached => Parent::OfCaller,
+        };
+        let pid = spawn_in_shared_memory(parent, start).or_fail(NAMESPACE)?;
         // It has a descriptor table of its own by now, or is gone, and ours may be changed again.
         drop(told);
         let mut report = File::from(report);
@@ -115,11 +142,30 @@ impl Attempt {
     }
 }
 
+/// Does in init what the payload of `plan` inherits and init itself does not mind, before a root is there: signals as a program expects to
+/// find them, none ignored (systemd ignores SIGPIPE for its services), and the capabilities that no exec can bring back.
+///
+/// # Errors
+/// What sigaction(2) or prctl(2) says.
+pub fn prepare_parent(plan: &Plan) -> Result<()> {
+    for number in Signal::iterator().filter(|s| !matches!(s, Signal::SIGKILL | Signal::SIGSTOP)) {
+        default_signal(number).with_context(|| format!("resetting {number}"))?;
+    }
+    capability::bound(plan.process.capabilities).context("dropping capabilities")
+}
+
 const NO_LISTENER: RawFd = -1;
 
-fn child(plan: &Plan, sockets: &[OwnedFd], identity: &Identity, report: RawFd, attempt: &Attempt) -> i32 {
+fn child(
+    plan: &Plan,
+    sockets: &[OwnedFd],
+    identity: &Identity,
+    circumstances: (Starter, Option<&OwnedFd>),
+    report: RawFd,
+    attempt: &Attempt,
+) -> i32 {
     let told = Cell::new(None);
-    let failure = match prepare(plan, sockets, identity, report, &told, attempt) {
+    let failure = match prepare(plan, sockets, identity, circumstances, report, &told, attempt) {
         Ok(never) => match never {},
         Err(error) => error,
     };
@@ -141,6 +187,7 @@ fn prepare(
     plan: &Plan,
     sockets: &[OwnedFd],
     identity: &Identity,
+    (starter, terminal): (Starter, Option<&OwnedFd>),
     report: RawFd,
     told: &Cell<Option<RawFd>>,
     attempt: &Attempt,
@@ -163,8 +210,11 @@ fn prepare(
 
     // A session of its own, so that no terminal signal of ours reaches it and its jobs have a leader.
     setsid().context("creating a session")?;
-    terminal::take_controlling();
-    program::restore_signals()?;
+    if let Some(terminal) = terminal {
+        make_standard(terminal).context("taking the terminal")?;
+    }
+    take_controlling();
+    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?;
     // Closed now and not at the exec: by its name in /proc/self/fd, init's lock on a layer would be a way to the host for whatever path
     // of the image is looked up from here on.
     let granted = if plan.activation == Activation::Inherit {
@@ -190,6 +240,10 @@ fn prepare(
         growth: Growth::Forbidden,
         working_directory: &plan.process.working_directory,
     })?;
+    if starter == Starter::Attached {
+        // After the user: a change of it takes this back.
+        set_pdeathsig(Signal::SIGKILL).context("tying the program to its client")?;
+    }
     execute(plan, identity, attempt)
 }
 

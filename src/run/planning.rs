@@ -2,6 +2,7 @@
 
 use std::fs::OpenOptions;
 use std::io::Read as _;
+use std::net::IpAddr;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -17,7 +18,7 @@ use crate::run::environment;
 use crate::store::{Image, Store};
 
 /// The plan of starting `definition` as `unit`, and the image that it was made for. `environment` is what systemd gives to the service,
-/// and the root is built over `mount_point`.
+/// the root is built over `mount_point`, and `addresses` are those on each of its bridges.
 ///
 /// # Errors
 /// The image is not in the store, or definition and image do not go together.
@@ -27,6 +28,7 @@ pub fn plan(
     environment: &[(String, String)],
     mount_point: &Path,
     store: &Store,
+    addresses: &[Vec<IpAddr>],
 ) -> Result<(Plan, Option<Image>)> {
     let (image, layers) = source(definition, store)?;
     let config = image.as_ref().and_then(|image| image.config.config().as_ref());
@@ -41,6 +43,7 @@ pub fn plan(
         mount_point,
         environment,
         environment_files: &environment_files,
+        addresses,
         local_zone: zone.as_deref(),
     };
     let source = Source {

@@ -1,4 +1,5 @@
-//! Takes on the rights that a payload has, and no others: the last steps before its program is looked for.
+//! Takes on the rights that a payload has, and no others: the last steps before its program is looked for. The bounding set, which nothing here
+//! needs, is lowered before.
 //!
 //! There is one order in which they work, and both ways to a payload go through it: the shim's ([`crate::run::payload`]) and that of a
 //! bundle. Each step says why it stands where it does.
@@ -50,8 +51,7 @@ pub fn assume(rights: &Rights<'_>) -> Result<()> {
         kept,
         ..
     } = *rights;
-    // Rights go in this order: the bounding set needs CAP_SETPCAP, groups CAP_SETGID, the user is last since it takes the others.
-    capability::bound(capabilities.bounding).context("dropping capabilities")?;
+    // Rights go in this order: groups need CAP_SETGID, the user is last since it takes the others.
     setgroups(rights.groups).context("setting the supplementary groups")?;
     setresgid(gid, gid, gid).context("setting the group")?;
     let keeps = !uid.is_root() && (capabilities.permitted | capabilities.inheritable | kept) != 0;

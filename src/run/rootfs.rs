@@ -3,81 +3,207 @@
 //! It happens in the container's own mount namespace and with the container's own rights, with mounts that the shim has made where those do
 //! not suffice ([`crate::run::lend`]). Every target lies in a tree that the image controls: it is opened below the root without leaving it,
 //! and mounted on by descriptor.
+//!
+//! What needs no root is prepared while the shim still makes that: new file systems, and /proc and /sys with all that is mounted in them and
+//! closed. Those two are mounted over the host's, in a mount namespace that is about to lose them, and move to their places as a whole.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use libc::MOUNT_ATTR_RDONLY;
-use nix::fcntl::OFlag;
-use nix::sys::stat::{SFlag, fstat};
+use libc::{MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY};
+use nix::fcntl::{OFlag, openat};
+use nix::sys::stat::{Mode, SFlag, fstat, mkdirat};
 
 use crate::plan::Plan;
 use crate::plan::mount::{Kind, Mount};
 use crate::run::handover::{Message, Taker};
-use crate::sys::mount::{Depth, Filesystem, add_attributes, attach, clone_tree};
+use crate::sys::mount::{Depth, Filesystem, add_attributes, attach, clone_tree, open_place};
 use crate::sys::path::{Links, file_type, make_directory_in_root, make_file_in_root, open_in_root};
 
-/// Completes the root that `plan` describes.
-///
-/// # Errors
-/// What the kernel says of a mount, with the path it was for; or the shim is gone.
-pub fn complete(plan: &Plan, root: BorrowedFd<'_>, shim: &Taker) -> Result<()> {
-    for (number, mount) in (0..).zip(&plan.mounts) {
-        mount_one(root, mount, number, shim).with_context(|| format!("mounting '{}'", mount.target.display()))?;
-    }
-    let empty = [
-        shim.await_one(Message::EmptyDirectory)?,
-        shim.await_one(Message::EmptyFile)?,
-    ];
-    close_paths(root, &plan.masked_paths, &plan.read_only_paths, &empty)?;
-    let directory = Path::new(&plan.process.working_directory);
-    make_directory_in_root(root, directory, Links::Inside)
-        .with_context(|| format!("opening the working directory '{}'", directory.display()))?;
-    if plan.writable_layer.is_none() {
-        add_attributes(root, MOUNT_ATTR_RDONLY, Depth::Mount).context("making the root read-only")?;
-    }
-    Ok(())
+/// The parts of a root that are there before the root is.
+#[derive(Debug)]
+pub struct Prepared<'a> {
+    plan: &'a Plan,
+    /// By the number of the plan's mount; those inside one of the [`TOPS`] are in their places already.
+    filesystems: BTreeMap<u16, OwnedFd>,
+    /// What closed paths are covered with.
+    cover: Cover,
 }
 
-fn mount_one(root: BorrowedFd<'_>, mount: &Mount, number: u16, shim: &Taker) -> Result<()> {
-    let part = || shim.await_maybe(Message::Mount(number));
-    let (part, target) = match &mount.kind {
-        Kind::New { filesystem, parameters } => {
+/// Directories of the kernel's, with paths in them to close. They exist on every host.
+const TOPS: [&str; 2] = ["/proc", "/sys"];
+
+impl<'a> Prepared<'a> {
+    /// Prepares the root that `plan` describes.
+    ///
+    /// # Errors
+    /// What the kernel says of a mount, with the path it was for.
+    pub fn new(plan: &'a Plan) -> Result<Self> {
+        let mut prepared = Self {
+            plan,
+            filesystems: BTreeMap::new(),
+            cover: Cover::new().context("making what closed paths are covered with")?,
+        };
+        for (number, mount) in (0..).zip(&plan.mounts) {
+            if let Kind::New { filesystem, parameters } = &mount.kind {
+                let part = new_filesystem(filesystem, parameters, mount.attributes());
+                let add = |part| prepared.add(number, mount, part);
+                part.and_then(add)
+                    .with_context(|| format!("mounting '{}'", mount.target.display()))?;
+            }
+        }
+        for top in TOPS {
+            if let Some(directory) = prepared.top(top) {
+                prepared.close(top, directory)?;
+            }
+        }
+        Ok(prepared)
+    }
+
+    fn add(&mut self, number: u16, mount: &Mount, part: OwnedFd) -> Result<()> {
+        let target = mount.target.as_path();
+        if TOPS.iter().any(|top| target == Path::new(top)) {
+            attach(part.as_fd(), open_place(target)?.as_fd())?;
+        } else if let Some((top, path)) = TOPS.iter().find_map(|top| Some((top, target.strip_prefix(top).ok()?)))
+            && let Some(directory) = self.top(top)
+        {
+            let place = open_in_root(directory, path, OFlag::O_PATH | OFlag::O_DIRECTORY, Links::Refuse)?;
+            return Ok(attach(part.as_fd(), place.as_fd())?);
+        }
+        self.filesystems.insert(number, part);
+        Ok(())
+    }
+
+    /// The mount at `top`, if this is one of those that are prepared.
+    fn top(&self, top: &str) -> Option<BorrowedFd<'_>> {
+        let is_there = |mount: &Mount| mount.target == Path::new(top);
+        let number = u16::try_from(self.plan.mounts.iter().position(is_there)?).ok()?;
+        self.filesystems.get(&number).map(AsFd::as_fd)
+    }
+
+    /// Completes the root, which `root` is.
+    ///
+    /// # Errors
+    /// What the kernel says of a mount, with the path it was for; or the shim is gone.
+    pub fn complete(self, root: BorrowedFd<'_>, shim: &Taker) -> Result<()> {
+        let plan = self.plan;
+        for (number, mount) in (0..).zip(&plan.mounts) {
+            self.put(number, mount, root, shim)
+                .with_context(|| format!("mounting '{}'", mount.target.display()))?;
+        }
+        for top in TOPS.into_iter().filter(|top| self.top(top).is_none()) {
+            let directory = open_in_root(root, Path::new(top), OFlag::O_PATH | OFlag::O_DIRECTORY, Links::Refuse)
+                .with_context(|| format!("opening '{top}'"))?;
+            self.close(top, directory.as_fd())?;
+        }
+        let is_elsewhere = |path: &&String| TOPS.iter().all(|top| below(top, path).is_none());
+        for path in plan.masked_paths.iter().filter(is_elsewhere) {
+            existing(root, Path::new(path), Links::Inside)
+                .and_then(|target| self.cover.hide(target))
+                .with_context(|| format!("masking '{path}'"))?;
+        }
+        let directory = Path::new(&plan.process.working_directory);
+        make_directory_in_root(root, directory, Links::Inside)
+            .with_context(|| format!("opening the working directory '{}'", directory.display()))?;
+        if plan.writable_layer.is_none() {
+            add_attributes(root, MOUNT_ATTR_RDONLY, Depth::Mount).context("making the root read-only")?;
+        }
+        Ok(())
+    }
+
+    fn put(&self, number: u16, mount: &Mount, root: BorrowedFd<'_>, shim: &Taker) -> Result<()> {
+        if let Kind::New { filesystem, .. } = &mount.kind {
+            let Some(part) = self.filesystems.get(&number) else {
+                return Ok(());
+            };
             // /proc and its kind lie where the skeleton has them; on a tmpfs the administrator may name a path with links.
             let links = if *filesystem == "tmpfs" {
                 Links::Inside
             } else {
                 Links::Refuse
             };
-            (
-                new_filesystem(filesystem, parameters, mount.attributes())?,
-                make_directory_in_root(root, &mount.target, links)?,
-            )
+            let target = make_directory_in_root(root, &mount.target, links)?;
+            return Ok(attach(part.as_fd(), target.as_fd())?);
         }
-        Kind::Devices => (
-            part()?.context("the shim has made none")?,
-            make_directory_in_root(root, &mount.target, Links::Refuse)?,
-        ),
-        Kind::ZoneFile(_) => {
-            let Some(part) = part()? else { return Ok(()) };
-            if is_link(root, &mount.target)? {
-                return Ok(());
-            }
-            (part, make_file_in_root(root, &mount.target)?)
+        let Some(part) = shim.await_maybe(Message::Mount(number))? else {
+            return Ok(());
+        };
+        let target = match &mount.kind {
+            Kind::Devices => make_directory_in_root(root, &mount.target, Links::Refuse)?,
+            Kind::ZoneFile(_) if is_link(root, &mount.target)? => return Ok(()),
+            _ if is_directory(part.as_fd())? => make_directory_in_root(root, &mount.target, Links::Inside)?,
+            _ => make_file_in_root(root, &mount.target)?,
+        };
+        Ok(attach(part.as_fd(), target.as_fd())?)
+    }
+
+    /// Hides what is to be hidden below `top` and makes read-only what is to be read only, where it exists.
+    fn close(&self, top: &str, directory: BorrowedFd<'_>) -> Result<()> {
+        for path in self.plan.masked_paths.iter().filter_map(|path| below(top, path)) {
+            existing(directory, Path::new(path), Links::Refuse)
+                .and_then(|target| self.cover.hide(target))
+                .with_context(|| format!("masking '{top}/{path}'"))?;
         }
-        Kind::Bind { .. } | Kind::BindIfPresent(_) | Kind::HostSysfs | Kind::File(_) => {
-            let Some(part) = part()? else { return Ok(()) };
-            let target = if is_directory(part.as_fd())? {
-                make_directory_in_root(root, &mount.target, Links::Inside)?
-            } else {
-                make_file_in_root(root, &mount.target)?
-            };
-            (part, target)
+        for path in self.plan.read_only_paths.iter().filter_map(|path| below(top, path)) {
+            make_read_only(directory, Path::new(path), Links::Refuse)
+                .with_context(|| format!("making '{top}/{path}' read-only"))?;
         }
-    };
-    Ok(attach(part.as_fd(), target.as_fd())?)
+        Ok(())
+    }
+}
+
+/// An empty directory and an empty file, to be mounted over others.
+#[derive(Debug)]
+pub struct Cover {
+    directory: OwnedFd,
+    file: OwnedFd,
+}
+
+impl Cover {
+    /// Makes them. The mount lies on `/proc`, in the way of nobody who mounts a procfs there.
+    ///
+    /// # Errors
+    /// What the kernel says of the mount.
+    pub fn new() -> Result<Self> {
+        let attributes = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+        let mount = Filesystem::open("tmpfs")?.mount(attributes & !MOUNT_ATTR_RDONLY)?;
+        let mode = Mode::from_bits_truncate(0o755);
+        mkdirat(&mount, "directory", mode)?;
+        let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_WRONLY | OFlag::O_CLOEXEC;
+        drop(openat(&mount, "file", flags, Mode::from_bits_truncate(0o644))?);
+        add_attributes(mount.as_fd(), attributes, Depth::Mount)?;
+        // Only what is mounted somewhere can be cloned (before Linux 6.15), and there the container's own procfs is about to cover it.
+        attach(mount.as_fd(), open_place(Path::new(TOPS[0]))?.as_fd())?;
+        let open = |name| openat(&mount, name, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty());
+        Ok(Self {
+            directory: open("directory")?,
+            file: open("file")?,
+        })
+    }
+
+    /// Of an empty directory and an empty file that are mounted somewhere.
+    #[must_use]
+    pub const fn of(directory: OwnedFd, file: OwnedFd) -> Self {
+        Self { directory, file }
+    }
+
+    /// Covers `target`, if there is one.
+    ///
+    /// # Errors
+    /// What the kernel says of the mount.
+    pub fn hide(&self, target: Option<OwnedFd>) -> Result<()> {
+        let Some(target) = target else { return Ok(()) };
+        let empty = if is_directory(target.as_fd())? {
+            &self.directory
+        } else {
+            &self.file
+        };
+        let clone = clone_tree(empty.as_fd(), Depth::Mount)?;
+        Ok(attach(clone.as_fd(), target.as_fd())?)
+    }
 }
 
 /// Whether the image has a link at `path`, the rest of which may lead through others.
@@ -113,61 +239,17 @@ pub fn new_filesystem(kind: &str, parameters: &[String], attributes: u64) -> Res
     Ok(filesystem.mount(attributes)?)
 }
 
-/// Hides what is to be hidden and makes read-only what is to be read only, where it exists.
-///
-/// Each path of procfs and sysfs is looked up from its first directory, which is a file system of its own: a look-up through the overlay
-/// costs as much as the mount. Others are the definition's, and may lead through links of the image. `empty` are a directory and a file,
-/// mounted where nothing of the image has been.
-///
-/// # Errors
-/// What the kernel says of a mount, with the path it was for.
-pub fn close_paths(root: BorrowedFd<'_>, masked: &[String], read_only: &[String], empty: &[OwnedFd; 2]) -> Result<()> {
-    for top in ["/proc", "/sys"] {
-        let mut hidden = masked.iter().filter_map(|path| below(top, path)).peekable();
-        let mut fixed = read_only.iter().filter_map(|path| below(top, path)).peekable();
-        if hidden.peek().is_none() && fixed.peek().is_none() {
-            continue;
-        }
-        let directory = open_in_root(root, Path::new(top), OFlag::O_PATH | OFlag::O_DIRECTORY, Links::Refuse)
-            .with_context(|| format!("opening '{top}'"))?;
-        for path in hidden {
-            existing(directory.as_fd(), Path::new(path), Links::Refuse)
-                .and_then(|target| hide(target, empty))
-                .with_context(|| format!("masking '{top}/{path}'"))?;
-        }
-        for path in fixed {
-            make_read_only(directory.as_fd(), Path::new(path), Links::Refuse)
-                .with_context(|| format!("making '{top}/{path}' read-only"))?;
-        }
-    }
-    let is_elsewhere = |path: &&String| ["/proc", "/sys"].iter().all(|top| below(top, path).is_none());
-    for path in masked.iter().filter(is_elsewhere) {
-        existing(root, Path::new(path), Links::Inside)
-            .and_then(|target| hide(target, empty))
-            .with_context(|| format!("masking '{path}'"))?;
-    }
-    for path in read_only.iter().filter(is_elsewhere) {
-        make_read_only(root, Path::new(path), Links::Inside).with_context(|| format!("making '{path}' read-only"))?;
-    }
-    Ok(())
-}
-
 /// What of `path` comes after the directory `top`.
-fn below<'p>(top: &str, path: &'p str) -> Option<&'p str> {
+#[must_use]
+pub fn below<'p>(top: &str, path: &'p str) -> Option<&'p str> {
     path.strip_prefix(top)?.strip_prefix('/')
 }
 
-/// Mounts one of the empty ones, a directory and a file, over `target`.
-fn hide(target: Option<OwnedFd>, [directory, file]: &[OwnedFd; 2]) -> Result<()> {
-    let Some(target) = target else { return Ok(()) };
-    let empty = if is_directory(target.as_fd())? { directory } else { file };
-    Ok(attach(
-        clone_tree(empty.as_fd(), Depth::Mount)?.as_fd(),
-        target.as_fd(),
-    )?)
-}
-
-fn make_read_only(root: BorrowedFd<'_>, path: &Path, links: Links) -> Result<()> {
+/// Makes `path` read-only with all that is mounted below it, if it exists.
+///
+/// # Errors
+/// What the kernel says.
+pub fn make_read_only(root: BorrowedFd<'_>, path: &Path, links: Links) -> Result<()> {
     let Some(target) = existing(root, path, links)? else {
         return Ok(());
     };
@@ -176,7 +258,11 @@ fn make_read_only(root: BorrowedFd<'_>, path: &Path, links: Links) -> Result<()>
     Ok(attach(copy.as_fd(), target.as_fd())?)
 }
 
-fn existing(root: BorrowedFd<'_>, path: &Path, links: Links) -> Result<Option<OwnedFd>> {
+/// Opens `path` if it exists.
+///
+/// # Errors
+/// What openat2(2) says.
+pub fn existing(root: BorrowedFd<'_>, path: &Path, links: Links) -> Result<Option<OwnedFd>> {
     match open_in_root(root, path, OFlag::O_PATH, links) {
         Ok(target) => Ok(Some(target)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),

@@ -60,10 +60,9 @@ impl Staging {
     }
 
     fn fill(&self, plan: &Plan) -> Result<()> {
-        for name in ["empty", SKELETON, GROUND, LAYERS, WRITABLE] {
+        for name in [SKELETON, GROUND, LAYERS, WRITABLE] {
             self.directory(name, 0o755)?;
         }
-        self.file("nothing", "")?;
         for (number, mount) in plan.mounts.iter().enumerate() {
             match &mount.kind {
                 // What lies deeper lies on another of these mounts.
@@ -111,22 +110,6 @@ impl Staging {
     /// What mount_setattr(2) says.
     pub fn close(&self) -> Result<()> {
         Ok(add_attributes(self.mount.as_fd(), MOUNT_ATTR_RDONLY, Depth::Mount)?)
-    }
-
-    /// An empty directory, to be mounted over others.
-    ///
-    /// # Errors
-    /// What open(2) says.
-    pub fn empty_directory(&self) -> Result<OwnedFd> {
-        Ok(self.open("empty")?)
-    }
-
-    /// An empty file, likewise.
-    ///
-    /// # Errors
-    /// What open(2) says.
-    pub fn empty_file(&self) -> Result<OwnedFd> {
-        Ok(self.open("nothing")?)
     }
 
     /// A mount of the file that the plan's mount `number` consists of.

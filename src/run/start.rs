@@ -6,7 +6,7 @@
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File};
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
@@ -14,6 +14,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use nix::pty::Winsize;
 use nix::sys::signal::SigSet;
 use nix::sys::stat::{Mode, SFlag, fstat, umask};
 use nix::unistd::Pid;
@@ -23,26 +24,25 @@ use crate::activation;
 use crate::definition::{Definition, Resolved, UserNamespace};
 use crate::plan::Plan;
 use crate::run::cleanup::remove_writable_layer;
-use crate::run::container::{self, Beginning, Kept};
+use crate::run::container::{self, Beginning};
 use crate::run::failure::{CONFIG, Failure, NAMESPACE, OrFail as _, Priority, say};
 use crate::run::handover::{self, Giver, Message};
 use crate::run::identities::Range;
 use crate::run::lend::{Identities, Output, lend};
-use crate::run::{notify, planning};
-use crate::store::Store;
+use crate::run::network::join::join;
+use crate::run::network::locks::Addresses;
+use crate::run::{network, notify, planning};
+use crate::store::{Held, Store};
 use crate::sys::path::file_type;
 use crate::sys::process::{clone_sibling, is_pending, send_signal};
 use crate::sys::user::map_identities;
 
-/// The namespaces that every container has. The network's comes later: it is made by the container, while the shim is at work.
-const NAMESPACES: libc::c_int =
-    libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWUTS | libc::CLONE_NEWIPC | libc::CLONE_NEWCGROUP;
-
-/// Starts the container whose resolved definition is `resolved` as the service `unit`. Returns in the shim only.
+/// Starts the container whose resolved definition is `resolved` as the service `unit`, on a terminal of this size if it is to have one, whose
+/// client is at the other end of standard input. Returns in the shim only.
 ///
 /// # Errors
 /// Everything up to the hand-over but what is the container's own to do; it reports that itself, and exits in the same way.
-pub fn start(resolved: &Path, unit: &str) -> Result<(), Failure> {
+pub fn start(resolved: &Path, unit: &str, terminal: Option<Winsize>) -> Result<(), Failure> {
     let environment = environment();
     let definition = read(resolved).or_fail(CONFIG)?;
     may_start().or_fail(CONFIG)?;
@@ -50,19 +50,18 @@ pub fn start(resolved: &Path, unit: &str) -> Result<(), Failure> {
     let sockets = activation::in_order(&definition.sockets, passed).or_fail(CONFIG)?;
     let store = Store::open(Store::system_root()).or_fail(CONFIG)?;
     let mount_point = planning::mount_point().or_fail(CONFIG)?;
-    let (plan, image) = planning::plan(&definition, unit, &environment, &mount_point, &store).or_fail(CONFIG)?;
-    let image = image
-        .map(|image| store.hold_confined(&image))
-        .transpose()
-        .or_fail(CONFIG)?;
-    let (namespaces, range) = user_namespace(&plan).or_fail(NAMESPACE)?;
+    let addresses = Addresses::of_unit(&definition.container.network, unit).or_fail(NAMESPACE)?;
+    let chosen = addresses.as_ref().map_or(&[][..], |chosen| &chosen.addresses);
+    let (plan, image) =
+        planning::plan(&definition, unit, &environment, &mount_point, &store, chosen).or_fail(CONFIG)?;
     let notify = notify::connect(&environment)
         .context("connecting to systemd's notify socket")
         .or_fail(NAMESPACE)?;
+    join(&plan.network).or_fail(NAMESPACE)?;
     let (giver, taker) = handover::pair().or_fail(NAMESPACE)?;
     // An init has no default action for SIGTERM, so a stop that comes before init reads signals must stay pending.
     SigSet::all().thread_block().or_fail(NAMESPACE)?;
-    match clone_sibling(namespaces)
+    match clone_sibling(first_namespaces(&plan))
         .context("creating the namespaces (clone3)")
         .or_fail(NAMESPACE)?
     {
@@ -70,51 +69,65 @@ pub fn start(resolved: &Path, unit: &str) -> Result<(), Failure> {
             drop(giver);
             container::enter(Beginning {
                 plan,
-                kept: Kept {
-                    image,
-                    identities: range,
-                },
                 sockets,
                 notify,
                 shim: taker,
+                terminal,
             })
         }
         Some(container) => {
             // The container must read the end of it when this process is killed.
             drop(taker);
-            attend(container, &plan, range.as_ref(), notify.as_ref(), &giver).or_fail(NAMESPACE)
+            let outputs = outputs(&plan, terminal).or_fail(NAMESPACE)?;
+            let image = image
+                .map(|image| store.hold_confined(&image))
+                .transpose()
+                .or_fail(CONFIG)?;
+            let locks = image
+                .into_iter()
+                .flat_map(Held::into_descriptors)
+                .chain(addresses.map(|addresses| addresses.lock))
+                .collect();
+            attend(container, &plan, outputs, locks, notify.as_ref(), &giver).or_fail(NAMESPACE)
         }
     }
 }
 
-/// The namespaces to create, and the container's identities where they are a range of its own.
-fn user_namespace(plan: &Plan) -> Result<(libc::c_int, Option<Range>)> {
-    Ok(match plan.user_namespace {
-        UserNamespace::Host => (NAMESPACES, None),
-        UserNamespace::Mapped { .. } => (NAMESPACES | libc::CLONE_NEWUSER, None),
-        UserNamespace::Auto => (NAMESPACES | libc::CLONE_NEWUSER, Some(Range::of_unit(&plan.unit)?)),
-    })
+/// The namespaces that a process can only be born into, or had better be. The container makes the others itself, while the shim is at work
+/// ([`container`]).
+fn first_namespaces(plan: &Plan) -> libc::c_int {
+    let mut namespaces = libc::CLONE_NEWPID;
+    if plan.user_namespace != UserNamespace::Host {
+        namespaces |= libc::CLONE_NEWUSER;
+    }
+    if plan.bridges.is_some() {
+        // It must be there before the container gets its interfaces.
+        namespaces |= libc::CLONE_NEWNET;
+    }
+    namespaces
 }
 
 /// The shim's part of the work, while the container does its own. When it fails, the container ends too, without a word.
 fn attend(
     container: Pid,
     plan: &Plan,
-    range: Option<&Range>,
+    outputs: [Output; 2],
+    mut locks: Vec<OwnedFd>,
     notify: Option<&UnixDatagram>,
     giver: &Giver,
 ) -> Result<()> {
     // Modes are as written here; the container has its own copy of systemd's.
     umask(Mode::empty());
-    let identities = identities(container, plan, range).context("mapping the container's identities")?;
+    let (identities, range) = identities(container, plan).context("mapping the container's identities")?;
+    giver.give(Message::Mapped, None);
     if let Some(layer) = &plan.writable_layer {
         prepare(layer)?;
     }
-    let outputs = match identities {
-        Some(_) => [Output::Unopenable; 2],
-        None => [output(std::io::stdout())?, output(std::io::stderr())?],
-    };
-    lend(plan, outputs, container, identities.as_ref(), giver)?;
+    if let Some(bridges) = &plan.bridges {
+        network::set_up(container, bridges)?;
+    }
+    locks.extend(range);
+    lend(plan, outputs, container, identities.as_ref(), locks, giver)?;
     giver.await_wish();
     if let Some(notify) = notify {
         let main = NotifyState::MainPid(container.as_raw().cast_unsigned());
@@ -128,19 +141,32 @@ fn attend(
     Ok(())
 }
 
-/// Gives the container its identities, if they are not the host's.
-fn identities(container: Pid, plan: &Plan, range: Option<&Range>) -> Result<Option<Identities>> {
-    let (users, groups) = match (&plan.user_namespace, range) {
-        (UserNamespace::Mapped { users, groups }, _) => (users.clone(), groups.clone()),
-        (_, Some(range)) => (vec![range.extent()], vec![range.extent()]),
-        (_, None) => return Ok(None),
+/// Gives the container its identities, if they are not the host's. The lock keeps others from them, if they are a range of its own.
+fn identities(container: Pid, plan: &Plan) -> Result<(Option<Identities>, Option<OwnedFd>)> {
+    let (users, groups, lock) = match &plan.user_namespace {
+        UserNamespace::Host => return Ok((None, None)),
+        UserNamespace::Mapped { users, groups } => (users.clone(), groups.clone(), None),
+        UserNamespace::Auto => {
+            let range = Range::of_unit(&plan.unit)?;
+            (vec![range.extent()], vec![range.extent()], Some(range.lock))
+        }
     };
     map_identities(container, &users, &groups)?;
-    Ok(Some(Identities {
+    let identities = Identities {
         namespace: File::open(format!("/proc/{container}/ns/user"))?.into(),
         users,
         groups,
-    }))
+    };
+    Ok((Some(identities), lock))
+}
+
+/// What the payload's standard output and error can be opened by.
+fn outputs(plan: &Plan, terminal: Option<Winsize>) -> Result<[Output; 2]> {
+    Ok(match (terminal, &plan.user_namespace) {
+        (Some(_), _) => [Output::Reopenable; 2],
+        (None, UserNamespace::Host) => [output(std::io::stdout())?, output(std::io::stderr())?],
+        (None, _) => [Output::Unopenable; 2],
+    })
 }
 
 fn output(stream: impl AsFd) -> Result<Output> {

@@ -94,7 +94,7 @@ fn raise(signal: libc::c_int) {
 #[cfg(test)]
 mod tests {
     use super::die_of;
-    use crate::sys::process::{clone_sibling, spawn_in_shared_memory};
+    use crate::sys::process::{Parent, clone_sibling, spawn_in_shared_memory};
     use nix::sys::signal::Signal::{self, SIGCHLD, SIGCONT, SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU, SIGURG, SIGWINCH};
     use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 
@@ -103,7 +103,7 @@ mod tests {
     fn an_init_dies_of_any_signal() {
         let harmless = [SIGCHLD, SIGCONT, SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU, SIGURG, SIGWINCH];
         for signal in Signal::iterator().filter(|signal| !harmless.contains(signal)) {
-            let manager = spawn_in_shared_memory(|| i32::from(!dies_of(signal))).expect("forking");
+            let manager = spawn_in_shared_memory(Parent::Caller, || i32::from(!dies_of(signal))).expect("forking");
             let status = waitpid(manager, None).expect("waiting");
             assert_eq!(
                 status,
@@ -114,7 +114,7 @@ mod tests {
     }
 
     fn dies_of(signal: Signal) -> bool {
-        let shim = spawn_in_shared_memory(|| match clone_sibling(libc::CLONE_NEWPID) {
+        let shim = spawn_in_shared_memory(Parent::Caller, || match clone_sibling(libc::CLONE_NEWPID) {
             Ok(None) => die_of(signal as i32),
             created => i32::from(created.is_err()),
         });

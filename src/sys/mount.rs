@@ -5,11 +5,13 @@
 use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use nix::errno::Errno;
 
 use crate::sys::path::c_path;
+use crate::sys::process::Exec;
 
 /// Flags of a mount (`MOUNT_ATTR_…`).
 pub type Attributes = u64;
@@ -247,6 +249,23 @@ pub fn enter_by_chroot(root: BorrowedFd<'_>) -> io::Result<()> {
     nix::unistd::fchdir(root)?;
     nix::unistd::chroot(".")?;
     Ok(nix::unistd::chdir("/")?)
+}
+
+/// Executes this very program with other `arguments`, through a mount of its file that is read-only and that no path leads to: who finds
+/// it by a link of procfs cannot write to it through that (CVE-2019-5736). Returns only if that fails.
+pub fn execute_read_only(arguments: &[&str]) -> io::Error {
+    let execute = || -> io::Result<()> {
+        let program = clone_tree(open_place(Path::new("/proc/self/exe"))?.as_fd(), Depth::Mount)?;
+        add_attributes(program.as_fd(), libc::MOUNT_ATTR_RDONLY, Depth::Mount)?;
+        let texts = |texts: &mut dyn Iterator<Item = Vec<u8>>| texts.map(CString::new).collect::<Result<Vec<_>, _>>();
+        let arguments = texts(&mut arguments.iter().map(|argument| argument.as_bytes().to_vec()))?;
+        let environment =
+            texts(&mut std::env::vars_os().map(|(name, value)| [name.as_bytes(), b"=", value.as_bytes()].concat()))?;
+        Err(Exec::new(CString::default(), arguments, environment)
+            .execute_file(program.as_fd())
+            .into())
+    };
+    execute().err().unwrap_or_else(|| io::ErrorKind::Other.into())
 }
 
 /// The legacy mount(2) of an overlay, for kernels whose new API cannot take layers one by one (before Linux 6.5). It is nosuid and

@@ -19,16 +19,7 @@ use nix::unistd::Pid;
 /// # Errors
 /// What clone3(2) says, `EPERM` without `CAP_SYS_ADMIN` among them.
 pub fn clone_sibling(namespaces: libc::c_int) -> io::Result<Option<Pid>> {
-    clone_process(namespaces, Parent::Ours, None)
-}
-
-/// Whose child a new process is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Parent {
-    /// This process's.
-    Us,
-    /// This process's parent's.
-    Ours,
+    clone_process(namespaces, Parent::OfCaller, None)
 }
 
 /// Creates a process in new `namespaces`, and in the control group of which `cgroup` is the directory. Returns `None` in the new process
@@ -45,8 +36,8 @@ pub fn clone_process(
     let mut arguments: libc::clone_args = unsafe { std::mem::zeroed() };
     arguments.flags = namespaces.cast_unsigned().into();
     match parent {
-        Parent::Us => arguments.exit_signal = u64::from(libc::SIGCHLD.cast_unsigned()),
-        Parent::Ours => arguments.flags |= u64::from(libc::CLONE_PARENT.cast_unsigned()),
+        Parent::Caller => arguments.exit_signal = u64::from(libc::SIGCHLD.cast_unsigned()),
+        Parent::OfCaller => arguments.flags |= u64::from(libc::CLONE_PARENT.cast_unsigned()),
     }
     if let Some(cgroup) = cgroup {
         arguments.flags |= CLONE_INTO_CGROUP;
@@ -61,8 +52,27 @@ pub fn clone_process(
     }
 }
 
-/// `CLONE_INTO_CGROUP`, which does not fit into an int.
+/// Forks into another control group: the child is born there, and no process is ever moved (`CLONE_INTO_CGROUP`). Returns `None` in the
+/// child.
+///
+/// # Errors
+/// What clone3(2) says: `EACCES` if the group is not ours to use, `EAGAIN` if it has as many tasks as it may, `EBUSY` if it has groups
+/// of its own that its processes belong into.
+pub fn fork_into(group: BorrowedFd<'_>) -> io::Result<Option<Pid>> {
+    clone_process(0, Parent::Caller, Some(group))
+}
+
+/// `CLONE_INTO_CGROUP`, which does not fit into the type that libc gives it.
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
+/// Whose child a new process is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Parent {
+    /// The caller's.
+    Caller,
+    /// The caller's parent's.
+    OfCaller,
+}
 
 /// Starts a child as vfork(2) does, and exits it with what `child` returns: it has this process's memory, and this process waits until the
 /// child has executed another program or has ended. It shares the descriptor table too, until it calls [`unshare_descriptors`]; what
@@ -70,11 +80,14 @@ const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 ///
 /// # Errors
 /// What clone(2) says.
-pub fn spawn_in_shared_memory(mut child: impl FnMut() -> i32) -> io::Result<Pid> {
+pub fn spawn_in_shared_memory(parent: Parent, mut child: impl FnMut() -> i32) -> io::Result<Pid> {
     /// Enough for a few paths and error messages; untouched pages cost nothing.
     const STACK: usize = 512 << 10;
     let mut stack = vec![0; STACK];
-    let flags = CloneFlags::CLONE_VM | CloneFlags::CLONE_VFORK | CloneFlags::CLONE_FILES;
+    let mut flags = CloneFlags::CLONE_VM | CloneFlags::CLONE_VFORK | CloneFlags::CLONE_FILES;
+    if parent == Parent::OfCaller {
+        flags |= CloneFlags::CLONE_PARENT;
+    }
     let run = Box::new(|| exit(child()));
     // SAFETY: the child has a stack of its own, which outlives it, since the parent is suspended until it no longer uses this memory. It
     // never returns from `run`, so nothing that belongs to the parent is dropped. What it allocates stays allocated, by one thread
@@ -145,6 +158,16 @@ pub fn close_all_but_both(low: RawFd, high: RawFd, first: RawFd) -> io::Result<(
     close_all_but(high, high)
 }
 
+/// Closes every descriptor from `first` on, for a program that has just been executed and knows of none.
+///
+/// # Errors
+/// What close_range(2) says.
+pub fn close_from(first: RawFd) -> io::Result<()> {
+    // SAFETY: the caller owns none of these yet; they are what this program was executed with.
+    Errno::result(unsafe { libc::syscall(libc::SYS_close_range, first, RawFd::MAX, 0) })?;
+    Ok(())
+}
+
 /// Puts a copy of `source` at the descriptor number `target`, open across exec, for a payload that is told the number.
 ///
 /// # Errors
@@ -184,6 +207,23 @@ impl Exec {
             environment_pointers: pointers(&environment),
             _texts: [arguments, environment],
         }
+    }
+
+    /// Executes the file that is open as `file` in its place. Returns only if that fails.
+    #[must_use]
+    pub fn execute_file(&self, file: BorrowedFd<'_>) -> Errno {
+        // SAFETY: an empty C string; for the rest, as in `execute`.
+        unsafe {
+            libc::syscall(
+                libc::SYS_execveat,
+                file.as_raw_fd(),
+                c"".as_ptr(),
+                self.argument_pointers.as_ptr(),
+                self.environment_pointers.as_ptr(),
+                libc::AT_EMPTY_PATH,
+            )
+        };
+        Errno::last()
     }
 
     /// Executes it. Returns only if that fails.

@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd as _, OwnedFd};
 
+use nix::errno::Errno;
 use nix::pty::Winsize;
 
 #[allow(
@@ -14,8 +15,6 @@ mod ioctl {
     use nix::pty::Winsize;
 
     nix::ioctl_write_int_bad!(set_controlling, libc::TIOCSCTTY);
-    nix::ioctl_write_int_bad!(open_peer, libc::TIOCGPTPEER);
-    nix::ioctl_write_ptr_bad!(lock, libc::TIOCSPTLCK, libc::c_int);
     nix::ioctl_read_bad!(get_window_size, libc::TIOCGWINSZ, Winsize);
     nix::ioctl_write_ptr_bad!(set_window_size, libc::TIOCSWINSZ, Winsize);
 }
@@ -27,27 +26,26 @@ pub fn take_controlling() {
     let _ = unsafe { ioctl::set_controlling(io::stdin().as_raw_fd(), 0) };
 }
 
-/// Lets the other end of a new pseudo-terminal be opened.
+/// Lets the other end of a pseudo-terminal be opened (`TIOCSPTLCK`).
 ///
 /// # Errors
-/// It is none.
-pub fn unlock(terminal: BorrowedFd<'_>) -> io::Result<()> {
-    // SAFETY: the pointer is to an int, which the kernel reads.
-    unsafe { ioctl::lock(terminal.as_raw_fd(), &raw const UNLOCKED) }?;
+/// `multiplexer` is none.
+pub fn unlock(multiplexer: &OwnedFd) -> io::Result<()> {
+    let locked: libc::c_int = 0;
+    // SAFETY: the pointer is to an integer that the kernel reads.
+    Errno::result(unsafe { libc::ioctl(multiplexer.as_raw_fd(), libc::TIOCSPTLCK, &raw const locked) })?;
     Ok(())
 }
 
-static UNLOCKED: libc::c_int = 0;
-
-/// The other end of a pseudo-terminal, opened without a path.
+/// Opens the other end of a pseudo-terminal by descriptor, never by its name (`TIOCGPTPEER`).
 ///
 /// # Errors
-/// `EIO` if it is locked.
-pub fn peer(terminal: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+/// `EIO` while it is locked.
+pub fn open_peer(multiplexer: &OwnedFd) -> io::Result<OwnedFd> {
     let flags = libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC;
-    // SAFETY: the call takes a number and no pointer.
-    let fd = unsafe { ioctl::open_peer(terminal.as_raw_fd(), flags) }?;
-    // SAFETY: the result is a new descriptor.
+    // SAFETY: the call takes flags and no pointer; a non-negative result is a new descriptor that nobody else owns.
+    let fd = Errno::result(unsafe { libc::ioctl(multiplexer.as_raw_fd(), libc::TIOCGPTPEER, flags) })?;
+    // SAFETY: see above.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 

@@ -2,9 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Write as _};
-use std::os::fd::{AsRawFd as _, OwnedFd};
 
-use nix::errno::Errno;
 use nix::unistd::{Gid, Pid, Uid, setfsgid, setfsuid, setgroups, setresgid, setresuid};
 
 use crate::sys::capability;
@@ -64,47 +62,4 @@ pub fn make_files_as(user: Uid, group: Gid) -> io::Result<()> {
     setfsgid(group);
     setfsuid(user);
     capability::raise()
-}
-
-/// Locks byte `position` of `file` against every other open file description, until the last copy of this one is closed.
-/// False if somebody else has it (fcntl(2), "Open file description locks").
-///
-/// # Errors
-/// What fcntl(2) says.
-pub fn lock_byte(file: &OwnedFd, position: u32) -> io::Result<bool> {
-    // SAFETY: all bytes zero is a valid flock.
-    let mut lock: libc::flock = unsafe { std::mem::zeroed() };
-    lock.l_type = WRITE_LOCK;
-    lock.l_start = position.into();
-    lock.l_len = 1;
-    // SAFETY: the request reads a flock.
-    match Errno::result(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &raw const lock) }) {
-        Ok(_) => Ok(true),
-        Err(Errno::EAGAIN | Errno::EACCES) => Ok(false),
-        Err(errno) => Err(errno.into()),
-    }
-}
-
-/// `F_WRLCK` and `SEEK_SET`, which is 0, as wide as the structure has them.
-const WRITE_LOCK: libc::c_short = 1;
-
-#[cfg(test)]
-mod tests {
-    use super::lock_byte;
-    use std::fs::File;
-    use std::os::fd::OwnedFd;
-
-    #[test]
-    fn a_byte_is_locked_until_its_last_copy_is_closed() {
-        let path = tempfile::NamedTempFile::new().expect("a file").into_temp_path();
-        let open = || OwnedFd::from(File::options().write(true).open(&path).expect("opening"));
-        let (one, other) = (open(), open());
-        assert!(lock_byte(&one, 7).expect("locking") && lock_byte(&other, 8).expect("locking"));
-        assert!(!lock_byte(&other, 7).expect("trying"));
-        let copy = one.try_clone().expect("a copy");
-        drop(one);
-        assert!(!lock_byte(&other, 7).expect("trying"));
-        drop(copy);
-        assert!(lock_byte(&other, 7).expect("locking"));
-    }
 }

@@ -59,6 +59,49 @@ async fn service(connection: &Connection, unit: &str) -> Result<Service> {
     })
 }
 
+/// What is to be known of a container to go into it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Main {
+    /// The main process.
+    pub pid: i32,
+    /// The control group, below the mount point.
+    pub control_group: String,
+    /// The arguments of `ExecStart=`, from the zeroth on.
+    pub arguments: Vec<String>,
+    /// `UMask=`.
+    pub umask: u32,
+}
+
+/// The main process of a service; `None` if it has none.
+///
+/// # Errors
+/// systemd cannot be reached.
+pub fn main_process(manager: Manager, unit: &str) -> Result<Option<Main>> {
+    runtime()?.block_on(async {
+        let asking = || format!("asking systemd for '{unit}'");
+        let connection = connect(manager).await?;
+        let manager = ManagerProxy::new(&connection).await.with_context(asking)?;
+        let path = manager.load_unit(unit).await.with_context(asking)?;
+        let service = ServiceProxy::builder(&connection)
+            .cache_properties(CacheProperties::No)
+            .path(path);
+        let service = service.build().await.with_context(asking)?;
+        let pid = service.main_pid().await.with_context(asking)?;
+        let control_group = service.control_group().await.with_context(asking)?;
+        let commands = service.exec_start().await.with_context(asking)?;
+        let umask = service.umask().await.with_context(asking)?;
+        let pid = i32::try_from(pid)
+            .ok()
+            .filter(|pid| *pid != 0 && !control_group.is_empty());
+        Ok(pid.map(|pid| Main {
+            pid,
+            control_group,
+            arguments: commands.into_iter().next().map(|command| command.1).unwrap_or_default(),
+            umask,
+        }))
+    })
+}
+
 /// For how long a property is changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Duration {

@@ -30,6 +30,9 @@ pub struct ListedUnit {
     pub job_path: OwnedObjectPath,
 }
 
+/// One entry of `ExecStart`, `a(sasbttttuii)`.
+pub type Command = (String, Vec<String>, bool, u64, u64, u64, u64, u32, i32, i32);
+
 /// systemd's manager object.
 #[zbus::proxy(
     interface = "org.freedesktop.systemd1.Manager",
@@ -77,6 +80,14 @@ pub trait Service {
     /// `MainPID`, 0 where there is none.
     #[zbus(property, name = "MainPID")]
     fn main_pid(&self) -> zbus::Result<u32>;
+
+    /// `ExecStart`: of each command the program, its arguments from the zeroth on, whether its failure is to be ignored, and how it went.
+    #[zbus(property)]
+    fn exec_start(&self) -> zbus::Result<Vec<Command>>;
+
+    /// `UMask`.
+    #[zbus(property, name = "UMask")]
+    fn umask(&self) -> zbus::Result<u32>;
 
     /// `ControlGroup`: its path below the mount point; empty while there is none.
     #[zbus(property)]

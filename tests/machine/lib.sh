@@ -77,9 +77,9 @@ nothing_left() {
         awk -F= '$1 == "Id" { id = $2 } $1 == "SourcePath" { source = $2 } $0 == "" { report() } END { report() }
             function report() { if (source ~ /coracle/) print id; id = source = "" }' | sort -r)
     [ ${#units[@]} = 0 ] || systemctl stop "${units[@]}" 2>/dev/null || true
-    # One empty file stays: the locks on ranges of identities are on its bytes, and are gone with who had them.
+    # Two empty files stay: locks on ranges of identities and on addresses are on their bytes, and are gone with who had them.
     what=$(find /var/lib/coracle/containers /run/coracle -mindepth 1 ! -path '*.toml*' ! -path '*.container' \
-        ! -path /run/coracle/.identities 2>/dev/null) || true
+        ! -path /run/coracle/.identities ! -path /run/coracle/.networks 2>/dev/null) || true
     [ -z "$what" ] || fail "files are left: $what"
     what=$(grep -E '/var/lib/coracle/(containers|layers)/|/run/coracle/' /proc/self/mounts) || true
     [ -z "$what" ] || fail "mounts are left: $what"

@@ -29,6 +29,13 @@ pub(super) struct Row {
     pub(super) sockets: Vec<Socket>,
 }
 
+impl Row {
+    /// Whether systemd has the unit, as far as it was asked.
+    pub(super) fn is_known(&self) -> bool {
+        self.service.load_state.as_deref() != Some("not-found")
+    }
+}
+
 /// A unit with its state, which is `null` where systemd was not asked or could not be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]

@@ -2,7 +2,7 @@
 //!
 //! What of our standard streams is no terminal is the container's own: nothing lies between, and nothing here reads it. A terminal is never
 //! handed on, since who has it can change it, read what is typed after the container's end, and on old kernels type into it: it is copied,
-//! through pipes or, with `--tty`, through a pseudo-terminal whose other end the container has.
+//! through pipes or, with `--tty`, through a pseudo-terminal that the container makes, and of which it sends us one end.
 
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
@@ -13,33 +13,52 @@ use anyhow::{Context as _, Result};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::pty::openpty;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::pipe2;
 
 use crate::cli::run::request::{Given, Streams};
 use crate::cli::run::terminal::{Raw, is_terminal};
+use crate::run::terminal;
 use crate::sys::terminal::{resize, window_size};
 use crate::systemd::Manager;
-use crate::systemd::transient::{Outcome, Request, Running, Until};
+use crate::systemd::transient::{self, Outcome, Request, Until};
 
 /// What the container's streams are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Mode {
+pub(in crate::cli) enum Mode {
     /// Ours, or pipes to our terminal.
     Streams,
-    /// A pseudo-terminal.
+    /// A pseudo-terminal that the container makes and sends us.
     Terminal,
+}
+
+/// What runs in the container.
+pub(in crate::cli) trait Running: AsFd {
+    /// What a signal to us means to it, of which there were `before` already. Its descriptor becomes readable when it has ended.
+    fn signalled(&self, signal: i32, before: u32);
+}
+
+impl Running for transient::Running {
+    fn signalled(&self, _signal: i32, before: u32) {
+        match before {
+            0 => self.stop(),
+            // Whoever asks again does not want to wait for the command to end by itself.
+            _ => self.kill(),
+        }
+    }
 }
 
 /// What a container in the foreground has of ours.
 #[derive(Debug)]
-pub(super) struct Attached {
+pub(in crate::cli) struct Attached {
     given: Option<Streams>,
     channels: Vec<Channel>,
     /// Our end of the pseudo-terminal.
     terminal: Option<OwnedFd>,
+    /// Where it comes from, until it has come.
+    coming: Option<OwnedFd>,
+    raw: Option<Raw>,
     signals: SignalFd,
     /// The other end of what the client's service reads; closed when we are gone.
     _lifeline: Option<OwnedFd>,
@@ -75,7 +94,7 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 
 impl Attached {
     /// Opens the streams, and takes in the signals that stop the container. Call it before any thread is started.
-    pub(super) fn open(mode: Mode) -> Result<Self> {
+    pub(in crate::cli) fn open(mode: Mode) -> Result<Self> {
         let mut mask = SigSet::empty();
         for signal in [
             Signal::SIGINT,
@@ -93,6 +112,8 @@ impl Attached {
             given: None,
             channels: Vec::new(),
             terminal: None,
+            coming: None,
+            raw: None,
             signals: signals.context("creating a signalfd")?,
             lifeline: Some(read),
             _lifeline: Some(write),
@@ -104,29 +125,39 @@ impl Attached {
                 Streams::Separate(streams.context("opening the container's streams")?)
             }
             Mode::Terminal => {
-                let terminal = attached.open_terminal();
-                Streams::Terminal(terminal.context("opening a pseudo-terminal")?)
+                let (ours, theirs) = terminal::pair().context("making a socket pair")?;
+                attached.coming = Some(ours);
+                let error = attached.open_output(io::stderr().as_fd());
+                Streams::Terminal {
+                    client: theirs,
+                    size: window_size(io::stdin().as_fd()).or_else(|| window_size(io::stdout().as_fd())),
+                    error: error.context("opening the container's streams")?,
+                }
             }
         });
         Ok(attached)
     }
 
     /// What the container and the service that watches us are given, once.
-    pub(super) fn given(&mut self) -> Result<Given> {
+    pub(in crate::cli) fn given(&mut self) -> Result<Given> {
         let streams = self.given.take().context("the streams are given away")?;
         let lifeline = self.lifeline.take().context("the streams are given away")?;
         Ok(Given { streams, lifeline })
     }
 
     /// Runs the container to its end.
-    pub(super) fn run(mut self, manager: Manager, request: Request) -> Result<Outcome> {
-        let running = Running::start(manager, request, Until::Ended)?;
-        let raw = self.terminal.is_some().then(Raw::enter).transpose()?.flatten();
-        while !self.step(&running)? {}
+    pub(in crate::cli) fn run(mut self, manager: Manager, request: Request) -> Result<Outcome> {
+        let running = transient::Running::start(manager, request, Until::Ended)?;
+        self.follow(&running)?;
         let outcome = running.finish();
         self.drain();
-        drop(raw);
         outcome
+    }
+
+    /// Stands between `running` and our streams, until it has ended.
+    pub(in crate::cli) fn follow(&mut self, running: &impl Running) -> Result<()> {
+        while !self.step(running)? {}
+        Ok(())
     }
 
     fn open_streams(&mut self) -> io::Result<[OwnedFd; 3]> {
@@ -156,21 +187,30 @@ impl Attached {
         Ok(write)
     }
 
-    fn open_terminal(&mut self) -> io::Result<[OwnedFd; 2]> {
+    /// Shows the container's terminal on ours.
+    fn show(&mut self, terminal: OwnedFd) -> io::Result<()> {
         let (input, output) = (io::stdin(), io::stdout());
-        let size = window_size(input.as_fd()).or_else(|| window_size(output.as_fd()));
-        let pty = openpty(size.as_ref(), None)?;
-        for end in [&pty.master, &pty.slave] {
-            fcntl(end, FcntlArg::F_SETFD(nix::fcntl::FdFlag::FD_CLOEXEC))?;
-        }
-        self.copy(input.as_fd().try_clone_to_owned()?, pty.master.try_clone()?, Kind::Keys)?;
+        self.copy(input.as_fd().try_clone_to_owned()?, terminal.try_clone()?, Kind::Keys)?;
         self.copy(
-            pty.master.try_clone()?,
+            terminal.try_clone()?,
             output.as_fd().try_clone_to_owned()?,
             Kind::Output,
         )?;
-        self.terminal = Some(pty.master);
-        Ok([pty.slave.try_clone()?, pty.slave])
+        self.terminal = Some(terminal);
+        Ok(())
+    }
+
+    /// Takes the terminal that the container has made.
+    fn take_terminal(&mut self) -> Result<()> {
+        let Some(socket) = self.coming.take() else {
+            return Ok(());
+        };
+        if let Some(terminal) = terminal::receive(socket.as_fd()).context("taking the terminal")? {
+            self.show(terminal).context("taking the terminal")?;
+            self.raw = Raw::enter()?;
+            self.pass_size_on();
+        }
+        Ok(())
     }
 
     /// Our ends of pipes and pseudo-terminals never block; our own terminal may, but is only used when poll(2) says that it will not.
@@ -188,12 +228,15 @@ impl Attached {
     }
 
     /// Waits for something to happen, and does what follows. True when the container has ended.
-    fn step(&mut self, running: &Running) -> Result<bool> {
-        let (signalled, ended, ready) = {
+    fn step(&mut self, running: &impl Running) -> Result<bool> {
+        let (signalled, ended, came, ready) = {
             let mut polled = vec![
                 PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
                 PollFd::new(running.as_fd(), PollFlags::POLLIN),
             ];
+            let coming = self.coming.as_ref();
+            polled.extend(coming.map(|socket| PollFd::new(socket.as_fd(), PollFlags::POLLIN)));
+            let others = polled.len();
             let live: Vec<_> = self.live().collect();
             polled.extend(live.iter().map(|index| self.channels[*index].wanted()));
             match poll(&mut polled, PollTimeout::NONE) {
@@ -206,11 +249,15 @@ impl Attached {
                 .collect();
             let ready = live
                 .into_iter()
-                .zip(&happened[2..])
+                .zip(&happened[others..])
                 .filter(|(_, happened)| **happened)
                 .map(|(index, _)| index);
-            (happened[0], happened[1], ready.collect::<Vec<_>>())
+            let came = self.coming.is_some() && happened[2];
+            (happened[0], happened[1], came, ready.collect::<Vec<_>>())
         };
+        if came {
+            self.take_terminal()?;
+        }
         if signalled {
             self.take_signals(running);
         }
@@ -224,15 +271,13 @@ impl Attached {
         (0..self.channels.len()).filter(|index| self.channels[*index].to.is_some())
     }
 
-    fn take_signals(&mut self, running: &Running) {
+    fn take_signals(&mut self, running: &impl Running) {
         while let Ok(Some(information)) = self.signals.read_signal() {
             match information.ssi_signo.cast_signed() {
                 libc::SIGWINCH => self.pass_size_on(),
-                // Whoever asks again does not want to wait for the command to end by itself.
-                _ if self.stops > 0 => running.kill(),
-                _ => {
+                signal => {
+                    running.signalled(signal, self.stops);
                     self.stops += 1;
-                    running.stop();
                 }
             }
         }
@@ -247,7 +292,9 @@ impl Attached {
     }
 
     /// Copies what the container has still said, until it can say no more.
-    fn drain(&mut self) {
+    pub(in crate::cli) fn drain(&mut self) {
+        // What came at the very end.
+        let _ = self.take_terminal();
         let end = Instant::now() + LAST_WORDS;
         self.channels.retain(|channel| channel.kind == Kind::Output);
         loop {

@@ -9,26 +9,36 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
+use nix::pty::Winsize;
 
 use crate::plan::specifier::Specifiers;
+use crate::run::terminal::format_size;
 use crate::systemd::property::{self, Property};
 use crate::systemd::transient::Request;
 
 /// The descriptors that a service in the foreground is given, and the end of a pipe that tells its client's end.
-pub(super) struct Given {
+pub(in crate::cli) struct Given {
     /// What its standard streams are.
-    pub(super) streams: Streams,
+    pub(in crate::cli) streams: Streams,
     /// Ends when this process does.
-    pub(super) lifeline: OwnedFd,
+    pub(in crate::cli) lifeline: OwnedFd,
 }
 
 /// What the standard streams of a service in the foreground are.
 #[derive(Debug)]
-pub(super) enum Streams {
+pub(in crate::cli) enum Streams {
     /// Input, output and error.
     Separate([OwnedFd; 3]),
-    /// One terminal, twice: for output and error. Input it becomes in the shim.
-    Terminal([OwnedFd; 2]),
+    /// A socket through which the container sends us our end of its terminal, whose size this is. What is said before there is one, and by
+    /// others than the payload, goes to `error`.
+    Terminal {
+        /// Standard input of who makes the terminal.
+        client: OwnedFd,
+        /// As large as ours.
+        size: Option<Winsize>,
+        /// Standard output and error, until there is the terminal.
+        error: OwnedFd,
+    },
 }
 
 /// The call for these units: `files` is what the generator would write, `resolved` the resolved definition's own file.
@@ -68,10 +78,12 @@ pub(super) fn bind(request: &mut Request, given: Given, shim: &Path, resolved: &
         Streams::Separate([input, output, error]) => {
             own.extend([named("Input", input), named("Output", output), named("Error", error)]);
         }
-        Streams::Terminal([output, error]) => {
-            own.extend([named("Output", output), named("Error", error)]);
+        Streams::Terminal { client, size, error } => {
+            let output = error.try_clone().context("copying a descriptor")?;
+            own.extend([named("Input", client), named("Output", output), named("Error", error)]);
             own.retain(|(name, _)| name != "ExecStart");
-            let start = ["--terminal", text_of(resolved)?, &request.unit];
+            let size = format_size(size);
+            let start = ["--terminal", &size, text_of(resolved)?, &request.unit];
             own.push(command("ExecStart", shim, &start, OnFailure::Fail)?);
         }
     }
@@ -213,12 +225,17 @@ mod tests {
         let (lifeline, _ours) = nix::unistd::pipe().unwrap();
         let stream = || OwnedFd::from(std::fs::File::open("/dev/null").unwrap());
         let given = Given {
-            streams: Streams::Terminal([stream(), stream()]),
+            streams: Streams::Terminal {
+                client: stream(),
+                size: None,
+                error: stream(),
+            },
             lifeline,
         };
         bind(&mut request, given, Path::new("/shim"), Path::new("/x.json"), "x").unwrap();
-        assert_eq!(value(&request.properties, "StandardInputFileDescriptor"), "");
-        assert!(value(&request.properties, "ExecStart").contains("--terminal"));
+        assert!(!value(&request.properties, "StandardInputFileDescriptor").is_empty());
+        let start = value(&request.properties, "ExecStart");
+        assert!(start.contains("--terminal") && start.contains("0x0"));
         assert!(value(&request.properties, "BindsTo").contains("x-client.service"));
         assert_eq!(request.auxiliary[0].0, "x-client.service");
         assert!(value(&request.auxiliary[0].1, "ExecStart").contains("--attend"));

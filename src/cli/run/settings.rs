@@ -80,6 +80,7 @@ fn typed(arguments: &Arguments) -> Result<Typed> {
         ("Volume", "--volume", &arguments.volume),
         ("Tmpfs", "--tmpfs", &arguments.tmpfs),
         ("PublishPort", "--publish", &arguments.publish),
+        ("Network", "--network", &arguments.network),
         ("AddCapability", "--cap-add", &arguments.cap_add),
         ("DropCapability", "--cap-drop", &arguments.cap_drop),
     ];
@@ -89,7 +90,6 @@ fn typed(arguments: &Arguments) -> Result<Typed> {
         }
     }
     let single = [
-        ("Network", "--network", &arguments.network),
         ("User", "--user", &arguments.user),
         ("WorkingDir", "--workdir", &arguments.workdir),
         ("HostName", "--hostname", &arguments.hostname),
@@ -260,7 +260,8 @@ mod tests {
     use clap::Parser;
 
     use super::*;
-    use crate::definition::{Network, Root};
+    use crate::definition::Root;
+    use crate::definition::network::Network;
 
     #[derive(Debug, Parser)]
     struct Line {
@@ -318,7 +319,7 @@ mod tests {
         assert_eq!(container.environment, [("A".to_owned(), "1 %%n".to_owned())]);
         assert!(container.volumes[0].read_only && container.read_only);
         assert!(container.volumes[1].source.is_absolute());
-        assert_eq!((container.network, container.stop_signal), (Network::Host, Some(2)));
+        assert_eq!((&container.network, container.stop_signal), (&Network::Host, Some(2)));
         assert_eq!(container.user.as_deref(), Some("app"));
         let service = &loaded.definition.passthrough.service;
         let has = |key: &str, value: &str| service.iter().any(|line| line.key() == key && line.value() == value);

@@ -9,13 +9,13 @@ use nix::sys::termios::{SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
 
 /// A terminal in raw mode.
 #[derive(Debug)]
-pub(super) struct Raw {
+pub(in crate::cli) struct Raw {
     before: Termios,
 }
 
 impl Raw {
     /// Makes standard input raw; nothing if it is no terminal.
-    pub(super) fn enter() -> Result<Option<Self>> {
+    pub(in crate::cli) fn enter() -> Result<Option<Self>> {
         let input = io::stdin();
         let Ok(before) = tcgetattr(&input) else {
             return Ok(None);
@@ -35,6 +35,6 @@ impl Drop for Raw {
 }
 
 /// Whether a descriptor is a terminal.
-pub(super) fn is_terminal(descriptor: BorrowedFd<'_>) -> bool {
+pub(in crate::cli) fn is_terminal(descriptor: BorrowedFd<'_>) -> bool {
     nix::unistd::isatty(descriptor.as_fd()).unwrap_or(false)
 }

@@ -1,7 +1,7 @@
 //! `coracle show --plan`: gathers what the shim would gather, and has the plan printed.
 //!
 //! Two things are known at a start only and left out: the environment that systemd gives to the service, and the numbers behind names
-//! of users and groups.
+//! of users and groups. Addresses are those that the container gets unless another one has them.
 
 use std::path::Path;
 
@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::cli::scope::Scope;
 use crate::definition::Definition;
 use crate::generate::run::SHIM;
+use crate::plan::network::likely;
 use crate::plan::oci;
 use crate::run::planning;
 use crate::store::Store;
@@ -22,7 +23,8 @@ use crate::store::Store;
 pub fn config(definition: &Definition, unit: &str, scope: &Scope) -> anyhow::Result<Value> {
     let store = Store::open(&scope.store())?;
     let mount_point = Path::new(SHIM).parent().context("the shim lies in no directory")?;
-    let (plan, _) = planning::plan(definition, unit, &[], mount_point, &store)
+    let addresses = likely(&definition.container.network, unit);
+    let (plan, _) = planning::plan(definition, unit, &[], mount_point, &store, &addresses)
         .with_context(|| format!("planning the start of '{unit}'"))?;
     oci::config(&plan)
 }

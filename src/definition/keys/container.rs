@@ -16,8 +16,6 @@ const fn own(name: &'static str, kind: Kind, repeat: Repeat, meaning: &'static s
     key(name, kind, repeat, meaning).of(Origin::Coracle)
 }
 
-const NO_NETWORK: &str =
-    "until then a container has no network of its own but its sockets, or all of the host's with Network = \"host\"";
 const NO_PROBES: &str = "until then use Notify and systemd's Restart=";
 const NO_USER_NAMESPACE: &str = "use UserNS, or UIDMap and GIDMap";
 const NO_LABELS: &str = "remove it to start without a label of its own";
@@ -271,8 +269,8 @@ pub(super) const KEYS: &[Key] = &[
         "Hands the host's proxy variables to the program.",
     )
     .later("set them with Environment"),
-    key("IP", Text, Once, "The container's IPv4 address.").later(NO_NETWORK),
-    key("IP6", Text, Once, "The container's IPv6 address.").later(NO_NETWORK),
+    key("IP", Text, Once, "The container's IPv4 address on its network."),
+    key("IP6", Text, Once, "The container's IPv6 address on its network."),
     own(
         "IdleTimeout",
         TimeSpan,
@@ -315,17 +313,16 @@ pub(super) const KEYS: &[Key] = &[
     ),
     key(
         "Network",
-        Choice(&["none", "host"]),
+        Text,
         Many,
-        "The container's network: 'none' but its sockets, or the 'host' one.",
+        "The container's networks: 'none', 'host', 'bridge', NAME.network, or as one the namespace of NAME.container or ns:PATH.",
     ),
     key(
         "NetworkAlias",
         Text,
         Many,
-        "Adds a name of the container on its network.",
-    )
-    .later(NO_NETWORK),
+        "Adds a name of the container on its networks.",
+    ),
     key(
         "NoNewPrivileges",
         Boolean,

@@ -82,7 +82,7 @@ pub fn find(section: Section, key: &str, value: &str, sockets: &[Socket]) -> Opt
         Section::Unit => in_unit(key),
         Section::Service if is_woken => in_service(key).or_else(|| in_woken_service(key, value)),
         Section::Service => in_service(key),
-        Section::Container | Section::Socket | Section::Timer | Section::Install => None,
+        Section::Container | Section::Network | Section::Socket | Section::Timer | Section::Install => None,
     }
 }
 

@@ -231,6 +231,11 @@ pub(super) fn stem(file_name: &OsStr) -> Option<OsString> {
     Some(OsString::from_vec(stem.to_vec()))
 }
 
+/// Whether the definition of this name is a network's: its file is `NAME.network.toml`.
+pub(super) fn is_network(name: &OsStr) -> bool {
+    name.as_bytes().ends_with(b".network")
+}
+
 /// The name of the definition whose drop-ins are in a directory of this name.
 fn drop_in_stem(file_name: &OsStr) -> Option<OsString> {
     let stem = file_name.as_bytes().strip_suffix(b".toml.d")?;

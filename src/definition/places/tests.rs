@@ -6,7 +6,7 @@ use std::path::Path;
 
 use tempfile::TempDir;
 
-use crate::definition::places::{Contents, Loaded, Places, load, load_all, load_file};
+use crate::definition::places::{Contents, Loaded, Places, load, load_all, load_files};
 use crate::definition::{ContainerAddress, Root, SocketKind};
 
 const WEB: &str = "[Container]\nImage = \"nginx\"\nPublishPort = \"8080:80\"\n";
@@ -285,7 +285,11 @@ fn one_file() {
         ("web.container", ""),
         ("web.txt", ""),
     ]);
-    let load = |name: &str| load_file(&root.path().join(name));
+    let places = Places::system(root.path());
+    let load = |name: &str| {
+        let files = [root.path().join(name)];
+        load_files(&files, &places).definitions.remove(0)
+    };
     let web = load("web.toml");
     assert_eq!(
         (web.is_broken(), web.definition.container.user.as_deref()),

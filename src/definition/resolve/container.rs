@@ -6,6 +6,7 @@ use crate::definition::diagnostic::Severity;
 use crate::definition::keys::Key;
 use crate::definition::name;
 use crate::definition::report::Span;
+use crate::definition::resolve::attachment::Networks;
 use crate::definition::resolve::identities::Identities;
 use crate::definition::resolve::mount::Mounted;
 use crate::definition::resolve::names::{added_group, capabilities, group, hostname, signal, user};
@@ -14,7 +15,7 @@ use crate::definition::resolve::systemd::Given;
 use crate::definition::resolve::values::is_absolute;
 use crate::definition::resolve::{Resolver, Tried};
 use crate::definition::setting::{Data, Setting, Value};
-use crate::definition::{Activation, Container, Definition, Listen, Network, Notify, Root, SeccompProfile, Sysctl};
+use crate::definition::{Activation, Container, Definition, Listen, Notify, Root, SeccompProfile, Sysctl};
 use crate::image::reference::Reference;
 
 /// `[Container]` so far.
@@ -32,6 +33,7 @@ pub(super) struct Draft {
     mounts: Vec<Mounted>,
     service_name: Option<String>,
     identities: Identities,
+    networks: Networks,
 }
 
 /// Appends unless the value takes back what is there.
@@ -143,7 +145,18 @@ impl Draft {
             "SeccompProfile" => {
                 container.seccomp_profile = once(reset, || seccomp_profile(to, key, value)).unwrap_or_default();
             }
-            "Network" => container.network = once(reset, || network(to, key, value)).unwrap_or_default(),
+            "Network" => {
+                let new = each(reset, to, key, value, Resolver::network);
+                add(&mut self.networks.wanted, value, new);
+            }
+            "IP" | "IP6" => {
+                let new = each(reset, to, key, value, Resolver::own_address).pop();
+                self.networks.addresses[usize::from(key.name == "IP6")] = new;
+            }
+            "NetworkAlias" => {
+                let new = each(reset, to, key, value, Resolver::network_alias);
+                add(&mut self.networks.aliases, value, new);
+            }
             "StopSignal" => container.stop_signal = once(reset, || signal(to, key, value)),
             "StopTimeout" => {
                 self.stop_timeout = once(reset, || Given::by(setting, "TimeoutStopSec", to.time_span(key, value)))
@@ -181,7 +194,8 @@ impl Draft {
                 Mounted::Memory(tmpfs) => definition.container.tmpfs.push(tmpfs),
             }
         }
-        to.check_sysctls(&self.sysctls, definition.container.network);
+        to.networks(self.networks, definition);
+        to.check_sysctls(&self.sysctls, &definition.container.network);
         definition.container.sysctls = self.sysctls.into_iter().map(|(sysctl, _)| sysctl).collect();
         definition.container.user_namespace = to.identities(self.identities);
         definition.container.root = match (self.image, self.rootfs) {
@@ -272,28 +286,6 @@ fn published(to: &mut Resolver<'_, '_>, key: &Key, text: &str, span: Span) -> Op
             None
         }
     }
-}
-
-fn network(to: &mut Resolver<'_, '_>, key: &Key, value: &Value<'_>) -> Option<Network> {
-    let networks = to.texts(key, value);
-    let mut network = None;
-    for (text, span) in networks {
-        network = match text.as_ref() {
-            _ if network.is_some() => {
-                to.impossible(key, span, "more than one network is not carried out yet");
-                None
-            }
-            "none" => Some(Network::None),
-            "host" => Some(Network::Host),
-            _ => {
-                let message = format!("'{}' cannot be '{text}' yet, only 'none' or 'host'", key.name);
-                let suggestion = Some("PublishPort works with 'none', which is the default".to_owned());
-                to.report.say(Severity::Error, span, message, suggestion);
-                None
-            }
-        };
-    }
-    network
 }
 
 /// Whether the file is a profile is seen at the start, when it is read.

