@@ -22,11 +22,12 @@ build: ## Build the programs, optimised (cargo build --release)
 	cargo build --release --locked --bin coracle
 	cargo rustc --release --locked --bin coracle-shim -- $(STATIC)
 	cargo rustc --release --locked --bin coracle-generator -- $(STATIC)
+	cargo rustc --release --locked --bin coracle-oci -- $(STATIC)
 
 install: ## Install what `make build` has built (DESTDIR=, PREFIX=/usr)
 	install -D -m 755 -t '$(DESTDIR)$(PREFIX)/bin' '$(RELEASE)/coracle'
 	packaging/pages '$(RELEASE)/coracle' '$(DESTDIR)' '$(PREFIX)'
-	install -D -m 755 -t '$(DESTDIR)$(PREFIX)/libexec/coracle' '$(RELEASE)/coracle-shim'
+	install -D -m 755 -t '$(DESTDIR)$(PREFIX)/libexec/coracle' '$(RELEASE)/coracle-shim' '$(RELEASE)/coracle-oci'
 	install -D -m 755 -t '$(DESTDIR)$(PREFIX)/lib/systemd/system-generators' '$(RELEASE)/coracle-generator'
 	install -d '$(DESTDIR)$(PREFIX)/lib/systemd/user-generators'
 	ln -sf ../system-generators/coracle-generator '$(DESTDIR)$(PREFIX)/lib/systemd/user-generators/coracle-generator'
@@ -45,6 +46,7 @@ stage: build
 roots: ## Make the Debian roots for tests and demo, where they are not cached yet
 	tests/machine/root bookworm
 	tests/machine/root trixie
+	tests/machine/root engines
 	tests/machine/root servers
 	tests/machine/root vm
 

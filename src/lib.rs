@@ -17,6 +17,7 @@
 //! | --- | --- | --- | --- |
 //! | `coracle-generator` | at every daemon-reload, as a systemd.generator(7) | reads definitions, writes units, warns | writes outside its three directories, fails because of one bad file, needs network, D-Bus or `/var` |
 //! | `coracle-shim` | at every start, as `ExecStart=` | makes the container's first process and what takes the host's rights, hands the main PID over, exits | starts a thread, keeps running beside a container, speaks D-Bus |
+//! | `coracle-oci` | when another engine calls it: Podman, containerd | makes, starts and removes containers from bundles, by the command line of the OCI runtime specification | keeps running beside a container; decides what an engine has to say |
 //! | init: the container's first process | as PID 1 of each container | builds the container around itself, starts the payload, forwards signals, reaps, answers `bind(2)`, tells readiness, ends as the payload ended | grows: its private memory is tens of kilobytes; touches the data path |
 //! | `coracle` | when somebody types it | check, list, show, explain, run, exec, cp, diff, stats, top, set, image, network, volume, man, completions | replaces systemctl or journalctl |
 //!
@@ -54,14 +55,15 @@
 //! A module uses only those that stand to its right; the programs' `main` functions stand above all.
 //!
 //! ```text
-//! cli > registry > systemd > run > store > generate > plan > activation > definition > image > unitfile > threads > sys
+//! cli > registry > oci > systemd > run > store > generate > plan > activation > definition > image > unitfile > threads > sys
 //! ```
 //!
 //! | module | is | invariant |
 //! | --- | --- | --- |
 //! | `cli` | the verbs of `coracle`, one file each; all printing in one place | nothing else prints |
 //! | `registry` | pull, push and copy over the network (to come) | a copy never changes a digest |
-//! | `systemd` | systemd over D-Bus | only `cli` uses it: neither generator nor shim speaks D-Bus |
+//! | `oci` | the OCI runtime command line: bundles → a plan of its own → containers | `oci/plan` is pure; what makes a container safe is `run`'s and `sys`'s code |
+//! | `systemd` | systemd over D-Bus | only `cli` uses it, and `oci` where an engine asks for scopes: neither generator nor shim speaks D-Bus |
 //! | `run` | carries a plan out: namespaces, root, exec; init; the answering of `bind(2)` | decides nothing; no error path returns into the parent's code after a fork |
 //! | `store` | images on disk | readers take no lock; nothing that an image names is written outside the store |
 //! | `generate` | definitions → unit files | its `run`, `write` and `version` touch the system, the rest opens no file; the same definitions give the same bytes |
@@ -220,6 +222,19 @@
 //! `NAME-client.service`, which reads a pipe that only its client holds open. The kernel closes it however the client ends, `kill -9`
 //! included, and systemd does the rest; nothing depends on the client's own doing.
 //!
+//! # A container for another engine
+//!
+//! Engines drive containers by a runtime's command line, on a bundle: a directory with a `config.json` and a root. It says everything by
+//! itself, which namespaces are new, what is mounted, which rights the payload has; so there is no definition, no image and no init, and the
+//! payload is executed in place by the process that has built the container. `oci/plan` makes a plan of it, or says what cannot be carried out.
+//! `create` opens what comes from the host, as detached mounts, and has a process born into the namespaces with them; that one builds the
+//! container around itself, with the container's rights and on descriptors, and waits at a socket in the container's directory. `start`
+//! connects there, and learns whether the program was executed. Both ends see the other's end, so whoever is killed leaves no process; and
+//! what else there is to remove stands in the container's record before it is made.
+//!
+//! Rights are taken on by the same function as in the shim's containers (`run/rights.rs`), programs are looked at by the same
+//! (`run/program.rs`), paths are closed by the same (`run/rootfs.rs`), and filters are compiled by the same compiler.
+//!
 //! # Into a container that runs
 //!
 //! `coracle exec` asks systemd for the container's init, and the shim goes in ([`run::exec`]): it forks into the unit's control group, joins all
@@ -250,7 +265,8 @@
 //! | `/run/coracle/networks`, `/run/coracle/.netavark` | of each container on a bridge what netavark was told and its network namespace; what netavark knows | the shim, netavark; `ExecStopPost=` removes them |
 //! | `/run/coracle/.networks` | an empty file whose bytes are locked by those who have an address | the shim |
 //! | `/run/coracle/.identities` | an empty file whose bytes are locked by those who have a range of identities, a writable layer or a volume; its time is that of the last sweep | the shim |
-//! | `/usr/libexec/coracle` | the shim; each container's root is mounted over this directory, in its own mount namespace | the package |
+//! | `/run/coracle/oci/NAME` | a container of `coracle-oci`: its record, its `config.json`, and the socket at which it waits to be started; engines name another directory (`--root`) | `coracle-oci` |
+//! | `/usr/libexec/coracle` | the shim, and `coracle-oci`; each container's root is mounted over this directory, in its own mount namespace | the package |
 //!
 //! # What does the work
 //!
@@ -261,8 +277,8 @@
 //! | **toml** | `definition` | definitions, with the place of every key and value |
 //! | **serde**, **serde_json** | all | the resolved definition; image manifests; every `--format json` |
 //! | **strsim** | `definition` | the nearest known key to a mistyped one |
-//! | **clap**, **clap_complete**, **clap_mangen** | `cli`, `main` | the command line, its completions, its manual pages. The shim parses its two arguments by hand |
-//! | **oci-spec** | `cli`, `plan`, `store` | image manifests and configurations; the plan as a runtime `config.json` |
+//! | **clap**, **clap_complete**, **clap_mangen** | `cli`, `oci`, `main` | the command line, its completions, its manual pages. The shim parses its two arguments by hand |
+//! | **oci-spec** | `cli`, `plan`, `store` | image manifests and configurations; the plan as a runtime `config.json`. A bundle's own `config.json` is read by `oci` with types that keep its words, so that a wrong one is named with its place |
 //! | **nix** | all | system calls |
 //! | **libc** | all | constants and structures that nix lacks |
 //! | **rustix** | `cli`, `store` | extended attributes and locks, where nix has no such call or wants more of its caller |
@@ -285,6 +301,7 @@ pub mod cli;
 pub mod definition;
 pub mod generate;
 pub mod image;
+pub mod oci;
 pub mod plan;
 pub mod run;
 pub mod store;

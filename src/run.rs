@@ -29,6 +29,8 @@ pub mod pasta;
 pub mod payload;
 pub mod place;
 pub mod planning;
+pub mod program;
+pub mod rights;
 pub mod rootfs;
 pub mod secret;
 pub mod selinux;

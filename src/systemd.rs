@@ -3,13 +3,14 @@
 //! A host may have a thousand definitions, so the number of round trips does not grow with them: one call names all units at once, one
 //! more asks for all instances of the templates, and only the services that run are asked for their main PID, many at a time.
 //!
-//! Only the `coracle` command uses this. Neither the generator, which runs before there is a bus, nor the shim, which a client waits
+//! Only the `coracle` command uses this, and `coracle-oci` where it is asked for scopes ([`scope`]). Neither the generator, which runs before there is a bus, nor the shim, which a client waits
 //! for, speaks D-Bus.
 
 pub mod cgroup;
 pub mod control;
 pub mod property;
 pub mod proxies;
+pub mod scope;
 pub mod transient;
 
 use std::collections::BTreeMap;

@@ -4,7 +4,8 @@
 //! tests/machine/lib.sh), and `CASE/root`, files that are laid over the machine's root first. The machine has Coracle as
 //! `make install` lays it out, and a read-only image store with the images of tests/machine/images. Two optional files say what a case
 //! needs otherwise: `CASE/versions` names the only systemd versions that it is meant for, `CASE/store` exists if it wants an empty,
-//! writable store of its own.
+//! writable store of its own; `CASE/machine` names the one kind of root (tests/machine/root) that has what it needs, and `CASE/scratch` the
+//! directories there that must be no overlay.
 //!
 //! No case is ever skipped: a machine that cannot boot one fails it and says why. One case by hand, with a shell where it fails:
 //! `make machine CASE=nginx`. All runs of one kind of name: `cargo test --test system nginx`.
@@ -51,6 +52,11 @@ fn trials(tree: &Path, case: &Path) -> Vec<Trial> {
         .and_then(OsStr::to_str)
         .expect("a case's name is plain text");
     let only = std::fs::read_to_string(case.join("versions")).ok();
+    if let Ok(machine) = std::fs::read_to_string(case.join("machine")) {
+        let (tree, case, machine) = (tree.to_path_buf(), case.to_path_buf(), machine.trim().to_owned());
+        let name = format!("system::{name}::{machine}");
+        return vec![Trial::test(name, move || run(&tree, &case, &machine))];
+    }
     VERSIONS
         .iter()
         .filter(|(version, _)| {

@@ -38,9 +38,10 @@ const ASKED_FOR: [&str; 11] = [
 ];
 
 /// What decides and does not act, as the table of the modules says; behind each what is excepted.
-const DECIDING: [(&str, &[&str]); 7] = [
+const DECIDING: [(&str, &[&str]); 8] = [
     ("src/activation", &[]),
     ("src/plan", &[]),
+    ("src/oci/plan", &[]),
     ("src/definition", &["src/definition/places"]),
     ("src/generate", &["invocation", "report", "run", "version", "write"]),
     ("src/image", &[]),

@@ -13,6 +13,7 @@ use clap_mangen::Man;
 
 use crate::cli;
 use crate::cli::output::Output;
+use crate::oci;
 
 /// Print a manual page
 ///
@@ -20,7 +21,7 @@ use crate::cli::output::Output;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  coracle man\n  coracle man coracle.toml.5 | man -l -")]
 pub struct Arguments {
-    /// The page: coracle.1, coracle-check.1, coracle.toml.5 …
+    /// The page: coracle.1, coracle-check.1, coracle.toml.5, coracle-oci.8 …
     pub page: Option<String>,
 }
 
@@ -44,14 +45,16 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> anyhow::Result<ExitCod
         output.bytes(format::page().as_bytes())?;
         return Ok(ExitCode::SUCCESS);
     }
-    let Some((_, command)) = pages
+    let Some((name, command)) = pages
         .into_iter()
-        .find(|(name, _)| name == wanted || name.strip_suffix(".1") == Some(wanted))
+        .find(|(name, _)| name == wanted || name.rsplit_once('.').is_some_and(|(bare, _)| bare == wanted))
     else {
         bail!("there is no page '{wanted}'; 'coracle man' lists the pages");
     };
     let mut page = Vec::new();
+    let section = name.rsplit_once('.').map_or("1", |(_, section)| section).to_owned();
     let man = Man::new(command)
+        .section(section)
         .source(concat!("coracle ", env!("CARGO_PKG_VERSION")))
         .manual("Coracle");
     man.render(&mut page).context("writing the page")?;
@@ -67,6 +70,10 @@ fn pages() -> Vec<(String, Command)> {
     root.build();
     let mut pages = Vec::new();
     collect(&root, &mut pages);
+    // Its verbs are for engines, so one page names them all.
+    let mut engine = oci::arguments::Arguments::command();
+    engine.build();
+    pages.push(("coracle-oci.8".to_owned(), engine));
     pages
 }
 

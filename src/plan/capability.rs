@@ -102,6 +102,12 @@ pub fn holds(mask: Mask, name: &str) -> bool {
         .is_some_and(|bit| mask & 1 << bit != 0)
 }
 
+/// The capability of this name, as a set of one.
+#[must_use]
+pub fn named(name: &str) -> Option<Mask> {
+    number(name).map(|bit| 1 << bit)
+}
+
 fn bits(name: &str) -> Result<Mask> {
     if name.eq_ignore_ascii_case("all") {
         return Ok((1 << NAMES.len()) - 1);

@@ -105,6 +105,8 @@ pub enum Action {
     Trap,
     /// The call fails with this error.
     Errno(u16),
+    /// An agent answers it (seccomp_unotify(2)).
+    Notify,
     /// A tracer is told.
     Trace(u16),
     /// The call is made, and noted in the kernel's log.
@@ -120,6 +122,21 @@ impl Rules {
         let fates = Fates::of(self);
         let fate = Call::named(name).and_then(|call| fates.calls.get(call.index()).copied());
         matches!(fate, Some(Fate::Plain(Action::Allow | Action::Log)))
+    }
+
+    /// Whether an agent answers the call of this name, for some arguments at least.
+    #[must_use]
+    pub fn asks_about(&self, name: &str) -> bool {
+        let fates = Fates::of(self);
+        let fate = Call::named(name).and_then(|call| fates.calls.get(call.index()).copied());
+        match fate {
+            Some(Fate::Plain(action)) => action == Action::Notify,
+            Some(Fate::Conditional(group)) => {
+                let cases = fates.groups.get(usize::from(group));
+                cases.is_some_and(|cases| cases.iter().any(|case| case.action == Action::Notify))
+            }
+            None => false,
+        }
     }
 
     /// Makes the program.
@@ -155,6 +172,7 @@ impl Action {
             Self::KillThread => libc::SECCOMP_RET_KILL_THREAD,
             Self::Trap => libc::SECCOMP_RET_TRAP,
             Self::Errno(errno) => libc::SECCOMP_RET_ERRNO | u32::from(errno),
+            Self::Notify => libc::SECCOMP_RET_USER_NOTIF,
             Self::Trace(data) => libc::SECCOMP_RET_TRACE | u32::from(data),
             Self::Log => libc::SECCOMP_RET_LOG,
             Self::Allow => libc::SECCOMP_RET_ALLOW,

@@ -9,13 +9,11 @@
 
 use std::cell::{Cell, OnceCell};
 use std::convert::Infallible;
-use std::ffi::{CString, OsStr};
-use std::fs::{File, OpenOptions};
+use std::ffi::CString;
+use std::fs::File;
 use std::io::Read as _;
 use std::os::fd::{AsFd as _, AsRawFd as _, IntoRawFd as _, OwnedFd, RawFd};
-use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use nix::errno::Errno;
@@ -23,7 +21,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::stat::{Mode, umask};
-use nix::unistd::{AccessFlags, Pid, access, chdir, getcwd, getpid, setresgid, setresuid, setsid};
+use nix::unistd::{Pid, getpid, setsid};
 
 use crate::definition::Activation;
 use crate::definition::label::AbstractSockets;
@@ -31,17 +29,17 @@ use crate::plan::Plan;
 use crate::plan::process::FIRST_DESCRIPTOR;
 use crate::run::failure::{EXEC, Failure, NAMESPACE, OrFail as _};
 use crate::run::label;
+use crate::run::program;
+use crate::run::rights::{self, Growth, Rights};
 use crate::run::terminal::make_standard;
 use crate::run::user::Identity;
-use crate::sys::capability;
+use crate::sys::capability::{self, Sets};
 use crate::sys::landlock::keep_to_own_abstract_sockets;
 use crate::sys::process::{
-    Exec, Parent, adopt, close_all_but, default_signal, exit, grant, set_no_new_privs, spawn_in_shared_memory,
-    unshare_descriptors,
+    Exec, Parent, adopt, close_all_but, default_signal, exit, grant, spawn_in_shared_memory, unshare_descriptors,
 };
 use crate::sys::seccomp::{self, Listener, catch_bind_and_listen};
 use crate::sys::terminal::take_controlling;
-use crate::sys::user::set_groups;
 
 /// A payload that has been executed.
 #[derive(Debug)]
@@ -140,7 +138,10 @@ impl Attempt {
             !forbids,
             "executing '{path}': the seccomp profile does not let execve(2) through"
         );
-        bail!("executing '{path}': {}", explain(&program.path, &program.head, errno))
+        bail!(
+            "executing '{path}': {}",
+            program::explain(&program.path, &program.head, errno)
+        )
     }
 }
 
@@ -227,32 +228,28 @@ fn prepare(
     };
     close_all_but(report, granted)?;
 
-    // Rights go in this order: groups need CAP_SETGID, the user is last since it takes the others.
-    set_groups(&identity.groups).context("setting the supplementary groups")?;
-    setresgid(identity.gid, identity.gid, identity.gid).context("setting the group")?;
-    setresuid(identity.uid, identity.uid, identity.uid).context("setting the user")?;
-    // Another user has none left, but an inheritable set would outlive the change.
+    if let Some(label) = &plan.label {
+        label::take(label)?;
+    }
+    // Another user has no capabilities left.
     let capabilities = if identity.uid.is_root() {
         plan.process.capabilities
     } else {
         0
     };
-    capability::set(capabilities).context("setting the capabilities")?;
+    rights::assume(&Rights {
+        uid: identity.uid,
+        gid: identity.gid,
+        groups: &identity.groups,
+        capabilities: Sets::of_root(plan.process.capabilities, capabilities),
+        kept: 0,
+        growth: Growth::Forbidden,
+        working_directory: &plan.process.working_directory,
+    })?;
     if starter == Starter::Attached {
         // After the user: a change of it takes this back.
         set_pdeathsig(Signal::SIGKILL).context("tying the program to its client")?;
     }
-    // The directory after the user: what the user may not enter is not entered. A directory from outside the root would show here.
-    let directory = plan.process.working_directory.as_str();
-    chdir(directory).with_context(|| format!("entering the working directory '{directory}'"))?;
-    ensure!(
-        getcwd()?.is_absolute(),
-        "the working directory '{directory}' lies outside the container"
-    );
-    if let Some(label) = &plan.label {
-        label::take(label)?;
-    }
-    set_no_new_privs().context("setting no_new_privs")?;
     // After no_new_privs, without which Landlock wants a right that is gone.
     if plan.abstract_sockets == AbstractSockets::Own {
         keep_to_own_abstract_sockets().context("keeping to the container's own abstract sockets (Landlock)")?;
@@ -307,9 +304,9 @@ fn execute(plan: &Plan, identity: &Identity, attempt: &Attempt) -> Result<Infall
         .map(|argument| CString::new(argument.as_str()))
         .collect::<Result<_, _>>()?;
     let program = process.arguments.first().context("there is no program to run")?;
-    let path = find(program, &path)?;
+    let path = program::find(program, &path)?;
     let name = CString::new(path.as_os_str().as_encoded_bytes())?;
-    let head = head(&path);
+    let head = program::head(&path);
     attempt.program.get_or_init(|| Program { path, head });
     let exec = Exec::new(name, arguments, environment);
 
@@ -319,131 +316,4 @@ fn execute(plan: &Plan, identity: &Identity, attempt: &Attempt) -> Result<Infall
     }
     attempt.refused.set(Some(exec.execute()));
     exit(EXEC)
-}
-
-/// The file that is executed, looked at before the filter may forbid to look.
-fn find(program: &str, path: &str) -> Result<PathBuf> {
-    let mut denied = None;
-    for candidate in candidates(program, path) {
-        refuse_ourselves(&candidate)?;
-        match access(&candidate, AccessFlags::X_OK) {
-            Ok(()) if candidate.is_file() => return Ok(candidate),
-            Err(Errno::ENOENT | Errno::ENOTDIR) => {}
-            Ok(()) | Err(Errno::EACCES) => denied = denied.or(Some((candidate, Errno::EACCES))),
-            Err(errno) => denied = denied.or(Some((candidate, errno))),
-        }
-    }
-    match denied {
-        Some((candidate, errno)) => bail!(
-            "executing '{}': {}",
-            candidate.display(),
-            explain(&candidate, &head(&candidate), errno)
-        ),
-        None if program.contains('/') => bail!("executing '{program}': the image has no such file"),
-        None => bail!("executing '{program}': it is in no directory of PATH ({path})"),
-    }
-}
-
-/// Where `program` may be: itself if it has a slash, else each directory of `path`.
-fn candidates(program: &str, path: &str) -> Vec<PathBuf> {
-    if program.contains('/') {
-        return vec![program.into()];
-    }
-    path.split(':')
-        .filter(|directory| directory.starts_with('/'))
-        .map(|d| Path::new(d).join(program))
-        .collect()
-}
-
-/// An image whose entry point leads to `/proc/self/exe` would run the shim inside, and could then write to it (CVE-2019-5736).
-fn refuse_ourselves(candidate: &Path) -> Result<()> {
-    let identity = |path: &Path| std::fs::metadata(path).ok().map(|m| (m.dev(), m.ino()));
-    let ours = identity(Path::new("/proc/self/exe"));
-    let mut program = candidate.to_owned();
-    // A script is executed by its interpreter, which may be a script too; the kernel gives up at the fifth.
-    for _ in 0..6 {
-        ensure!(
-            ours.is_none() || identity(&program) != ours,
-            "executing '{}': it leads out of the image, to the program that starts containers",
-            candidate.display()
-        );
-        match interpreter(&head(&program)) {
-            Some(next) => program = next,
-            None => break,
-        }
-    }
-    Ok(())
-}
-
-/// The program that a script names in its first line (execve(2), "Interpreter scripts").
-fn interpreter(head: &[u8]) -> Option<PathBuf> {
-    let line = head.strip_prefix(b"#!")?.split(|&byte| byte == b'\n').next()?;
-    let mut words = line
-        .split(|byte| matches!(byte, b' ' | b'\t' | 0))
-        .filter(|word| !word.is_empty());
-    Some(PathBuf::from(OsStr::from_bytes(words.next()?)))
-}
-
-/// The first bytes of a regular file, nothing of anything else: a FIFO must not be waited for.
-fn head(path: &Path) -> Vec<u8> {
-    let open = OpenOptions::new()
-        .read(true)
-        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
-        .open(path);
-    let mut head = Vec::with_capacity(256);
-    if let Ok(file) = open
-        && file.metadata().is_ok_and(|metadata| metadata.is_file())
-    {
-        let _ = file.take(256).read_to_end(&mut head);
-    }
-    head
-}
-
-/// What an error of execve(2) means for this file.
-fn explain(candidate: &Path, head: &[u8], errno: Errno) -> String {
-    match (errno, head) {
-        (Errno::ENOEXEC, [0x7f, b'E', b'L', b'F', ..]) => {
-            let machine = head
-                .get(18..20)
-                .map_or(0, |machine| u16::from_le_bytes([machine[0], machine[1]]));
-            format!(
-                "it is a program for another machine (ELF machine {machine}), not for {}",
-                std::env::consts::ARCH
-            )
-        }
-        (Errno::ENOEXEC, _) => "it is neither a program nor a script that begins with '#!'".to_owned(),
-        (Errno::EACCES, _) if candidate.is_dir() => "it is a directory".to_owned(),
-        (Errno::EACCES, _) if !candidate.is_file() => "it is not a regular file".to_owned(),
-        (Errno::EACCES, _) => {
-            "it may not be executed (permission denied): see its mode and the payload's 'User'".to_owned()
-        }
-        (Errno::ENOENT, [b'#', b'!', ..]) => "it is a script whose interpreter the image does not have".to_owned(),
-        (Errno::ENOENT, _) => "its dynamic loader is not in the image".to_owned(),
-        (errno, _) => errno.desc().to_lowercase(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{candidates, interpreter};
-    use std::path::PathBuf;
-
-    #[test]
-    fn scripts_name_their_interpreter() {
-        let of = |head: &[u8]| interpreter(head);
-        assert_eq!(of(b"#!/bin/sh -e\nx"), Some(PathBuf::from("/bin/sh")));
-        assert_eq!(of(b"#! \t/proc/self/exe"), Some(PathBuf::from("/proc/self/exe")));
-        for head in [&b""[..], b"#!", b"#!\n/bin/sh", b"\x7fELF", b"/bin/sh"] {
-            assert_eq!(of(head), None, "{head:?}");
-        }
-    }
-
-    #[test]
-    fn only_absolute_directories_of_path_count() {
-        assert_eq!(
-            candidates("sh", "/bin::.:/usr/bin:rel"),
-            [PathBuf::from("/bin/sh"), PathBuf::from("/usr/bin/sh")]
-        );
-        assert_eq!(candidates("./sh", "/bin"), [PathBuf::from("./sh")]);
-    }
 }

@@ -132,7 +132,7 @@ fn seccomp_profile(definition: &Definition, specifiers: &Specifiers<'_>) -> Resu
 ///
 /// # Errors
 /// It says none.
-fn kernel() -> Result<Kernel> {
+pub fn kernel() -> Result<Kernel> {
     let names = nix::sys::utsname::uname().context("asking for the kernel's version")?;
     let release = names.release().to_string_lossy();
     let mut numbers = release

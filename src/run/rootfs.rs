@@ -179,7 +179,8 @@ impl<'a> Prepared<'a> {
                 .with_context(|| format!("masking '{top}/{path}'"))?;
         }
         for path in self.plan.read_only_paths.iter().filter_map(|path| below(top, path)) {
-            make_read_only(directory, Path::new(path)).with_context(|| format!("making '{top}/{path}' read-only"))?;
+            make_read_only(directory, Path::new(path), Links::Refuse)
+                .with_context(|| format!("making '{top}/{path}' read-only"))?;
         }
         Ok(())
     }
@@ -187,13 +188,17 @@ impl<'a> Prepared<'a> {
 
 /// An empty directory and an empty file, to be mounted over others.
 #[derive(Debug)]
-struct Cover {
+pub struct Cover {
     directory: OwnedFd,
     file: OwnedFd,
 }
 
 impl Cover {
-    fn new() -> Result<Self> {
+    /// Makes them. The mount lies on `/proc`, in the way of nobody who mounts a procfs there.
+    ///
+    /// # Errors
+    /// What the kernel says of the mount.
+    pub fn new() -> Result<Self> {
         let attributes = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
         let mount = Filesystem::open("tmpfs")?.mount(attributes & !MOUNT_ATTR_RDONLY)?;
         let mode = Mode::from_bits_truncate(0o755);
@@ -210,8 +215,17 @@ impl Cover {
         })
     }
 
+    /// Of an empty directory and an empty file that are mounted somewhere.
+    #[must_use]
+    pub const fn of(directory: OwnedFd, file: OwnedFd) -> Self {
+        Self { directory, file }
+    }
+
     /// Covers `target`, if there is one.
-    fn hide(&self, target: Option<OwnedFd>) -> Result<()> {
+    ///
+    /// # Errors
+    /// What the kernel says of the mount.
+    pub fn hide(&self, target: Option<OwnedFd>) -> Result<()> {
         let Some(target) = target else { return Ok(()) };
         let empty = if is_directory(target.as_fd())? {
             &self.directory
@@ -327,11 +341,19 @@ fn is_link(root: BorrowedFd<'_>, path: &Path) -> io::Result<bool> {
     }
 }
 
-fn is_directory(file: BorrowedFd<'_>) -> io::Result<bool> {
+/// Whether it is one.
+///
+/// # Errors
+/// What fstat(2) says.
+pub fn is_directory(file: BorrowedFd<'_>) -> io::Result<bool> {
     Ok(file_type(&fstat(file)?) == SFlag::S_IFDIR)
 }
 
-fn new_filesystem(kind: &str, parameters: &[String], attributes: u64) -> Result<OwnedFd> {
+/// A detached mount of a new file system.
+///
+/// # Errors
+/// What the file system says of its parameters.
+pub fn new_filesystem(kind: &str, parameters: &[String], attributes: u64) -> Result<OwnedFd> {
     let filesystem = Filesystem::open(kind).with_context(|| format!("opening the file system type '{kind}'"))?;
     for parameter in parameters {
         let result = match parameter.split_once('=') {
@@ -344,12 +366,17 @@ fn new_filesystem(kind: &str, parameters: &[String], attributes: u64) -> Result<
 }
 
 /// What of `path` comes after the directory `top`.
-fn below<'p>(top: &str, path: &'p str) -> Option<&'p str> {
+#[must_use]
+pub fn below<'p>(top: &str, path: &'p str) -> Option<&'p str> {
     path.strip_prefix(top)?.strip_prefix('/')
 }
 
-fn make_read_only(root: BorrowedFd<'_>, path: &Path) -> Result<()> {
-    let Some(target) = existing(root, path, Links::Refuse)? else {
+/// Makes `path` read-only with all that is mounted below it, if it exists.
+///
+/// # Errors
+/// What the kernel says.
+pub fn make_read_only(root: BorrowedFd<'_>, path: &Path, links: Links) -> Result<()> {
+    let Some(target) = existing(root, path, links)? else {
         return Ok(());
     };
     let copy = clone_tree(target.as_fd(), Depth::Tree)?;
@@ -357,7 +384,11 @@ fn make_read_only(root: BorrowedFd<'_>, path: &Path) -> Result<()> {
     Ok(attach(copy.as_fd(), target.as_fd())?)
 }
 
-fn existing(root: BorrowedFd<'_>, path: &Path, links: Links) -> Result<Option<OwnedFd>> {
+/// Opens `path` if it exists.
+///
+/// # Errors
+/// What openat2(2) says.
+pub fn existing(root: BorrowedFd<'_>, path: &Path, links: Links) -> Result<Option<OwnedFd>> {
     match open_in_root(root, path, OFlag::O_PATH, links) {
         Ok(target) => Ok(Some(target)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),

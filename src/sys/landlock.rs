@@ -38,8 +38,9 @@ pub fn keep_to_own_abstract_sockets() -> io::Result<bool> {
             // SAFETY: the kernel has just made it for us.
             unsafe { OwnedFd::from_raw_fd(fd) }
         }
-        // No Landlock, or an older one: it does not take a longer structure with something in it, or what it does not know.
-        Err(Errno::ENOSYS | Errno::EOPNOTSUPP | Errno::E2BIG | Errno::EINVAL) => return Ok(false),
+        // No Landlock, or an older one: it does not take a longer structure with something in it, or what it does not know. Only a filter of
+        // system calls around all of this machine refuses what anybody may ask for.
+        Err(Errno::ENOSYS | Errno::EOPNOTSUPP | Errno::E2BIG | Errno::EINVAL | Errno::EPERM) => return Ok(false),
         Err(errno) => return Err(errno.into()),
     };
     // SAFETY: integers only.

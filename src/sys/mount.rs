@@ -132,7 +132,47 @@ pub fn make_slave(mount: BorrowedFd<'_>, depth: Depth) -> io::Result<()> {
     propagate(mount, libc::MS_SLAVE, depth)
 }
 
-fn propagate(mount: BorrowedFd<'_>, propagation: libc::c_ulong, depth: Depth) -> io::Result<()> {
+/// What is changed of a mount's flags (`MOUNT_ATTR_…`).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Change {
+    /// Set.
+    pub set: Attributes,
+    /// Cleared; what is in both is set.
+    pub clear: Attributes,
+}
+
+impl Change {
+    /// Changes what `later` does too; where the two differ, `later` counts.
+    pub fn add(&mut self, later: Self) {
+        self.set = self.set & !later.clear | later.set;
+        // The times are one value of several bits, and kept in both.
+        self.clear = self.clear & !(later.set & !libc::MOUNT_ATTR__ATIME) | later.clear;
+    }
+
+    /// Whether it changes nothing.
+    #[must_use]
+    pub fn is_nothing(self) -> bool {
+        self == Self::default()
+    }
+}
+
+/// Changes the flags of the mount that `mount` is the root of, and with `depth` of all below it.
+///
+/// # Errors
+/// What mount_setattr(2) says.
+pub fn change_attributes(mount: BorrowedFd<'_>, change: Change, depth: Depth) -> io::Result<()> {
+    // SAFETY: all bytes zero is a valid mount_attr: nothing set, nothing cleared.
+    let mut attributes: libc::mount_attr = unsafe { std::mem::zeroed() };
+    attributes.attr_set = change.set;
+    attributes.attr_clr = change.clear;
+    set_attributes(mount, &attributes, depth)
+}
+
+/// Sets how mounts made later on `mount`, and with `depth` on all below it, are seen elsewhere (`MS_SHARED`, `MS_SLAVE`, …).
+///
+/// # Errors
+/// What mount_setattr(2) says.
+pub fn propagate(mount: BorrowedFd<'_>, propagation: libc::c_ulong, depth: Depth) -> io::Result<()> {
     // SAFETY: all bytes zero is a valid mount_attr: nothing set, nothing cleared.
     let mut change: libc::mount_attr = unsafe { std::mem::zeroed() };
     change.propagation = propagation;
@@ -184,10 +224,30 @@ pub fn make_all_private() -> io::Result<()> {
 /// # Errors
 /// What pivot_root(2) says.
 pub fn pivot(root: BorrowedFd<'_>) -> io::Result<()> {
+    pivot_from(root, 1)
+}
+
+/// The same where the old root is a stack of `height` mounts, which are taken off one by one.
+///
+/// # Errors
+/// What pivot_root(2) says.
+pub fn pivot_from(root: BorrowedFd<'_>, height: u32) -> io::Result<()> {
     nix::unistd::fchdir(root)?;
     // The old root ends up mounted on top of the new one (pivot_root(2), "pivot_root(".", ".")"), and is taken off from there.
     nix::unistd::pivot_root(".", ".")?;
-    nix::mount::umount2(".", nix::mount::MntFlags::MNT_DETACH)?;
+    for _ in 0..height {
+        nix::mount::umount2(".", nix::mount::MntFlags::MNT_DETACH)?;
+    }
+    Ok(nix::unistd::chdir("/")?)
+}
+
+/// Makes the directory `root` the root of this process, and leaves the mounts as they are.
+///
+/// # Errors
+/// What chroot(2) says.
+pub fn enter_by_chroot(root: BorrowedFd<'_>) -> io::Result<()> {
+    nix::unistd::fchdir(root)?;
+    nix::unistd::chroot(".")?;
     Ok(nix::unistd::chdir("/")?)
 }
 

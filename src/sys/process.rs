@@ -19,9 +19,30 @@ use nix::unistd::Pid;
 /// # Errors
 /// What clone3(2) says, `EPERM` without `CAP_SYS_ADMIN` among them.
 pub fn clone_sibling(namespaces: libc::c_int) -> io::Result<Option<Pid>> {
+    clone_process(namespaces, Parent::OfCaller, None)
+}
+
+/// Creates a process in new `namespaces`, and in the control group of which `cgroup` is the directory. Returns `None` in the new process
+/// and its id in the old one.
+///
+/// # Errors
+/// What clone3(2) says.
+pub fn clone_process(
+    namespaces: libc::c_int,
+    parent: Parent,
+    cgroup: Option<BorrowedFd<'_>>,
+) -> io::Result<Option<Pid>> {
     // SAFETY: all bytes zero is a valid clone_args: no flags, no pointers, no exit signal.
     let mut arguments: libc::clone_args = unsafe { std::mem::zeroed() };
-    arguments.flags = (namespaces | libc::CLONE_PARENT).cast_unsigned().into();
+    arguments.flags = namespaces.cast_unsigned().into();
+    match parent {
+        Parent::Caller => arguments.exit_signal = u64::from(libc::SIGCHLD.cast_unsigned()),
+        Parent::OfCaller => arguments.flags |= u64::from(libc::CLONE_PARENT.cast_unsigned()),
+    }
+    if let Some(cgroup) = cgroup {
+        arguments.flags |= CLONE_INTO_CGROUP;
+        arguments.cgroup = u64::from(cgroup.as_raw_fd().cast_unsigned());
+    }
     // SAFETY: the structure is valid and of the size named. Without CLONE_VM and a stack this is a fork: the child goes on here, on its own
     // copy of the memory; the one-thread rule of this module holds.
     let result = unsafe { libc::syscall(libc::SYS_clone3, &raw const arguments, size_of::<libc::clone_args>()) };
@@ -64,17 +85,7 @@ pub fn fork_and_wait_in(namespaces: libc::c_int) -> io::Result<Pid> {
 /// What clone3(2) says: `EACCES` if the group is not ours to use, `EAGAIN` if it has as many tasks as it may, `EBUSY` if it has groups
 /// of its own that its processes belong into.
 pub fn fork_into(group: BorrowedFd<'_>) -> io::Result<Option<Pid>> {
-    // SAFETY: all bytes zero is a valid clone_args: no flags, no pointers.
-    let mut arguments: libc::clone_args = unsafe { std::mem::zeroed() };
-    arguments.flags = CLONE_INTO_CGROUP;
-    arguments.exit_signal = u64::from(libc::SIGCHLD.cast_unsigned());
-    arguments.cgroup = u64::from(group.as_raw_fd().cast_unsigned());
-    // SAFETY: as in `clone_sibling`.
-    let result = unsafe { libc::syscall(libc::SYS_clone3, &raw const arguments, size_of::<libc::clone_args>()) };
-    match Errno::result(result)? {
-        0 => Ok(None),
-        pid => Ok(Some(Pid::from_raw(i32::try_from(pid).map_err(io::Error::other)?))),
-    }
+    clone_process(0, Parent::Caller, Some(group))
 }
 
 /// `CLONE_INTO_CGROUP`, which does not fit into the type that libc gives it.
@@ -153,6 +164,24 @@ pub fn close_all_but(kept: RawFd, first: RawFd) -> io::Result<()> {
     close(first, kept - 1)?;
     close(kept + 1, RawFd::MAX)?;
     Ok(())
+}
+
+/// Closes every descriptor from `first` on but the two `low` and `high`, which become close-on-exec.
+///
+/// # Errors
+/// What close_range(2) says.
+pub fn close_all_but_both(low: RawFd, high: RawFd, first: RawFd) -> io::Result<()> {
+    if low + 1 < high {
+        // SAFETY: as in `close_all_but`.
+        Errno::result(unsafe { libc::syscall(libc::SYS_close_range, low + 1, high - 1, 0) })?;
+    }
+    if first < low {
+        // SAFETY: likewise.
+        Errno::result(unsafe { libc::syscall(libc::SYS_close_range, first, low - 1, 0) })?;
+    }
+    // SAFETY: F_SETFD changes one flag of an open descriptor.
+    Errno::result(unsafe { libc::fcntl(low, libc::F_SETFD, libc::FD_CLOEXEC) })?;
+    close_all_but(high, high)
 }
 
 /// Closes every descriptor from `first` on, for a program that has just been executed and knows of none.
@@ -292,12 +321,53 @@ pub fn reap() -> Option<(Pid, Outcome)> {
     if pid <= 0 {
         return None;
     }
-    let outcome = if libc::WIFSIGNALED(status) {
-        Outcome::Killed(libc::WTERMSIG(status))
-    } else {
-        Outcome::Exited(libc::WEXITSTATUS(status))
-    };
-    Some((Pid::from_raw(pid), outcome))
+    Some((Pid::from_raw(pid), Outcome::of(status)))
+}
+
+/// Waits for the end of the child `pid`, whatever kind of child it is.
+///
+/// # Errors
+/// `ECHILD` if it is none.
+pub fn wait_for(pid: Pid) -> io::Result<Outcome> {
+    let mut status = 0;
+    loop {
+        // SAFETY: the kernel writes an int.
+        match Errno::result(unsafe { libc::waitpid(pid.as_raw(), &raw mut status, libc::__WALL) }) {
+            Err(Errno::EINTR) => {}
+            Ok(_) => return Ok(Outcome::of(status)),
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+}
+
+/// How the child `pid` has ended, if it has.
+///
+/// # Errors
+/// `ECHILD` if it is none.
+pub fn has_ended(pid: Pid) -> io::Result<Option<Outcome>> {
+    let mut status = 0;
+    // SAFETY: the kernel writes an int.
+    let found = Errno::result(unsafe { libc::waitpid(pid.as_raw(), &raw mut status, libc::__WALL | libc::WNOHANG) })?;
+    Ok((found != 0).then(|| Outcome::of(status)))
+}
+
+impl Outcome {
+    fn of(status: libc::c_int) -> Self {
+        if libc::WIFSIGNALED(status) {
+            Self::Killed(libc::WTERMSIG(status))
+        } else {
+            Self::Exited(libc::WEXITSTATUS(status))
+        }
+    }
+
+    /// As a shell reports it.
+    #[must_use]
+    pub const fn status(self) -> i32 {
+        match self {
+            Self::Exited(status) => status,
+            Self::Killed(signal) => 128 + signal,
+        }
+    }
 }
 
 /// Gives `signal` its default action.

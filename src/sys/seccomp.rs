@@ -79,6 +79,24 @@ pub fn filter(program: &[Instruction]) -> io::Result<()> {
     install(program, 0).map(drop)
 }
 
+/// The same with `flags` (`SECCOMP_FILTER_FLAG_…`).
+///
+/// # Errors
+/// What seccomp(2) says.
+pub fn filter_with(program: &[Instruction], flags: u64) -> io::Result<()> {
+    install(program, flags).map(drop)
+}
+
+/// The same for a filter that asks about calls: where they are answered.
+///
+/// # Errors
+/// What seccomp(2) says: `EBUSY` if a filter with a listener is there already.
+pub fn filter_with_listener(program: &[Instruction], flags: u64) -> io::Result<OwnedFd> {
+    let fd = install(program, flags | libc::SECCOMP_FILTER_FLAG_NEW_LISTENER)?;
+    // SAFETY: with this flag the result is a new descriptor. The kernel makes it close-on-exec.
+    Ok(unsafe { OwnedFd::from_raw_fd(i32::try_from(fd).map_err(io::Error::other)?) })
+}
+
 fn install(program: &[Instruction], flags: libc::c_ulong) -> io::Result<libc::c_long> {
     if program.len() > LONGEST {
         return Err(Errno::E2BIG.into());

@@ -74,6 +74,7 @@ fn words(action: Action) -> (LinuxSeccompAction, Option<u32>) {
         Action::KillThread => (Word::ScmpActKillThread, None),
         Action::Trap => (Word::ScmpActTrap, None),
         Action::Errno(number) => (Word::ScmpActErrno, Some(number.into())),
+        Action::Notify => (Word::ScmpActNotify, None),
         Action::Trace(number) => (Word::ScmpActTrace, Some(number.into())),
         Action::Log => (Word::ScmpActLog, None),
         Action::Allow => (Word::ScmpActAllow, None),

@@ -46,6 +46,31 @@ pub struct Circumstances {
 /// # Errors
 /// The text is no profile.
 pub fn parse(text: &str, circumstances: &Circumstances) -> Result<Rules> {
+    parse_with(text, circumstances, Agent::Nobody)
+}
+
+/// Who answers calls that a filter asks about (`SCMP_ACT_NOTIFY`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Agent {
+    /// Nobody, so no profile may ask.
+    Nobody,
+    /// A program of the caller's.
+    Program,
+}
+
+impl Agent {
+    /// The one that listens at `path`, if that is any.
+    #[must_use]
+    pub fn of_path(path: &str) -> Self {
+        if path.is_empty() { Self::Nobody } else { Self::Program }
+    }
+}
+
+/// The same where calls may be answered by `agent`.
+///
+/// # Errors
+/// The text is no profile.
+pub fn parse_with(text: &str, circumstances: &Circumstances, agent: Agent) -> Result<Rules> {
     let profile: Profile = serde_json::from_str(text).context("it is no profile")?;
     ensure!(
         profile.listener_path.as_deref().is_none_or(str::is_empty),
@@ -73,6 +98,14 @@ pub fn parse(text: &str, circumstances: &Circumstances) -> Result<Rules> {
         ensure!(conditions <= MOST_CONDITIONS, TOO_MANY);
         rules.extend(new);
     }
+    ensure!(
+        default != Action::Notify,
+        "'defaultAction': 'SCMP_ACT_NOTIFY' would leave the agent itself without an answer"
+    );
+    ensure!(
+        agent == Agent::Program || rules.iter().all(|rule| rule.action != Action::Notify),
+        "'SCMP_ACT_NOTIFY' is not carried out: nobody would answer"
+    );
     Ok(Rules {
         machine: circumstances.machine,
         architectures: architectures(&profile, circumstances.machine)?,
@@ -267,7 +300,7 @@ fn action(name: &str, number: Option<u16>) -> Result<Action> {
         "SCMP_ACT_TRACE" => Action::Trace(number.unwrap_or(eperm)),
         "SCMP_ACT_LOG" => Action::Log,
         "SCMP_ACT_ALLOW" => Action::Allow,
-        "SCMP_ACT_NOTIFY" => bail!("'SCMP_ACT_NOTIFY' is not carried out: nobody would answer"),
+        "SCMP_ACT_NOTIFY" => Action::Notify,
         other => bail!("'{other}' is no action"),
     })
 }

@@ -1,0 +1,101 @@
+//! `kill` and `delete`: the end of a container.
+
+use std::thread::sleep;
+use std::time::Duration;
+
+use anyhow::{Result, bail, ensure};
+
+use crate::oci::config::Config;
+use crate::oci::container::{Directory, Record, Status};
+use crate::oci::{hook, unmounting};
+use crate::plan::signal;
+use crate::sys::process::send_signal;
+
+/// Whom a signal is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whom {
+    /// The container's process.
+    First,
+    /// All of its processes.
+    All,
+}
+
+/// Sends a signal.
+///
+/// # Errors
+/// The container has ended, or has no such signal.
+pub fn kill(directory: &Directory, name: &str, whom: Whom) -> Result<()> {
+    let number = signal::parse(name)?;
+    let record = directory.read()?;
+    if whom == Whom::All {
+        // Others may be left where the first was not the first of a namespace.
+        record.cgroup.signal(number);
+        return Ok(());
+    }
+    match record.process() {
+        Some(pid) => send_signal(pid, number),
+        None => bail!("container '{}' is not running", directory.id),
+    }
+    Ok(())
+}
+
+/// How much is asked before a container is removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Force {
+    /// It must have stopped.
+    No,
+    /// It is killed, and need not be there.
+    Yes,
+}
+
+/// Removes a container. Returns what went wrong with its hooks.
+///
+/// # Errors
+/// It runs, or does not exist, unless it is forced; or it cannot be removed.
+pub fn delete(directory: &Directory, force: Force) -> Result<Vec<anyhow::Error>> {
+    if force == Force::Yes && !directory.path.exists() {
+        return Ok(Vec::new());
+    }
+    let _locked = directory.lock()?;
+    let record = match directory.read() {
+        Ok(record) => record,
+        // Its maker was killed before it could write anything down.
+        Err(_) if force == Force::Yes => return directory.remove().map(|()| Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let status = directory.status(&record);
+    if status != Status::Stopped {
+        ensure!(
+            force == Force::Yes,
+            "container '{}' is {}, and only one that has stopped can be deleted without --force",
+            directory.id,
+            status.name()
+        );
+        stop(&record);
+    }
+    record.cgroup.remove()?;
+    if record.has_host_mounts {
+        unmounting::unmount(&record.rootfs, &directory.id)?;
+    }
+    let hooks = directory
+        .config()
+        .ok()
+        .and_then(|text| serde_json::from_slice::<Config>(&text).ok()?.hooks);
+    let state = directory.state(&record, Status::Stopped);
+    // The specification has it after everything else, and a hook may look.
+    directory.remove()?;
+    let hooks = hooks.and_then(|hooks| hooks.poststop);
+    Ok(hook::run_all(hooks.as_deref(), "poststop", &state))
+}
+
+/// Kills it and waits for the end, which is not ours to take in.
+fn stop(record: &Record) {
+    for _ in 0..500 {
+        let Some(pid) = record.process() else { return };
+        send_signal(pid, libc::SIGKILL);
+        if record.cgroup.is_frozen() {
+            let _ = record.cgroup.set("cgroup.freeze", "0");
+        }
+        sleep(Duration::from_millis(2));
+    }
+}
