@@ -90,6 +90,11 @@ pub fn parse_with(text: &str, circumstances: &Circumstances, agent: Agent) -> Re
             Some(name) => format!("entry {} of 'syscalls', for '{name}'", position + 1),
             None => format!("entry {} of 'syscalls'", position + 1),
         };
+        ensure!(
+            agent == Agent::Program || syscall.action != "SCMP_ACT_NOTIFY",
+            "{}: 'SCMP_ACT_NOTIFY' is not carried out: nobody would answer",
+            place()
+        );
         let new = syscall.rules(circumstances).with_context(place)?;
         conditions += new
             .iter()
@@ -101,10 +106,6 @@ pub fn parse_with(text: &str, circumstances: &Circumstances, agent: Agent) -> Re
     ensure!(
         default != Action::Notify,
         "'defaultAction': 'SCMP_ACT_NOTIFY' would leave the agent itself without an answer"
-    );
-    ensure!(
-        agent == Agent::Program || rules.iter().all(|rule| rule.action != Action::Notify),
-        "'SCMP_ACT_NOTIFY' is not carried out: nobody would answer"
     );
     Ok(Rules {
         machine: circumstances.machine,
