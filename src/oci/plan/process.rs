@@ -288,6 +288,11 @@ fn filter(seccomp: &Value, capabilities: &Sets, kernel: Kernel) -> Result<Seccom
         fields.remove("listenerPath");
     }
     let rules: Rules = profile::parse_with(&profile.to_string(), &circumstances, profile::Agent::of_path(&path))?;
+    // That call brings the agent the listener by which it answers.
+    ensure!(
+        !rules.asks_about("sendmsg"),
+        "the agent at '{path}' cannot be asked about 'sendmsg' ('SCMP_ACT_NOTIFY'), by which it is reached"
+    );
     let mut flags = 0;
     for flag in seccomp
         .get("flags")
