@@ -29,7 +29,6 @@ use crate::store::tarball::Entry;
 use crate::sys::capability::{self, Mask};
 use crate::sys::path::file_type;
 use crate::sys::user::make_files_as;
-use crate::systemd::Manager;
 
 /// Copy files into or out of a container that runs
 ///
@@ -138,7 +137,7 @@ fn init(arguments: &Arguments, name: &str) -> Result<Pid> {
         scope.user || nix::unistd::geteuid().is_root(),
         "only root can reach the files of the system's containers, and you are not: use sudo"
     );
-    let manager = if scope.user { Manager::User } else { Manager::System };
+    let manager = scope.service_manager();
     Ok(Pid::from_raw(inside::main_process(manager, &container)?.pid))
 }
 

@@ -21,7 +21,6 @@ use crate::definition::Resolved;
 use crate::plan::network::likely;
 use crate::run::planning;
 use crate::store::Store;
-use crate::systemd::Manager;
 
 /// Show what a container has changed in its root file system
 ///
@@ -48,7 +47,7 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<ExitCode> {
         user: arguments.user,
         root: None,
     };
-    let manager = if arguments.user { Manager::User } else { Manager::System };
+    let manager = scope.service_manager();
     let container = units::find(&scope, &arguments.name)?;
     ensure!(
         scope.user || nix::unistd::geteuid().is_root(),

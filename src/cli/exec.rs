@@ -22,7 +22,6 @@ use crate::cli::units;
 use crate::run::exec::request::{Client, Request};
 use crate::sys::process::{pidfd_open, send_signal};
 use crate::sys::terminal::window_size;
-use crate::systemd::Manager;
 
 /// Run a command in a container that runs
 ///
@@ -98,7 +97,7 @@ fn carry_out(arguments: &Arguments) -> Result<u8> {
                   need in a container of its own, with 'coracle run'";
     ensure!(!scope.user, "{nobody}");
     ensure!(nix::unistd::geteuid().is_root(), "{who}");
-    let manager = if scope.user { Manager::User } else { Manager::System };
+    let manager = scope.service_manager();
     let main = inside::main_process(manager, &container)?;
     let size = window_size(io::stdin().as_fd()).or_else(|| window_size(io::stdout().as_fd()));
     if arguments.tty && environment.iter().all(|(name, _)| name != "TERM") {

@@ -177,7 +177,7 @@ fn carry_out(arguments: &Arguments, output: &mut Output) -> Result<u8> {
     // What the shim would say in the journal is said here, and sooner.
     plan::config(&loaded.definition, &unit, &scope)?;
 
-    let manager = if scope.user { Manager::User } else { Manager::System };
+    let manager = scope.service_manager();
     directory.sweep(manager);
     let text = drafted
         .files

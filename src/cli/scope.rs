@@ -40,11 +40,13 @@ impl Scope {
     /// Whom to ask for the state of units: nobody where definitions of another system are read.
     #[must_use]
     pub fn manager(&self) -> Option<Manager> {
-        match (&self.root, self.user) {
-            (Some(_), _) => None,
-            (None, true) => Some(Manager::User),
-            (None, false) => Some(Manager::System),
-        }
+        self.root.is_none().then(|| self.service_manager())
+    }
+
+    /// Whose units the containers are, where it is this system that is meant.
+    #[must_use]
+    pub fn service_manager(&self) -> Manager {
+        if self.user { Manager::User } else { Manager::System }
     }
 
     /// What the generator would be told.

@@ -12,7 +12,7 @@ use crate::cli::output::Output;
 use crate::cli::scope::Scope;
 use crate::cli::{journal, units};
 use crate::systemd::control::{self, Duration};
-use crate::systemd::{Manager, property};
+use crate::systemd::property;
 
 /// Change limits of a container while it runs
 ///
@@ -45,7 +45,7 @@ pub fn run(arguments: &Arguments, _output: &mut Output) -> Result<ExitCode> {
         user: arguments.user,
         root: None,
     };
-    let manager = if arguments.user { Manager::User } else { Manager::System };
+    let manager = scope.service_manager();
     let mut properties = Vec::new();
     for pair in &arguments.properties {
         let (key, value) = property::split(pair)?;

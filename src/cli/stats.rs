@@ -61,7 +61,7 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<ExitCode> {
         user: arguments.user,
         root: None,
     };
-    let manager = if arguments.user { Manager::User } else { Manager::System };
+    let manager = scope.service_manager();
     let named = arguments
         .names
         .iter()

@@ -13,7 +13,7 @@ use crate::cli::scope::Scope;
 use crate::cli::stats::row::short;
 use crate::cli::top::process::Process;
 use crate::cli::units;
-use crate::systemd::{Manager, cgroup, control};
+use crate::systemd::{cgroup, control};
 
 /// List the processes of a container
 ///
@@ -38,7 +38,7 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<ExitCode> {
         user: arguments.user,
         root: None,
     };
-    let manager = if arguments.user { Manager::User } else { Manager::System };
+    let manager = scope.service_manager();
     let container = units::find(&scope, &arguments.name)?;
     let services = control::services(manager, std::slice::from_ref(&container.unit))?;
     let service = services.into_iter().next().context("systemd gave no answer")?;

@@ -22,7 +22,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
-use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use anyhow::{Context as _, Result, anyhow, ensure};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -32,13 +32,14 @@ use nix::sys::signal::SigSet;
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::{Pid, getppid};
 
-use crate::definition::{Definition, Resolved, UserNamespace};
+use crate::definition::{Definition, UserNamespace};
 use crate::plan::Plan;
 use crate::plan::network::likely;
 use crate::plan::process::set;
 use crate::run::exec::request::Request;
 use crate::run::failure::{CONFIG, EXEC, Failure, NAMESPACE, OrFail as _, USER, one_line};
 use crate::run::payload::{Payload, Starter, prepare_parent};
+use crate::run::start::parse;
 use crate::run::{planning, terminal, user};
 use crate::store::Store;
 use crate::sys::mount::open_place;
@@ -178,10 +179,7 @@ fn plan(request: &Request) -> Result<Plan> {
 fn read(resolved: &Path) -> Result<Definition> {
     let reading = || format!("reading '{}'", resolved.display());
     let text = fs::read_to_string(resolved).with_context(reading)?;
-    match serde_json::from_str(&text).with_context(reading)? {
-        Resolved::Container(definition) => Ok(*definition),
-        Resolved::Broken(diagnostics) => bail!("{}", diagnostics.join("\n")),
-    }
+    parse(&text, resolved)
 }
 
 /// What systemd has started the container with.

@@ -271,7 +271,15 @@ pub fn prepare(plan: &Plan) -> Result<()> {
 /// Reads what the generator left. A definition with mistakes fails here with its diagnostics, a line each.
 fn read(resolved: &Path) -> Result<Definition> {
     let text = read_between_reloads(resolved).with_context(|| format!("reading '{}'", resolved.display()))?;
-    match serde_json::from_str(&text).with_context(|| format!("reading '{}'", resolved.display()))? {
+    parse(&text, resolved)
+}
+
+/// The definition that `text` is, of the file `resolved`.
+///
+/// # Errors
+/// It has mistakes, which are said, or is none.
+pub fn parse(text: &str, resolved: &Path) -> Result<Definition> {
+    match serde_json::from_str(text).with_context(|| format!("reading '{}'", resolved.display()))? {
         Resolved::Container(definition) => Ok(*definition),
         Resolved::Broken(diagnostics) => bail!("{}", diagnostics.join("\n")),
     }
