@@ -9,6 +9,7 @@ pub mod attend;
 pub mod cleanup;
 pub mod container;
 pub mod device;
+pub mod entrance;
 pub mod environment;
 pub mod exec;
 pub mod failure;

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use coracle::run::attend::attend;
 use coracle::run::cleanup::clean_up;
-use coracle::run::exec::{self, complain, seal};
+use coracle::run::exec::{self, complain};
 use coracle::run::failure::{CONFIG, OrFail as _};
 use coracle::run::network::names::serve;
 use coracle::run::start::{report, start};
@@ -32,10 +32,7 @@ fn run() -> i32 {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {
-        ["--exec", ref request @ ..] => {
-            let sealed = [&["coracle-shim", "--exec-sealed"], request].concat();
-            return complain(&seal(&sealed));
-        }
+        ["--exec", ref request @ ..] => return exec::begin(request).unwrap_or_else(|failure| complain(&failure)),
         ["--exec-sealed", ref request @ ..] => return exec::run(request).unwrap_or_else(|failure| complain(&failure)),
         _ => {}
     }

@@ -3,6 +3,9 @@
 //! The container's files are a hostile place that changes while one looks at it. So nothing of it is executed, each path is resolved inside its
 //! root by the kernel ([`place`]), a tree is read and written by descriptors ([`walk`], [`tree`]), and before anything is looked at this
 //! process gives up all rights but those over files.
+//!
+//! A user has those rights in the container's user namespace only, and joins it. From there on identities are what they are inside: also those
+//! of one's own files on the host.
 
 mod ids;
 mod place;
@@ -15,6 +18,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::{Args, ValueHint};
+use nix::sched::CloneFlags;
 use nix::sys::stat::{Mode, SFlag, fstat, umask};
 use nix::unistd::{Gid, Pid, Uid};
 
@@ -23,8 +27,8 @@ use crate::cli::cp::place::{Ending, Last, Place};
 use crate::cli::cp::stream::Archive;
 use crate::cli::cp::tree::{Owners, Tree};
 use crate::cli::cp::walk::walk;
-use crate::cli::scope::Scope;
-use crate::cli::{inside, units};
+use crate::cli::inside;
+use crate::run::entrance::Entrance;
 use crate::store::tarball::Entry;
 use crate::sys::capability::{self, Mask};
 use crate::sys::path::file_type;
@@ -100,24 +104,27 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let (source, destination) = (Typed::of(&arguments.source), Typed::of(&arguments.destination));
     match (source, destination) {
         (Typed::Inside(name, path), Typed::Here(_) | Typed::Stream) => {
-            let pid = init(arguments, name)?;
-            let place = Place::in_container(pid, path)?;
-            let ids = Ids::of(pid)?;
+            let is_root = nix::unistd::geteuid().is_root();
+            ensure!(
+                is_root || !arguments.archive || destination == Typed::Stream,
+                "'--archive' would give files to other users, which only root can do: leave it out, and they are yours; or copy an archive, \
+                 with '-' in the place of '{}'",
+                arguments.destination
+            );
+            let (place, sides) = reach(arguments, name, path)?;
             give_up_rights()?;
-            copy_out(arguments, &place, &ids, destination)?;
+            copy_out(arguments, &place, sides, destination)?;
         }
         (Typed::Here(_) | Typed::Stream, Typed::Inside(name, path)) => {
-            let pid = init(arguments, name)?;
-            let place = Place::in_container(pid, path)?;
-            let ids = Ids::of(pid)?;
+            let (place, sides) = reach(arguments, name, path)?;
             // The files are made as the container's root makes them: on an idmapped mount nobody else can.
-            let (user, group) = ids.outside(0, 0)?;
+            let (user, group) = sides.inside.outside(0, 0)?;
             if nix::unistd::geteuid().is_root() {
                 let become_it = make_files_as(Uid::from_raw(user), Gid::from_raw(group));
                 become_it.context("making files as the container's root")?;
             }
             give_up_rights()?;
-            copy_in(arguments, source, &place, ids)?;
+            copy_in(arguments, source, &place, sides)?;
         }
         (Typed::Inside(..), Typed::Inside(..)) => {
             bail!("both are in containers: copy through an archive, 'coracle cp A:PATH - | coracle cp - B:PATH'")
@@ -127,30 +134,40 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn init(arguments: &Arguments, name: &str) -> Result<Pid> {
-    let scope = Scope {
-        user: arguments.user,
-        root: None,
-    };
-    let container = units::find(&scope, name)?;
-    ensure!(
-        scope.user || nix::unistd::geteuid().is_root(),
-        "only root can reach the files of the system's containers, and you are not: use sudo"
-    );
-    let manager = scope.service_manager();
-    Ok(Pid::from_raw(inside::main_process(manager, &container)?.pid))
+/// Whose files are, by the numbers that this process has for users and groups.
+struct Sides {
+    /// In the container.
+    inside: Ids,
+    /// On the host.
+    here: Ids,
+}
+
+/// The path in the container, with the rights to reach it.
+fn reach(arguments: &Arguments, name: &str, path: &str) -> Result<(Place, Sides)> {
+    let scope = inside::scope(arguments.user);
+    let container = inside::find(&scope, name)?;
+    let pid = Pid::from_raw(inside::main_process(scope.service_manager(), &container)?.pid);
+    let entrance = Entrance::find(pid).with_context(|| format!("reaching into '{name}'"))?;
+    let place = Place::in_container(entrance.root()?, path);
+    let ids = Ids::of(pid)?;
+    if nix::unistd::geteuid().is_root() {
+        let (inside, here) = (ids, Ids::as_they_are());
+        return Ok((place, Sides { inside, here }));
+    }
+    entrance
+        .join(CloneFlags::CLONE_NEWUSER)
+        .context("joining the container's user namespace")?;
+    let (inside, here) = (Ids::as_they_are(), ids.reversed());
+    Ok((place, Sides { inside, here }))
 }
 
 fn give_up_rights() -> Result<()> {
     // Modes are as the sources have them.
     umask(Mode::empty());
-    match nix::unistd::geteuid().is_root() {
-        true => capability::set(OVER_FILES).context("giving up rights"),
-        false => Ok(()),
-    }
+    capability::set(OVER_FILES).context("giving up rights")
 }
 
-fn copy_out(arguments: &Arguments, source: &Place, ids: &Ids, destination: Typed<'_>) -> Result<()> {
+fn copy_out(arguments: &Arguments, source: &Place, sides: Sides, destination: Typed<'_>) -> Result<()> {
     let found = open_source(arguments, source)?;
     let is_directory = file_type(&fstat(&found)?) == SFlag::S_IFDIR;
     let Typed::Here(path) = destination else {
@@ -159,23 +176,23 @@ fn copy_out(arguments: &Arguments, source: &Place, ids: &Ids, destination: Typed
             _ => source.name(),
         };
         let mut archive = Archive::new(io::BufWriter::new(io::stdout().lock()));
-        walk(&found, &name, ids, &mut archive)?;
+        walk(&found, &name, &sides.inside, &mut archive)?;
         return archive.finish();
     };
     let target = Place::on_host(path).target(source, is_directory)?;
     let mut tree = Tree {
         directory: target.directory,
         owners: match arguments.archive {
-            true => Owners::Kept(Ids::of_host()),
+            true => Owners::Kept(sides.here),
             false => Owners::One(Uid::effective().as_raw(), Gid::effective().as_raw()),
         },
         made: 0,
     };
-    walk(&found, &target.name, ids, &mut tree)
+    walk(&found, &target.name, &sides.inside, &mut tree)
 }
 
-fn copy_in(arguments: &Arguments, source: Typed<'_>, destination: &Place, ids: Ids) -> Result<()> {
-    let (user, group) = ids.outside(0, 0)?;
+fn copy_in(arguments: &Arguments, source: Typed<'_>, destination: &Place, sides: Sides) -> Result<()> {
+    let (user, group) = sides.inside.outside(0, 0)?;
     let Typed::Here(path) = source else {
         let directory = destination.open(Last::Followed);
         let directory = directory.with_context(|| format!("opening '{}'", destination.path().display()))?;
@@ -186,7 +203,7 @@ fn copy_in(arguments: &Arguments, source: Typed<'_>, destination: &Place, ids: I
         );
         let mut tree = Tree {
             directory,
-            owners: Owners::Kept(ids),
+            owners: Owners::Kept(sides.inside),
             made: 0,
         };
         return stream::unpack(io::BufReader::new(io::stdin().lock()), &mut tree);
@@ -198,12 +215,12 @@ fn copy_in(arguments: &Arguments, source: Typed<'_>, destination: &Place, ids: I
     let mut tree = Tree {
         directory: target.directory,
         owners: match arguments.archive {
-            true => Owners::Kept(ids),
+            true => Owners::Kept(sides.inside),
             false => Owners::One(user, group),
         },
         made: 0,
     };
-    walk(&found, &target.name, &Ids::of_host(), &mut tree)
+    walk(&found, &target.name, &sides.here, &mut tree)
 }
 
 fn open_source(arguments: &Arguments, source: &Place) -> Result<std::os::fd::OwnedFd> {

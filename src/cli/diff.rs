@@ -10,16 +10,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, bail};
 use clap::Args;
 
 use crate::cli::diff::changes::{Kind, changes};
 use crate::cli::output::{Cell, Format, Output, Paint};
-use crate::cli::scope::Scope;
-use crate::cli::{inside, units};
+use crate::cli::inside;
 use crate::definition::Resolved;
 use crate::plan::network::likely;
-use crate::run::planning;
+use crate::run::{planning, subordinate};
 use crate::store::Store;
 
 /// Show what a container has changed in its root file system
@@ -43,16 +42,9 @@ pub struct Arguments {
 
 /// Prints it.
 pub fn run(arguments: &Arguments, output: &mut Output) -> Result<ExitCode> {
-    let scope = Scope {
-        user: arguments.user,
-        root: None,
-    };
+    let scope = inside::scope(arguments.user);
     let manager = scope.service_manager();
-    let container = units::find(&scope, &arguments.name)?;
-    ensure!(
-        scope.user || nix::unistd::geteuid().is_root(),
-        "only root can look at what the system's containers write, and you are not: use sudo"
-    );
+    let container = inside::find(&scope, &arguments.name)?;
     let main = inside::main_process(manager, &container)?;
     let resolved = inside::resolved(&main)?;
     let reading = || format!("reading '{}'", resolved.display());
@@ -70,6 +62,10 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<ExitCode> {
     let places = plan.mounts.iter().map(|mount| mount.target.as_path());
     let places = places.chain([Path::new(&plan.process.working_directory)]);
     let ours: BTreeSet<PathBuf> = places.flat_map(Path::ancestors).map(Path::to_path_buf).collect();
+    if !nix::unistd::geteuid().is_root() {
+        // What others of the container have closed is open to its root only.
+        subordinate::enter().or_else(|error| subordinate::enter_alone().map_err(|_| error))?;
+    }
     let changes = changes(&writable.join("upper"), &plan.layers, &ours)?;
     match arguments.format {
         Format::Json => output.json(&changes)?,

@@ -15,10 +15,9 @@ use nix::unistd::Pid;
 
 use crate::cli::inside;
 use crate::cli::output::complain;
+use crate::cli::run::Which;
 use crate::cli::run::attached::{self, Attached, Running};
 use crate::cli::run::request::Streams;
-use crate::cli::scope::Scope;
-use crate::cli::units;
 use crate::run::exec::request::{Client, Request};
 use crate::sys::process::{pidfd_open, send_signal};
 use crate::sys::terminal::window_size;
@@ -59,15 +58,9 @@ pub struct Arguments {
     /// Set an environment variable; without '=VALUE' to what it is here
     #[arg(short, long, value_name = "NAME[=VALUE]")]
     pub env: Vec<String>,
-    /// Whose service manager runs the container
-    #[arg(
-        long,
-        value_enum,
-        default_value = "system",
-        value_name = "WHICH",
-        hide_possible_values = true
-    )]
-    pub manager: crate::cli::run::Which,
+    /// Whose service manager runs the container: 'system' or 'user' [default: the system's for root, and one's own for everybody else]
+    #[arg(long, value_enum, value_name = "WHICH", hide_possible_values = true)]
+    pub manager: Option<Which>,
 }
 
 /// The exit status for a container that could not be entered, as other engines have it.
@@ -83,20 +76,17 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
 }
 
 fn carry_out(arguments: &Arguments) -> Result<u8> {
-    let scope = Scope {
-        user: arguments.manager == crate::cli::run::Which::User,
-        root: None,
-    };
+    let is_root = nix::unistd::geteuid().is_root();
+    ensure!(
+        is_root || arguments.manager != Some(Which::System),
+        "only root can enter the containers of the system's service manager, and you are not: leave out '--manager', or use sudo"
+    );
+    let scope = inside::scope(arguments.manager == Some(Which::User));
     let mut environment = variables(arguments)?;
     let [name, command @ ..] = arguments.words.as_slice() else {
         bail!("there is no command to run");
     };
-    let container = units::find(&scope, name)?;
-    let who = "only root can enter the containers of the system's service manager, and you are not: use sudo";
-    let nobody = "a container of a user's service manager cannot be entered: nobody but the host's root may look at its init. Start what you \
-                  need in a container of its own, with 'coracle run'";
-    ensure!(!scope.user, "{nobody}");
-    ensure!(nix::unistd::geteuid().is_root(), "{who}");
+    let container = inside::find(&scope, name)?;
     let manager = scope.service_manager();
     let main = inside::main_process(manager, &container)?;
     let size = window_size(io::stdin().as_fd()).or_else(|| window_size(io::stdout().as_fd()));
@@ -104,11 +94,15 @@ fn carry_out(arguments: &Arguments) -> Result<u8> {
         let term = std::env::var("TERM").unwrap_or_else(|_| "xterm".to_owned());
         environment.push(("TERM".to_owned(), term));
     }
+    let group = inside::group(&main)?;
+    if scope.user {
+        inside::come_near(&group, &container.name)?;
+    }
     let request = Request {
         resolved: inside::resolved(&main)?,
         unit: container.unit,
         init: Pid::from_raw(main.pid),
-        group: inside::group(&main)?,
+        group,
         mask: Mode::from_bits_truncate(main.umask),
         client: match arguments.detach {
             true => Client::Leaves,

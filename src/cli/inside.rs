@@ -1,17 +1,52 @@
 //! What is to be known of a running container to reach into it: its init, its definition, its control group.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
+use crate::cli::scope::Scope;
 use crate::cli::units;
-use crate::systemd::{Manager, cgroup, control};
+use crate::systemd::{Manager, cgroup, control, scope};
 
 /// How long a container may take to start.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Whose containers are reached into. Nobody but root reaches into the system's, so everybody else means their own.
+pub(super) fn scope(of_user: bool) -> Scope {
+    Scope {
+        user: of_user || !nix::unistd::geteuid().is_root(),
+        root: None,
+    }
+}
+
+/// The container of this name.
+///
+/// # Errors
+/// There is none.
+pub(super) fn find(scope: &Scope, name: &str) -> Result<units::Container> {
+    let found = units::find(scope, name);
+    match scope.user && !nix::unistd::geteuid().is_root() {
+        true => found.context("looking among your own containers, since the system's are root's alone (sudo)"),
+        false => found,
+    }
+}
+
+/// Puts this process where it may have another one born in the control group `group` of a user's container. Out of a session's group, which is the
+/// system's, no user can do that, so it becomes a scope of the user's manager.
+///
+/// # Errors
+/// The manager refuses it.
+pub(super) fn come_near(group: &Path, name: &str) -> Result<()> {
+    if cgroup::may_enter(group) {
+        return Ok(());
+    }
+    let own = std::process::id();
+    let description = format!("A command in the container {name}");
+    scope::join(Manager::User, &format!("coracle-exec-{own}.scope"), &description, own)
+}
 
 /// The container's init. One that just starts is waited for.
 pub(super) fn main_process(manager: Manager, container: &units::Container) -> Result<control::Main> {

@@ -14,11 +14,15 @@
 //! it is not dumpable, which keeps ptrace(2) and `/proc/PID` from everybody without rights over the *host's* processes; and this
 //! program's file is executed through a mount that is read-only and that no path leads to, so even who gets hold of it by name of `/proc/PID/exe`
 //! cannot write to it.
+//!
+//! A user goes in on the same way, with the rights that the owner of a user namespace has ([`Entrance`]). This program's file is root's then, and
+//! who is inside is at most the user, so that no mount has to keep them from writing to it.
 
 use std::fs;
 use std::io::Write as _;
 use std::net::Shutdown;
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
@@ -30,22 +34,25 @@ use nix::pty::Winsize;
 use nix::sched::CloneFlags;
 use nix::sys::signal::SigSet;
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use nix::unistd::{Pid, getppid};
+use nix::unistd::{Pid, geteuid, getppid};
 
+use crate::definition::network::Network;
 use crate::definition::{Definition, UserNamespace};
 use crate::plan::Plan;
 use crate::plan::network::likely;
 use crate::plan::process::set;
+use crate::run::entrance::Entrance;
 use crate::run::exec::request::Request;
 use crate::run::failure::{CONFIG, EXEC, Failure, NAMESPACE, OrFail as _, USER, one_line};
 use crate::run::payload::{Payload, Starter, prepare_parent};
 use crate::run::start::parse;
-use crate::run::{planning, terminal, user};
-use crate::store::Store;
+use crate::run::secret::DIRECTORY;
+use crate::run::{place, planning, terminal, user};
 use crate::sys::mount::open_place;
 use crate::sys::process::{self, Outcome, close_from, exit, forbid_inspection, fork_into, pidfd_open, send_signal};
 use crate::sys::user::become_root;
-use crate::sys::{limits, mount};
+use crate::sys::limits::{self, Excess};
+use crate::sys::mount;
 
 pub mod request;
 
@@ -53,16 +60,27 @@ pub mod request;
 const NOT_MADE: i32 = 125;
 const NOT_EXECUTABLE: i32 = 126;
 
-/// Executes this program anew, through a read-only mount of its file: it goes on in [`run`].
+/// Runs what `arguments` ask for as [`run`], with this program's file out of reach: root executes it anew, through a read-only mount of it.
 ///
 /// # Errors
-/// What the kernel says of the mount.
-pub fn seal(arguments: &[&str]) -> Failure {
-    let error = mount::execute_read_only(arguments);
-    Failure {
-        status: NOT_MADE,
-        error: anyhow::Error::from(error).context("executing the shim through a read-only mount"),
+/// What the kernel says of the mount; or of a user that the file is not root's. And as [`run`].
+pub fn begin(arguments: &[&str]) -> Result<i32, Failure> {
+    if geteuid().is_root() {
+        let sealed = [&["coracle-shim", "--exec-sealed"], arguments].concat();
+        let error = mount::execute_read_only(&sealed);
+        return Err(error)
+            .context("executing the shim through a read-only mount")
+            .or_fail(NOT_MADE);
     }
+    // No user can do that, and need not where nobody inside can be who may write to it.
+    let file = fs::metadata("/proc/self/exe")
+        .context("looking at '/proc/self/exe'")
+        .or_fail(NOT_MADE)?;
+    if file.uid() != 0 || file.mode() & 0o022 != 0 {
+        let error = anyhow!("the shim's file can be written to by others than root, and so by who is in the container: let root install it");
+        return Err(error).or_fail(NOT_MADE);
+    }
+    run(arguments)
 }
 
 /// Says on standard error what has failed. Returns the exit status.
@@ -96,7 +114,9 @@ fn wait(request: &Request) -> Result<i32, Failure> {
         .context("watching the client")
         .or_fail(NAMESPACE)?;
     let plan = plan(request).or_fail(CONFIG)?;
-    let init = Init::find(request).or_fail(NAMESPACE)?;
+    let entrance = Entrance::find(request.init)
+        .with_context(|| format!("entering '{}'", request.unit))
+        .or_fail(NAMESPACE)?;
     let signals = SigSet::all();
     signals.thread_block().or_fail(NAMESPACE)?;
     let signals = SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).or_fail(NAMESPACE)?;
@@ -109,7 +129,7 @@ fn wait(request: &Request) -> Result<i32, Failure> {
     {
         None => {
             drop((told, client, signals, group));
-            guide(request, &plan, &init, &report)
+            guide(request, &plan, &entrance, &report)
         }
         Some(_) => drop(report),
     }
@@ -131,10 +151,10 @@ fn refused(error: &std::io::Error) -> anyhow::Error {
 /// The container's plan, with another program.
 fn plan(request: &Request) -> Result<Plan> {
     let definition = read(&request.resolved)?;
-    let store = Store::open(Store::system_root())?;
+    let store = place::store()?;
     // What follows from its addresses is the container's already.
     let addresses = likely(&definition.container.network, &request.unit);
-    let environment = environment(request.init);
+    let environment = environment(request);
     let (mut plan, _) = planning::plan(
         &definition,
         &request.unit,
@@ -183,8 +203,11 @@ fn read(resolved: &Path) -> Result<Definition> {
 }
 
 /// What systemd has started the container with.
-fn environment(init: Pid) -> Vec<(String, String)> {
-    let bytes = fs::read(format!("/proc/{init}/environ")).unwrap_or_default();
+fn environment(request: &Request) -> Vec<(String, String)> {
+    if !geteuid().is_root() {
+        return of_user(&request.unit);
+    }
+    let bytes = fs::read(format!("/proc/{}/environ", request.init)).unwrap_or_default();
     let texts = bytes.split(|byte| *byte == 0).map(String::from_utf8_lossy);
     texts
         .filter_map(|text| {
@@ -194,34 +217,25 @@ fn environment(init: Pid) -> Vec<(String, String)> {
         .collect()
 }
 
-/// The container's init.
-struct Init {
-    pid: Pid,
-    handle: OwnedFd,
-}
-
-impl Init {
-    /// It must be what systemd said a moment ago, and be done with building the container.
-    fn find(request: &Request) -> Result<Self> {
-        let pid = request.init;
-        let handle = pidfd_open(pid).context("finding the container's init")?;
-        // From here on the number is this very process, or nobody's.
-        let read = |name: &str| fs::read_to_string(format!("/proc/{pid}/{name}"));
-        let status = read("status").context("looking at the container's init")?;
-        let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
-        let is_first = field("NSpid:").is_some_and(|pids| pids.split_whitespace().skip(1).last() == Some("1"));
-        ensure!(
-            is_first && field("Name:") == Some("coracle-init"),
-            "'{}' is not running, or only just starts",
-            request.unit
-        );
-        Ok(Self { pid, handle })
-    }
+/// The part of it that a plan is made of, where a user's manager has started it: nobody may read it from init. All of it follows from who
+/// the user is, and from what systemd has made for the unit.
+fn of_user(unit: &str) -> Vec<(String, String)> {
+    let runtime = place::runtime();
+    let own = |name: &str| std::env::var(name).ok().map(|value| (name.to_owned(), value));
+    let invocation = fs::read_link(runtime.join(format!("systemd/units/invocation:{unit}")));
+    let credentials = runtime.join("credentials").join(unit);
+    let variable = |name: &str, value: &Path| (name.to_owned(), value.to_string_lossy().into_owned());
+    own("HOME")
+        .into_iter()
+        .chain([variable("XDG_RUNTIME_DIR", &runtime)])
+        .chain(invocation.ok().map(|id| variable("INVOCATION_ID", &id)))
+        .chain(credentials.is_dir().then(|| variable(DIRECTORY, &credentials)))
+        .collect()
 }
 
 /// Everything from the container's border on. Never returns.
-fn guide(request: &Request, plan: &Plan, init: &Init, report: &OwnedFd) -> ! {
-    let (status, pid, text) = match enter(request, plan, init) {
+fn guide(request: &Request, plan: &Plan, entrance: &Entrance, report: &OwnedFd) -> ! {
+    let (status, pid, text) = match enter(request, plan, entrance) {
         Ok(pid) => (0, pid.as_raw(), String::new()),
         Err(failure) => (failure.status, 0, failure.to_string()),
     };
@@ -233,16 +247,20 @@ fn guide(request: &Request, plan: &Plan, init: &Init, report: &OwnedFd) -> ! {
     exit(i32::from(written.is_err()))
 }
 
-fn enter(request: &Request, plan: &Plan, init: &Init) -> Result<Pid, Failure> {
-    forbid_inspection().or_fail(NAMESPACE)?;
-    limits::take_from(init.pid)
+fn enter(request: &Request, plan: &Plan, entrance: &Entrance) -> Result<Pid, Failure> {
+    // Of these a user can have no more than the session has: what is more than that stays as it is here.
+    let excess = match geteuid().is_root() {
+        true => Excess::Refused,
+        false => Excess::CutOff,
+    };
+    limits::take_from(request.init, excess)
         .context("taking over the container's limits")
         .or_fail(NAMESPACE)?;
-    let score = format!("/proc/{}/oom_score_adj", init.pid);
-    let score = fs::read_to_string(score).and_then(|score| fs::write("/proc/self/oom_score_adj", score));
-    score
+    take_score(request.init, excess)
         .context("taking over the container's OOM score")
         .or_fail(NAMESPACE)?;
+    // Before it is anywhere near the container; from here on its own files below /proc are root's.
+    forbid_inspection().or_fail(NAMESPACE)?;
     if request.detached() {
         let journal = journal(&request.unit)
             .context("connecting to the journal")
@@ -254,13 +272,17 @@ fn enter(request: &Request, plan: &Plan, init: &Init) -> Result<Pid, Failure> {
         | CloneFlags::CLONE_NEWPID
         | CloneFlags::CLONE_NEWUTS
         | CloneFlags::CLONE_NEWIPC
-        | CloneFlags::CLONE_NEWCGROUP
-        | CloneFlags::CLONE_NEWNET;
+        | CloneFlags::CLONE_NEWCGROUP;
+    // Where it is the host's, this process is in it, and could not even join it without root.
+    if plan.network != Network::Host {
+        namespaces |= CloneFlags::CLONE_NEWNET;
+    }
     let has_users = plan.user_namespace != UserNamespace::Host;
     if has_users {
         namespaces |= CloneFlags::CLONE_NEWUSER;
     }
-    nix::sched::setns(init.handle.as_fd(), namespaces)
+    entrance
+        .join(namespaces)
         .context("joining the container's namespaces")
         .or_fail(NAMESPACE)?;
     if has_users {
@@ -283,6 +305,16 @@ fn enter(request: &Request, plan: &Plan, init: &Init) -> Result<Pid, Failure> {
         false => Starter::Attached,
     };
     Ok(Payload::start(plan, &[], &identity, request.mask, starter, terminal.as_ref())?.pid)
+}
+
+/// Gives this process the OOM score of the container's init, unless that is lower than a user may have it.
+fn take_score(init: Pid, excess: Excess) -> Result<()> {
+    let own = "/proc/self/oom_score_adj";
+    let score = fs::read_to_string(format!("/proc/{init}/oom_score_adj"))?;
+    match fs::write(own, score) {
+        Err(error) if excess == Excess::CutOff && error.raw_os_error() == Some(libc::EACCES) => Ok(()),
+        written => Ok(written?),
+    }
 }
 
 fn on_terminal(size: Winsize, identity: &user::Identity) -> Result<OwnedFd> {

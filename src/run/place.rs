@@ -22,6 +22,15 @@ pub fn store() -> Result<Store> {
     Store::open(&data.join("coracle"))
 }
 
+/// Where what lasts until the next boot lies: `/run`, or the user's directory of that kind.
+#[must_use]
+pub fn runtime() -> PathBuf {
+    if geteuid().is_root() {
+        return PathBuf::from("/run");
+    }
+    directory("XDG_RUNTIME_DIR").unwrap_or_else(|| PathBuf::from(format!("/run/user/{}", geteuid())))
+}
+
 /// The directory that a variable names; a relative one is to be ignored (XDG base directory specification).
 fn directory(variable: &str) -> Option<PathBuf> {
     env::var_os(variable)

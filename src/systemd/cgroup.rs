@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use libcgroups::common::{get_all_pids, read_cgroup_file};
 use libcgroups::stats::{parse_single_value, pid_stats};
+use nix::unistd::{AccessFlags, access};
 
 /// What the processes of a unit use. `None` is what this host does not count.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -104,6 +105,24 @@ pub fn processes(directory: &Path) -> Result<Vec<i32>> {
     Ok(pids)
 }
 
+/// Whether this process may put processes into the control group of the directory `group`: to move one, or to have one born there, takes the
+/// right to write to the group that is above both (cgroups(7)).
+#[must_use]
+pub fn may_enter(group: &Path) -> bool {
+    let text = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let Some(own) = text.lines().find_map(|line| line.strip_prefix("0::")) else {
+        return false;
+    };
+    let procs = common(&directory(own), group).join("cgroup.procs");
+    access(&procs, AccessFlags::W_OK).is_ok()
+}
+
+/// The lowest directory that both lie in, or are.
+fn common(one: &Path, other: &Path) -> PathBuf {
+    let pairs = one.components().zip(other.components());
+    pairs.take_while(|(a, b)| a == b).map(|(a, _)| a).collect()
+}
+
 /// Whether a control group is there.
 #[must_use]
 pub fn exists(directory: &Path) -> bool {
@@ -140,6 +159,15 @@ mod tests {
         assert_eq!((full.read, full.written), (Some(11), Some(22)));
         write("pids.max", "64\n");
         assert_eq!(usage(group.path()).tasks_limit, Some(64));
+    }
+
+    #[test]
+    fn the_right_is_looked_for_in_what_is_above_both() {
+        let common = |one: &str, other: &str| common(Path::new(one), Path::new(other)).display().to_string();
+        assert_eq!(common("/g/user/a/b", "/g/user/a/c/d"), "/g/user/a");
+        assert_eq!(common("/g/user/a", "/g/user/a/c"), "/g/user/a");
+        assert_eq!(common("/g/user/ab", "/g/user/a"), "/g/user");
+        assert_eq!(common("/g", "/g"), "/g");
     }
 
     #[test]

@@ -33,8 +33,29 @@ pub fn start(unit: &str, slice: &str, pid: u32, limits: Vec<Property>) -> Result
         property("CollectMode", "inactive-or-failed".to_owned().into()),
     ];
     properties.extend(limits);
+    make(Manager::System, unit, &properties)
+}
+
+/// Makes the scope `unit` of a manager around process `pid`, which wants nothing of it but to be in the control group of one of the manager's units.
+///
+/// # Errors
+/// systemd cannot be reached, or refuses it.
+pub fn join(manager: Manager, unit: &str, description: &str, pid: u32) -> Result<()> {
+    let property = |name: &str, value: Variant<'static>| (name.to_owned(), value);
+    make(
+        manager,
+        unit,
+        &[
+            property("Description", description.to_owned().into()),
+            property("PIDs", vec![pid].into()),
+            property("CollectMode", "inactive-or-failed".to_owned().into()),
+        ],
+    )
+}
+
+fn make(manager: Manager, unit: &str, properties: &[Property]) -> Result<()> {
     runtime()?.block_on(async {
-        let connection = connect(Manager::System).await?;
+        let connection = connect(manager).await?;
         let manager = ManagerProxy::new(&connection).await.context("asking systemd")?;
         let properties: Vec<_> = properties.iter().map(|(name, value)| (name.as_str(), value)).collect();
         let made = manager.start_transient_unit(unit, "fail", &properties, &[]).await;

@@ -31,8 +31,24 @@ impl Ids {
         })
     }
 
-    /// The host's own.
-    pub(super) fn of_host() -> Self {
+    /// The same with both sides exchanged: those of the host as a process in the container has them.
+    pub(super) fn reversed(&self) -> Self {
+        let reverse = |extents: &Vec<Extent>| {
+            let reversed = extents.iter().map(|one| Extent {
+                inside: one.outside,
+                outside: one.inside,
+                count: one.count,
+            });
+            reversed.collect()
+        };
+        Self {
+            users: reverse(&self.users),
+            groups: reverse(&self.groups),
+        }
+    }
+
+    /// Those that are the same for this process.
+    pub(super) fn as_they_are() -> Self {
         let all = vec![Extent {
             inside: 0,
             outside: 0,
@@ -97,7 +113,8 @@ mod tests {
         assert_eq!(ids.inside(524_321, 1000), (33, 70000));
         assert_eq!(ids.inside(0, 524_288), (65534, 0));
         assert!(ids.outside(65536, 0).is_err());
-        assert_eq!(Ids::of_host().inside(1000, 0), (1000, 0));
+        assert_eq!(ids.reversed().inside(33, 70000), (524_321, 1000));
+        assert_eq!(Ids::as_they_are().inside(1000, 0), (1000, 0));
         assert!(parse("0 x 1").is_err());
     }
 }

@@ -1,6 +1,6 @@
 //! A path on the host or in a container, opened without ever leaving the container.
 //!
-//! A container's files are reached from its root as its init has it (`/proc/PID/root`), so its volumes are there too. The kernel resolves each
+//! A container's files are reached from the root of its mount namespace, so its volumes are there too. The kernel resolves each
 //! path from there on with `RESOLVE_IN_ROOT` and without links of procfs (openat2(2)), in one call: what the container changes meanwhile
 //! changes what is found, never where it lies (CVE-2019-14271 and its kind). Nothing of the container is executed or loaded.
 
@@ -13,10 +13,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 use nix::fcntl::{AT_FDCWD, OFlag, openat};
 use nix::sys::stat::{Mode, SFlag, fstat};
-use nix::unistd::Pid;
 
 use crate::sys::path::{Links, file_type, open_in_root};
-use crate::sys::process::pidfd_open;
 
 /// Where something is copied from or to.
 #[derive(Debug)]
@@ -61,19 +59,13 @@ impl Place {
         }
     }
 
-    /// `path` in the container whose init is `pid`.
-    pub(super) fn in_container(pid: Pid, path: &str) -> Result<Self> {
-        // As long as this is open, the number is nobody else's.
-        let handle = pidfd_open(pid).context("finding the container's init")?;
-        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        let root = nix::fcntl::open(format!("/proc/{pid}/root").as_str(), flags, Mode::empty());
-        let root = root.context("opening the container's root")?;
-        drop(handle);
-        Ok(Self {
+    /// `path` in the container that has this root.
+    pub(super) fn in_container(root: OwnedFd, path: &str) -> Self {
+        Self {
             root: Some(root),
             path: Path::new("/").join(path.trim_start_matches('/')),
             ending: Ending::of(path),
-        })
+        }
     }
 
     /// Opens it without reading or writing it.
