@@ -64,7 +64,7 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<ExitCode> {
     let ours: BTreeSet<PathBuf> = places.flat_map(Path::ancestors).map(Path::to_path_buf).collect();
     if !nix::unistd::geteuid().is_root() {
         // What others of the container have closed is open to its root only.
-        subordinate::enter().or_else(|error| subordinate::enter_alone().map_err(|_| error))?;
+        subordinate::enter_own()?;
     }
     let changes = changes(&writable.join("upper"), &plan.layers, &ours)?;
     match arguments.format {

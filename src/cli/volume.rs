@@ -22,7 +22,8 @@ use crate::cli::scope::Scope;
 use crate::definition::name::prefix;
 use crate::definition::places::Contents;
 use crate::definition::volume::{Source, is_name};
-use crate::run::mark::{self, Subject};
+use crate::run::subordinate;
+use crate::run::mark::{Marks, Subject};
 
 /// List, inspect, create and remove volumes
 ///
@@ -62,6 +63,19 @@ pub fn run<W: Write>(arguments: &Arguments, output: &mut Output<W>) -> Result<Ex
     }
 }
 
+/// What tells which volumes are in use; nothing where they are another system's, whose containers do not run here.
+fn marks(scope: &Scope) -> Option<Marks> {
+    scope.root.is_none().then(Marks::of_this_user)
+}
+
+/// Prepares this process for what it takes to change volumes: without root, for files of others that the user has in containers.
+fn enter() -> Result<()> {
+    match nix::unistd::geteuid().is_root() {
+        true => Ok(()),
+        false => subordinate::enter_own(),
+    }
+}
+
 /// Whether a running container uses a volume.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Use {
@@ -74,11 +88,9 @@ enum Use {
 }
 
 impl Use {
-    fn of(name: &str, scope: &Scope) -> Self {
-        if scope.root.is_some() || !nix::unistd::geteuid().is_root() {
-            return Self::Unknown;
-        }
-        match mark::claim(Subject::Volume(name)) {
+    fn of(name: &str, marks: Option<&Marks>) -> Self {
+        let Some(marks) = marks else { return Self::Unknown };
+        match marks.claim(Subject::Volume(name)) {
             Ok(None) => Self::Running,
             Ok(Some(_)) => Self::Idle,
             Err(_) => Self::Unknown,

@@ -6,6 +6,7 @@
 use crate::definition::diagnostic::Severity;
 use crate::definition::network::Network;
 use crate::definition::places::Scope;
+use crate::definition::volume::{Backing, Source};
 use crate::definition::{Definition, Propagation, UserNamespace};
 use crate::generate::draft::Draft;
 
@@ -72,6 +73,17 @@ fn of_user(definition: &Definition) -> Vec<Mistake> {
             "'Volume' cannot be 'rslave' or 'rshared' without root: a user's container sees what is mounted when it starts".to_owned(),
             "leave the option out",
         ));
+    }
+    for volume in &container.volumes {
+        if let Source::Named(named) = &volume.source
+            && named.settings.backing == Backing::Mount
+        {
+            mistakes.push((
+                Severity::Error,
+                format!("the volume '{}' is a file system of its own, and to mount one needs root", named.name),
+                "leave out its 'Device' and 'Type', and it is a directory; or name the path where root has mounted it",
+            ));
+        }
     }
     let ports = definition.sockets.iter().flat_map(|socket| &socket.listen);
     for port in ports

@@ -10,8 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 use nix::unistd::geteuid;
 
 use crate::run::failure::{CONFIG, Failure, NAMESPACE, OrFail as _};
-use crate::run::identities::LOCKS;
-use crate::run::mark::{self, Subject};
+use crate::run::mark::{Marks, Subject};
 use crate::run::network::sweep::after;
 use crate::run::{place, subordinate};
 use crate::store::Store;
@@ -34,13 +33,13 @@ pub fn writable_layer(store: &Store, unit: &str) -> Result<PathBuf> {
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Whether nobody has swept for a while. The time of the last sweep is the time of the file with the locks, in which nothing is ever written.
-fn is_due() -> bool {
+fn is_due(marks: &Marks) -> bool {
     let is_old = |file: &File| {
         file.metadata()?
             .modified()
             .map(|time| time.elapsed().unwrap_or_default() >= SWEEP_INTERVAL)
     };
-    let Ok(file) = File::options().write(true).open(LOCKS) else {
+    let Ok(file) = marks.existing() else {
         return false;
     };
     is_old(&file).unwrap_or(false) && file.set_modified(SystemTime::now()).is_ok()
@@ -56,7 +55,7 @@ fn unit_of(name: &str) -> String {
 ///
 /// # Errors
 /// The directory cannot be read; a layer that cannot be removed now may be the next time.
-pub fn sweep(store: &Store) -> Result<()> {
+pub fn sweep(store: &Store, marks: &Marks) -> Result<()> {
     let containers = store.root().join("containers");
     let entries = match fs::read_dir(&containers) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -67,8 +66,9 @@ pub fn sweep(store: &Store) -> Result<()> {
         let Ok(name) = entry.file_name().into_string() else {
             continue;
         };
-        if let Some(_alone) = mark::claim(Subject::Layer(&unit_of(&name)))? {
-            remove_writable_layer(&entry.path())?;
+        if let Some(_alone) = marks.claim(Subject::Layer(&unit_of(&name)))? {
+            let directory = entry.path();
+            remove_writable_layer(&directory).or_else(|error| remove_among_own(&directory, error))?;
         }
     }
     Ok(())
@@ -81,16 +81,18 @@ pub fn sweep(store: &Store) -> Result<()> {
 /// As [`remove_writable_layer`] and [`remove_resolved`].
 pub fn clean_up(unit: &str, resolved: Option<&Path>) -> Result<(), Failure> {
     let store = place::store().or_fail(CONFIG)?;
+    let marks = Marks::of_this_user();
+    let is_root = geteuid().is_root();
     let directory = writable_layer(&store, unit).or_fail(CONFIG)?;
     let removed = remove_writable_layer(&directory).or_else(|error| remove_among_own(&directory, error));
     // No user has a network that anything would be left of.
-    if geteuid().is_root() {
+    if is_root {
         after(unit).or_fail(NAMESPACE)?;
     }
     removed.or_fail(NAMESPACE)?;
     // For others that could not do it themselves; whatever comes of it, this one has cleaned up.
-    if is_due() {
-        let _ = sweep(&store);
+    if is_due(&marks) {
+        let _ = sweep(&store, &marks);
     }
     resolved.map_or(Ok(()), remove_resolved).or_fail(NAMESPACE)
 }
@@ -126,8 +128,7 @@ fn remove_among_own(directory: &Path, error: anyhow::Error) -> Result<()> {
     if remove_writable_layer(directory).is_ok() {
         return Ok(());
     }
-    // To whom nothing is lent, everything here belongs.
-    subordinate::enter().or_else(|error| subordinate::enter_alone().map_err(|_| error))?;
+    subordinate::enter_own()?;
     remove_writable_layer(directory)
 }
 

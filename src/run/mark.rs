@@ -3,15 +3,21 @@
 //! They are shared locks on bytes of the file that has the ranges of identities ([`crate::run::identities`]), behind those, at a place that follows
 //! from the name. The kernel ends them with the container, whatever ends it. Whoever wants to remove something asks for the lock alone: that
 //! fails as long as one container has it. Two names may have one place; then something stays for longer than it must.
+//!
+//! Each user has a file of their own for it, in `$XDG_RUNTIME_DIR`, which no container has among its files.
 
+use std::fs::File;
+use std::io;
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
+use nix::unistd::geteuid;
 
 use crate::plan::Plan;
 use crate::plan::mount::Kind;
 use crate::run::identities::LOCKS;
+use crate::run::place;
 use crate::sys::lock::{self, lock_byte, share_byte};
 
 /// The first place: no range of identities has it.
@@ -46,13 +52,55 @@ impl Subject<'_> {
     }
 }
 
+/// The marks of the containers of one user, root's being the system's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Marks(PathBuf);
+
+impl Marks {
+    /// Those of the user that this process runs as, which it must find out before it enters a user namespace.
+    #[must_use]
+    pub fn of_this_user() -> Self {
+        Self(match geteuid().is_root() {
+            true => PathBuf::from(LOCKS),
+            false => place::runtime().join("coracle/.marks"),
+        })
+    }
+
+    /// The file, for a container to show on what it uses ([`show`]).
+    ///
+    /// # Errors
+    /// What open(2) says.
+    pub fn open(&self) -> Result<OwnedFd> {
+        lock::open(&self.0).with_context(|| format!("opening '{}'", self.0.display()))
+    }
+
+    /// The file if it is there, whose time says when somebody has last swept.
+    ///
+    /// # Errors
+    /// What open(2) says.
+    pub fn existing(&self) -> io::Result<File> {
+        File::options().write(true).open(&self.0)
+    }
+
+    /// The lock on something that no container uses, as long as the descriptor is open; nothing if one does.
+    ///
+    /// # Errors
+    /// What fcntl(2) says.
+    pub fn claim(&self, subject: Subject<'_>) -> Result<Option<OwnedFd>> {
+        let locks = self.open()?;
+        let is_free = lock_byte(&locks, subject.place().into());
+        let is_free = is_free.with_context(|| format!("locking '{}'", self.0.display()))?;
+        Ok(is_free.then_some(locks))
+    }
+}
+
 /// Shows on `locks` what the container of `plan` uses.
 ///
 /// # Errors
 /// What fcntl(2) says.
 pub fn show(plan: &Plan, locks: &OwnedFd) -> Result<()> {
     let share =
-        |subject: Subject<'_>| share_byte(locks, subject.place().into()).with_context(|| format!("locking '{LOCKS}'"));
+        |subject: Subject<'_>| share_byte(locks, subject.place().into()).context("locking what the container uses");
     share(Subject::Layer(&plan.unit))?;
     for mount in &plan.mounts {
         if let Kind::Volume(volume) = &mount.kind
@@ -64,22 +112,12 @@ pub fn show(plan: &Plan, locks: &OwnedFd) -> Result<()> {
     Ok(())
 }
 
-/// The file with the locks.
+/// The file with the system's marks.
 ///
 /// # Errors
 /// What open(2) says.
 pub fn open() -> Result<OwnedFd> {
     lock::open(Path::new(LOCKS)).with_context(|| format!("opening '{LOCKS}'"))
-}
-
-/// The lock on something that no container uses, as long as the descriptor is open; nothing if one does.
-///
-/// # Errors
-/// What fcntl(2) says.
-pub fn claim(subject: Subject<'_>) -> Result<Option<OwnedFd>> {
-    let locks = open()?;
-    let is_free = lock_byte(&locks, subject.place().into()).with_context(|| format!("locking '{LOCKS}'"))?;
-    Ok(is_free.then_some(locks))
 }
 
 #[cfg(test)]

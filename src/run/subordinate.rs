@@ -267,6 +267,14 @@ pub fn enter_alone() -> Result<()> {
     })
 }
 
+/// The same with all that the user has: nobody else, where nothing is lent to them, and then everything of theirs is their own.
+///
+/// # Errors
+/// As [`enter`].
+pub fn enter_own() -> Result<()> {
+    enter().or_else(|error| enter_alone().map_err(|_| error))
+}
+
 /// What is to be said where a user may not make namespaces.
 pub const NOT_ALLOWED: &str = "creating a user namespace, which the host may forbid to users (see the settings \
     'user.max_user_namespaces', 'kernel.unprivileged_userns_clone' and 'kernel.apparmor_restrict_unprivileged_userns' of sysctl(8))";

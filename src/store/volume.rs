@@ -83,6 +83,20 @@ impl Volumes {
         Ok(names)
     }
 
+    /// Makes the directory for volumes, and that for those that are not complete, where they are not there.
+    ///
+    /// # Errors
+    /// What mkdir(2) says.
+    pub fn prepare(&self) -> Result<PathBuf> {
+        let new = self.root.join(".new");
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&new)
+            .with_context(|| format!("making '{}'", new.display()))?;
+        Ok(new)
+    }
+
     /// Begins to make a volume; nothing if there is one already, perhaps one that somebody else has just made.
     ///
     /// # Errors
@@ -91,10 +105,9 @@ impl Volumes {
         ensure!(is_name(name), "'{name}' cannot be a volume's name");
         let target = self.path(name);
         let context = || format!("making the volume '{}'", target.display());
-        let new = self.root.join(".new");
+        let new = self.prepare()?;
         let path = new.join(name);
         let create = |path: &Path| DirBuilder::new().recursive(true).mode(0o700).create(path);
-        create(&new).with_context(context)?;
         let open = |path: &Path| File::open(path).with_context(context);
         let parents = [open(&new)?, open(&self.root)?];
         loop {
@@ -133,12 +146,7 @@ impl Volumes {
         ensure!(is_name(name), "'{name}' cannot be a volume's name");
         let path = self.path(name);
         let context = || format!("removing the volume '{name}'");
-        let new = self.root.join(".new");
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&new)
-            .with_context(context)?;
+        let new = self.prepare()?;
         let parent = File::open(&new).with_context(context)?;
         let removed = format!(".removed-{name}");
         self.discard(&parent, removed.as_bytes()).with_context(context)?;

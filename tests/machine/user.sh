@@ -36,7 +36,8 @@ nothing_of_hers() {
     hers stop '*.socket' 2>/dev/null || true
     hers start dbus.socket
     hers stop coracle.slice 2>/dev/null || true
-    what=$(find $store/containers /run/user/1000/coracle -mindepth 1 2>/dev/null) || true
+    # One empty file stays, whose bytes her containers lock.
+    what=$(find $store/containers /run/user/1000/coracle -mindepth 1 ! -path /run/user/1000/coracle/.marks 2>/dev/null) || true
     [ -z "$what" ] || fail "files of hers are left: $what"
     what=$(find $slice -mindepth 1 -type d 2>/dev/null) || true
     [ -z "$what" ] || fail "control groups of hers are left: $what"

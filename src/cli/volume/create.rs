@@ -9,7 +9,7 @@ use clap::Args;
 
 use crate::cli::output::Output;
 use crate::cli::scope::Scope;
-use crate::cli::volume::checked;
+use crate::cli::volume::{checked, enter};
 use crate::definition::volume::Backing;
 use crate::store::Store;
 
@@ -34,6 +34,9 @@ pub struct Arguments {
 pub fn run<W: Write>(arguments: &Arguments, output: &mut Output<W>) -> Result<ExitCode> {
     let volumes = Store::open(&arguments.scope.store())?.volumes();
     let contents = arguments.scope.contents();
+    // So that it belongs to the user and not to whoever is root in the namespace.
+    volumes.prepare()?;
+    enter()?;
     for name in &arguments.names {
         let name = checked(name)?;
         let of_name = |loaded: &&crate::definition::volume::LoadedVolume| loaded.definition.name == *name;

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::cli::output::Output;
 use crate::cli::scope::Scope;
-use crate::cli::volume::{Use, checked, users, users_of};
+use crate::cli::volume::{Use, checked, enter, marks, users, users_of};
 use crate::definition::volume::{Backing, Copying};
 use crate::store::Store;
 use crate::store::volume::is_mounted;
@@ -34,11 +34,14 @@ pub struct Arguments {
 pub fn run<W: Write>(arguments: &Arguments, output: &mut Output<W>) -> Result<ExitCode> {
     let name = checked(&arguments.name)?;
     let path = Store::open(&arguments.scope.store())?.volumes().path(name);
+    let contents = arguments.scope.contents();
+    let marks = marks(&arguments.scope);
+    // Owners are then those that containers see.
+    enter()?;
     let metadata = match fs::symlink_metadata(&path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => bail!("there is no volume '{name}'"),
         metadata => metadata.with_context(|| format!("looking at '{}'", path.display()))?,
     };
-    let contents = arguments.scope.contents();
     let users = users(&contents);
     let of_name = |loaded: &&crate::definition::volume::LoadedVolume| loaded.definition.name == name;
     let definition = contents.volumes.iter().find(of_name).map(|loaded| &loaded.definition);
@@ -53,7 +56,7 @@ pub fn run<W: Write>(arguments: &Arguments, output: &mut Output<W>) -> Result<Ex
     output.json(&json!({
         "name": name,
         "path": path,
-        "state": Use::of(name, &arguments.scope).word(),
+        "state": Use::of(name, marks.as_ref()).word(),
         "uid": metadata.uid(),
         "gid": metadata.gid(),
         "mode": format!("{:04o}", metadata.mode() & 0o7777),

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::cli::output::{Cell, Format, Output, Paint};
 use crate::cli::scope::Scope;
-use crate::cli::volume::{Use, users, users_of};
+use crate::cli::volume::{Use, marks, users, users_of};
 use crate::store::Store;
 
 /// List the volumes
@@ -39,9 +39,10 @@ struct Row {
 pub fn run<W: Write>(arguments: &Arguments, output: &mut Output<W>) -> Result<ExitCode> {
     let volumes = Store::open(&arguments.scope.store())?.volumes();
     let users = users(&arguments.scope.contents());
+    let marks = marks(&arguments.scope);
     let row = |name: String| Row {
         path: volumes.path(&name).display().to_string(),
-        state: Use::of(&name, &arguments.scope).word(),
+        state: Use::of(&name, marks.as_ref()).word(),
         definitions: users_of(&users, &name)
             .iter()
             .map(|source| source.display().to_string())

@@ -9,7 +9,7 @@ use clap::Args;
 use crate::cli::output::Output;
 use crate::cli::scope::Scope;
 use crate::cli::volume::rm::remove;
-use crate::cli::volume::{Use, users, users_of};
+use crate::cli::volume::{Use, enter, marks, users, users_of};
 use crate::definition::places::Contents;
 use crate::run::cleanup;
 use crate::store::Store;
@@ -38,19 +38,21 @@ pub fn run<W: Write>(arguments: &Arguments, output: &mut Output<W>) -> Result<Ex
         bail!("'{broken}' has mistakes, so it is not known which volumes it names: mend it first ('coracle check')");
     }
     let users = users(&contents);
+    let marks = marks(&arguments.scope);
+    enter()?;
     for name in volumes.names()? {
-        if !users_of(&users, &name).is_empty() || Use::of(&name, &arguments.scope) == Use::Running {
+        if !users_of(&users, &name).is_empty() || Use::of(&name, marks.as_ref()) == Use::Running {
             continue;
         }
         if !arguments.dry_run {
-            remove(&volumes, &name, &arguments.scope)?;
+            remove(&volumes, &name, marks.as_ref())?;
         }
         output.line(&name)?;
     }
     if !arguments.dry_run {
         volumes.sweep()?;
-        if arguments.scope.root.is_none() {
-            cleanup::sweep(&store)?;
+        if let Some(marks) = &marks {
+            cleanup::sweep(&store, marks)?;
         }
     }
     Ok(ExitCode::SUCCESS)

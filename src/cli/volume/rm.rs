@@ -8,8 +8,8 @@ use clap::Args;
 
 use crate::cli::output::Output;
 use crate::cli::scope::Scope;
-use crate::cli::volume::{checked, users, users_of};
-use crate::run::mark::{self, Subject};
+use crate::cli::volume::{checked, enter, marks, users, users_of};
+use crate::run::mark::{Marks, Subject};
 use crate::store::Store;
 use crate::store::volume::Volumes;
 
@@ -34,6 +34,8 @@ pub struct Arguments {
 pub fn run<W: Write>(arguments: &Arguments, output: &mut Output<W>) -> Result<ExitCode> {
     let volumes = Store::open(&arguments.scope.store())?.volumes();
     let users = users(&arguments.scope.contents());
+    let marks = marks(&arguments.scope);
+    enter()?;
     let mut problems = Vec::new();
     for name in &arguments.names {
         let result = checked(name).and_then(|name| match users_of(&users, name).first() {
@@ -41,7 +43,7 @@ pub fn run<W: Write>(arguments: &Arguments, output: &mut Output<W>) -> Result<Ex
                 "the volume '{name}' is named by '{}': remove that first, or give '--force'",
                 user.display()
             ),
-            _ => remove(&volumes, name, &arguments.scope),
+            _ => remove(&volumes, name, marks.as_ref()),
         });
         match result {
             Ok(()) => output.line(name)?,
@@ -57,12 +59,12 @@ pub fn run<W: Write>(arguments: &Arguments, output: &mut Output<W>) -> Result<Ex
 }
 
 /// Removes a volume that no running container uses. No other begins to meanwhile.
-pub(super) fn remove(volumes: &Volumes, name: &str, scope: &Scope) -> Result<()> {
-    let claim = match scope.root {
-        // Another system's containers do not run here.
-        Some(_) => None,
-        None => Some(
-            mark::claim(Subject::Volume(name))?
+pub(super) fn remove(volumes: &Volumes, name: &str, marks: Option<&Marks>) -> Result<()> {
+    let claim = match marks {
+        None => None,
+        Some(marks) => Some(
+            marks
+                .claim(Subject::Volume(name))?
                 .with_context(|| format!("the volume '{name}' is in use by a running container: stop it first"))?,
         ),
     };
