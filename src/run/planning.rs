@@ -32,9 +32,9 @@ pub fn plan(
 ) -> Result<(Plan, Vec<Image>)> {
     let kept = keep::settle(definition);
     let definition = kept.as_ref().unwrap_or(definition);
-    let (image, layers) = source(definition, store)?;
-    let config = image.as_ref().and_then(|image| image.config.config().as_ref());
     let specifiers = Specifiers::of_unit(unit).in_environment(environment);
+    let (image, layers) = source(definition, store, &specifiers)?;
+    let config = image.as_ref().and_then(|image| image.config.config().as_ref());
     let environment_files = environment::read(&definition.container.environment_files, &specifiers)?;
     let zone = environment::local_zone(&definition.container);
     let profile = seccomp_profile(definition, &specifiers)?;
@@ -88,15 +88,22 @@ fn layers_of(image: &Image, store: &Store) -> Vec<PathBuf> {
 /// The directories that the root is made of, lowest first, and the image they come from.
 ///
 /// # Errors
-/// The image is not in the store.
-fn source(definition: &Definition, store: &Store) -> Result<(Option<Image>, Vec<PathBuf>)> {
+/// The image is not in the store, or an unknown specifier.
+fn source(
+    definition: &Definition,
+    store: &Store,
+    specifiers: &Specifiers<'_>,
+) -> Result<(Option<Image>, Vec<PathBuf>)> {
     match &definition.container.root {
         Root::Image(reference) => {
             let image = store.find(&reference.parse::<Reference>()?)?;
             let layers = layers_of(&image, &keep::view(store, &definition.container.user_namespace));
             Ok((Some(image), layers))
         }
-        Root::Rootfs(directory) => Ok((None, vec![directory.clone()])),
+        Root::Rootfs(directory) => match directory.to_str().filter(|text| text.contains('%')) {
+            Some(text) => Ok((None, vec![specifiers.expand(text).context("expanding 'Rootfs'")?.into()])),
+            None => Ok((None, vec![directory.clone()])),
+        },
     }
 }
 

@@ -78,7 +78,10 @@ ATTEMPTS = {
     "ptrace of init": attach_to_init,
     "init's memory": lambda: open("/proc/1/mem", "r+b"),
     "init's descriptors": lambda: [os.readlink(f"/proc/1/fd/{number}") for number in os.listdir("/proc/1/fd")],
+    "init's environment": lambda: open("/proc/1/environ", "rb").read(),
+    "init's program": lambda: os.readlink("/proc/1/exe"),
     "init's mounts": lambda: join("mnt"),
+    "init's users": lambda: join("user"),
     "the shim": rewrite_the_shim,
     "a way to the host": reach_the_host_by_descriptor,
     "an abstract socket": speak_to_the_host,
@@ -99,7 +102,10 @@ for what, attempt in ATTEMPTS.items():
         print("harmless:" if what in ALLOWED_TO_ANY_ROOT else "DONE:", what, flush=True)
     except OSError as error:
         print("refused:", what, error.errno, flush=True)
-os.kill(1, 9)
+try:
+    os.kill(1, 9)
+except PermissionError:
+    pass
 print("init lives", os.stat("/proc/1").st_uid, flush=True)
 held = []
 try:
