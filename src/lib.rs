@@ -243,6 +243,10 @@
 //! does that for units with `Delegate=` only, whose control groups it leaves to their payload; a process that is born where it belongs
 //! (`CLONE_INTO_CGROUP`) looks to systemd like any other that the payload has forked.
 //!
+//! A user cannot look at init any more than the container can, and goes in by the payload ([`run::entrance`]): the owner of a user namespace has
+//! all rights over the processes whose memory belongs to it. And out of a session nobody can be born into a unit's group, so the client
+//! becomes a scope of the user's manager first.
+//!
 //! On its way in a process is a copy of the shim that those inside can see. So it is not dumpable, has nothing open that leads out, and the
 //! shim's file is executed through a read-only mount without a path. The parent of the program stays outside, watches its client by
 //! a pidfd, and kills the program when that one is gone.
@@ -266,6 +270,7 @@
 //! | `/run/coracle/.networks` | an empty file whose bytes are locked by those who have an address | the shim |
 //! | `/run/coracle/.identities` | an empty file whose bytes are locked by those who have a range of identities, a writable layer or a volume; its time is that of the last sweep | the shim |
 //! | `/run/coracle/oci/NAME` | a container of `coracle-oci`: its record, its `config.json`, and the socket at which it waits to be started; engines name another directory (`--root`) | `coracle-oci` |
+//! | `$XDG_RUNTIME_DIR/coracle/.marks` | the same of a user's containers, which have no ranges | the shim |
 //! | `/usr/libexec/coracle` | the shim, and `coracle-oci`; each container's root is mounted over this directory, in its own mount namespace | the package |
 //!
 //! # What does the work

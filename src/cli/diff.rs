@@ -14,8 +14,8 @@ use anyhow::{Context as _, Result, bail};
 use clap::Args;
 
 use crate::cli::diff::changes::{Kind, changes};
-use crate::cli::output::{Cell, Format, Output, Paint};
 use crate::cli::inside;
+use crate::cli::output::{Cell, Format, Output, Paint};
 use crate::definition::Resolved;
 use crate::plan::network::likely;
 use crate::run::{planning, subordinate};

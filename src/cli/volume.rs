@@ -22,8 +22,8 @@ use crate::cli::scope::Scope;
 use crate::definition::name::prefix;
 use crate::definition::places::Contents;
 use crate::definition::volume::{Source, is_name};
-use crate::run::subordinate;
 use crate::run::mark::{Marks, Subject};
+use crate::run::subordinate;
 
 /// List, inspect, create and remove volumes
 ///

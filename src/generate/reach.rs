@@ -80,7 +80,10 @@ fn of_user(definition: &Definition) -> Vec<Mistake> {
         {
             mistakes.push((
                 Severity::Error,
-                format!("the volume '{}' is a file system of its own, and to mount one needs root", named.name),
+                format!(
+                    "the volume '{}' is a file system of its own, and to mount one needs root",
+                    named.name
+                ),
                 "leave out its 'Device' and 'Type', and it is a directory; or name the path where root has mounted it",
             ));
         }

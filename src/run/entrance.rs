@@ -161,10 +161,7 @@ mod tests {
     #[test]
     fn a_status_has_the_innermost_number() {
         let status = Status("Name:\tx\nPPid:\t12\nNSpid:\t77\t40\t2\n".to_owned());
-        assert_eq!(
-            (status.inner_pid(), status.field("PPid:")),
-            (Some("2"), Some("12"))
-        );
+        assert_eq!((status.inner_pid(), status.field("PPid:")), (Some("2"), Some("12")));
         assert_eq!(Status("NSpid:\t77\n".to_owned()).inner_pid(), None);
     }
 }

@@ -45,14 +45,14 @@ use crate::run::entrance::Entrance;
 use crate::run::exec::request::Request;
 use crate::run::failure::{CONFIG, EXEC, Failure, NAMESPACE, OrFail as _, USER, one_line};
 use crate::run::payload::{Payload, Starter, prepare_parent};
-use crate::run::start::parse;
 use crate::run::secret::DIRECTORY;
+use crate::run::start::parse;
 use crate::run::{place, planning, terminal, user};
+use crate::sys::limits::{self, Excess};
+use crate::sys::mount;
 use crate::sys::mount::open_place;
 use crate::sys::process::{self, Outcome, close_from, exit, forbid_inspection, fork_into, pidfd_open, send_signal};
 use crate::sys::user::become_root;
-use crate::sys::limits::{self, Excess};
-use crate::sys::mount;
 
 pub mod request;
 
@@ -77,7 +77,9 @@ pub fn begin(arguments: &[&str]) -> Result<i32, Failure> {
         .context("looking at '/proc/self/exe'")
         .or_fail(NOT_MADE)?;
     if file.uid() != 0 || file.mode() & 0o022 != 0 {
-        let error = anyhow!("the shim's file can be written to by others than root, and so by who is in the container: let root install it");
+        let error = anyhow!(
+            "the shim's file can be written to by others than root, and so by who is in the container: let root install it"
+        );
         return Err(error).or_fail(NOT_MADE);
     }
     run(arguments)

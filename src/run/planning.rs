@@ -101,7 +101,10 @@ fn source(
             Ok((Some(image), layers))
         }
         Root::Rootfs(directory) => match directory.to_str().filter(|text| text.contains('%')) {
-            Some(text) => Ok((None, vec![specifiers.expand(text).context("expanding 'Rootfs'")?.into()])),
+            Some(text) => Ok((
+                None,
+                vec![specifiers.expand(text).context("expanding 'Rootfs'")?.into()],
+            )),
             None => Ok((None, vec![directory.clone()])),
         },
     }

@@ -7,6 +7,8 @@
 //! The container's root is the user. Files of images lie in the user's store with these very identities ([`enter`]), so that no mount has
 //! to map them, which no user could do.
 
+pub mod service;
+
 use std::fs;
 use std::process::{Child, Command, Stdio};
 
@@ -40,6 +42,8 @@ struct Lent {
     /// First one and count.
     runs: Vec<(u32, u32)>,
     kind: Kind,
+    /// The source of the name service that has said so, if it was not a file.
+    source: Option<String>,
 }
 
 /// Of what.
@@ -54,6 +58,14 @@ impl Kind {
         match self {
             Self::Users => "/etc/subuid",
             Self::Groups => "/etc/subgid",
+        }
+    }
+
+    /// What makes `getsubids` speak of it.
+    fn options(self) -> &'static [&'static str] {
+        match self {
+            Self::Users => &[],
+            Self::Groups => &["-g"],
         }
     }
 
@@ -84,10 +96,20 @@ impl Account {
             .or_else(|| variable("USER"))
             .or_else(|| variable("LOGNAME"));
         let name = name.unwrap_or_else(|| user.to_string());
+        let source = service::source();
         let lent = |kind: Kind, own| {
-            let text = fs::read_to_string(kind.file()).unwrap_or_default();
-            let runs = without(own, &runs_of(&text, &name, user));
-            Lent { own, runs, kind }
+            let runs = match &source {
+                Some(_) => service::ask(&name, kind.options()),
+                None => runs_of(&fs::read_to_string(kind.file()).unwrap_or_default(), &name, user),
+            };
+            let runs = without(own, &runs).into_iter().take(RUNS_MAX).collect();
+            let source = source.clone();
+            Lent {
+                own,
+                runs,
+                kind,
+                source,
+            }
         };
         Self {
             users: lent(Kind::Users, user),
@@ -128,6 +150,13 @@ impl Account {
     /// The own identity as `inside`, and all others around it in their order.
     fn around(&self, lent: &Lent, inside: u32) -> Result<Vec<Extent>> {
         let (file, name) = (lent.kind.file(), &self.name);
+        if let Some(source) = &lent.source {
+            ensure!(
+                !lent.runs.is_empty(),
+                "the source '{source}', which '/etc/nsswitch.conf' names for 'subid', lends nothing to '{name}' (try 'getsubids {name}'; Debian: \
+                 uidmap, Fedora: shadow-utils), and a container has more users than one: let an administrator lend some there"
+            );
+        }
         ensure!(
             !lent.runs.is_empty(),
             "'{file}' lends nothing to '{name}' ({}), and a container has more users than one: let an administrator do 'usermod \
@@ -155,7 +184,7 @@ impl Lent {
                 self.kind.key(),
                 extent.outside,
                 end - 1,
-                self.kind.file(),
+                self.source.as_deref().unwrap_or(self.kind.file()),
                 self.describe(),
                 self.own
             );
@@ -296,8 +325,7 @@ fn runs_of(text: &str, name: &str, user: u32) -> Vec<(u32, u32)> {
         let is_sound = count > 0 && start.checked_add(count).is_some();
         (is_sound && (whose == name || whose == number)).then_some((start, count))
     };
-    // The kernel takes 340 extents for a map.
-    text.lines().filter_map(run).take(RUNS_MAX).collect()
+    text.lines().filter_map(run).collect()
 }
 
 /// `runs` without the identity that one has anyway: nobody can be mapped twice.
@@ -309,6 +337,7 @@ fn without(own: u32, runs: &[(u32, u32)]) -> Vec<(u32, u32)> {
     halves.filter(|(_, count)| *count > 0).collect()
 }
 
+/// The kernel takes 340 extents for a map.
 const RUNS_MAX: usize = 300;
 
 /// The identity `own` as `inside`, and `runs` as what is before and behind it.
@@ -363,6 +392,7 @@ mod tests {
             own: 1000,
             runs: runs.to_vec(),
             kind,
+            source: None,
         };
         Account {
             name: "anna".to_owned(),
