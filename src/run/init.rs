@@ -112,12 +112,7 @@ pub fn run(
 }
 
 impl<'a> Init<'a> {
-    fn start(
-        plan: &Plan,
-        payload: Prepared,
-        systemd: &'a Systemd,
-        terminal: Option<Winsize>,
-    ) -> Result<Self, Failure> {
+    fn start(plan: &Plan, payload: Prepared, systemd: &'a Systemd, terminal: Option<Winsize>) -> Result<Self, Failure> {
         let relay = (plan.notify == Notify::Yes)
             .then(Relay::create)
             .transpose()

@@ -24,13 +24,13 @@ use crate::plan::Plan;
 use crate::plan::process::FIRST_DESCRIPTOR;
 use crate::plan::seccomp::Moment;
 use crate::run::failure::{EXEC, Failure, NAMESPACE, OrFail as _, USER};
+use crate::run::label;
 use crate::run::payload::Starter;
 use crate::run::payload::link::{Link, Word};
 use crate::run::program;
 use crate::run::rights::{self, Growth, Rights};
 use crate::run::terminal::{make_standard, own};
 use crate::run::user::{self, Identity};
-use crate::run::label;
 use crate::sys::capability::{self, Sets};
 use crate::sys::landlock::keep_to_own_abstract_sockets;
 use crate::sys::memory::Shared;
@@ -208,7 +208,11 @@ impl Child<'_> {
         let exec = Exec::new(name, arguments.collect::<Result<_, _>>()?, environment);
         let Some(refused) = self.refused else {
             let errno = exec.execute();
-            bail!("executing '{}': {}", path.display(), program::explain(&path, &head, errno));
+            bail!(
+                "executing '{}': {}",
+                path.display(),
+                program::explain(&path, &head, errno)
+            );
         };
         self.link.tell(&Word::Executing { path, head });
         // The very last thing: from here on any call may be refused, or end us, but for the exec.

@@ -186,7 +186,9 @@ mod tests {
         drop(one);
         assert!(matches!(other.hear(), Ok(Some(Word::Ready(Some(_))))));
         let executing = other.hear().expect("a word");
-        assert!(matches!(executing, Some(Word::Executing { path, head }) if path.as_os_str() == "/bin/sh" && head == b"#!"));
+        assert!(
+            matches!(executing, Some(Word::Executing { path, head }) if path.as_os_str() == "/bin/sh" && head == b"#!")
+        );
         assert!(matches!(other.hear(), Ok(Some(Word::Failed { status: 203, why })) if why.len() > LONGEST / 2));
         assert!(matches!(other.hear(), Ok(None)));
     }
