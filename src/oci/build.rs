@@ -160,7 +160,7 @@ fn build(beginning: &mut Beginning) -> Result<Option<OwnedFd>> {
             cover(root, top.as_fd(), &beginning.setting.state)?
         }
     };
-    mounting::mount_all(plan, root, &mut beginning.lent.sources, beginning.lent.sysfs.as_ref())?;
+    mounting::mount_all(plan, root, &beginning.maker, beginning.lent.sysfs.as_ref())?;
     nodes::make(&plan.nodes, root, &beginning.lent.nodes)?;
     ask_for_hooks(beginning)?;
     closing::close_paths(root, &plan.masked, &plan.read_only, &empty)?;

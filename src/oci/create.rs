@@ -4,6 +4,7 @@
 //! process ends with this one until the container is complete, and `delete --force` finds the rest in the record.
 
 use std::fs;
+use std::ops::Range;
 use std::os::fd::{OwnedFd, RawFd};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
@@ -12,14 +13,16 @@ use anyhow::{Context as _, Result, bail, ensure};
 use nix::sys::stat::Mode;
 use nix::unistd::Pid;
 
+use crate::definition::label::SecurityModule;
+use crate::definition::places::security;
 use crate::oci::birth::{self, Birth};
 use crate::oci::build::{self, Beginning, Entry};
 use crate::oci::cgroup::place::{Manager, Place, place};
 use crate::oci::cgroup::{self, Cgroup, device, limits, scope};
-use crate::oci::channel::{self, End, Message};
+use crate::oci::channel::{self, End, Lender, Message};
 use crate::oci::config::Config;
 use crate::oci::container::{Directory, Record, Status, now, start_time};
-use crate::oci::lend::{Lent, lend, show};
+use crate::oci::lend::{Sources, lend};
 use crate::oci::plan::namespace::Kind;
 use crate::oci::plan::process::Process;
 use crate::oci::plan::{Plan, plan};
@@ -95,7 +98,13 @@ pub fn create(request: Request) -> Result<Made> {
         .with_context(|| format!("opening the bundle '{}'", request.bundle.display()))?;
     let path = bundle.join("config.json");
     let text = fs::read(&path).with_context(|| format!("reading '{}'", path.display()))?;
-    let config: Config = serde_json::from_slice(&text).with_context(|| format!("reading '{}'", path.display()))?;
+    let mut config: Config = serde_json::from_slice(&text).with_context(|| format!("reading '{}'", path.display()))?;
+    if let Some(linux) = &mut config.linux {
+        // Labels of files mean nothing where no security module reads them, and no file system takes them there.
+        let _ = linux
+            .mount_label
+            .take_if(|_| security::find(Path::new("/")) != SecurityModule::Selinux);
+    }
     let plan = plan(&config, &bundle, planning::kernel()?).with_context(|| format!("'{}'", path.display()))?;
     let directory = Directory::of(&request.root, &request.id)?;
     check(&plan, &request)?;
@@ -186,7 +195,7 @@ fn attempt(
             "limits are asked for, and control groups are disabled"
         );
     }
-    let lent = lend(plan)?;
+    let (lent, sources) = (lend(plan)?, Sources::open(plan)?);
     let start = match request.start {
         Start::Now => None,
         // Short whatever the directory's path is: a socket's has 108 bytes at most.
@@ -219,7 +228,7 @@ fn attempt(
         cgroup: group,
     };
     let Some(pid) = birth.give()? else {
-        drop(ours);
+        drop((ours, sources));
         let keyring = (request.keyring == Keyring::New).then(|| format!("_ses.{}", request.id));
         build::enter(Beginning {
             plan: plan.clone(),
@@ -249,11 +258,13 @@ fn attempt(
     record.pid = pid.as_raw();
     record.started = start_time(pid.as_raw()).context("the container's process has died at once")?;
     directory.write(record)?;
-    attend(plan, &place, record, &lent, pid)?;
+    attend(plan, &place, record, pid)?;
     drop(lent);
     ours.tell(Message::Go);
-    run_hooks(plan, directory, record, &ours)?;
-    ours.await_one(Message::Ready).context("making the container")?;
+    let mut lend = |numbers: Range<usize>| sources.lend(plan, numbers, pid);
+    run_hooks(plan, directory, record, &ours, &mut lend)?;
+    ours.await_one_lending(Message::Ready, &mut lend)
+        .context("making the container")?;
     directory.write(record)?;
     // By us, who may raise them, and last, since they hold for the container's process at once.
     if let Some(process) = &plan.process {
@@ -298,12 +309,11 @@ fn listen(directory: &Directory) -> Result<UnixListener> {
 }
 
 /// The maker's part, while the container's process waits.
-fn attend(plan: &Plan, place: &Place, record: &mut Record, lent: &Lent, pid: Pid) -> Result<()> {
+fn attend(plan: &Plan, place: &Place, record: &mut Record, pid: Pid) -> Result<()> {
     if plan.namespaces.is_new(Kind::User) {
         map_identities(pid, &plan.namespaces.users, &plan.namespaces.groups)
             .context("mapping the container's identities")?;
     }
-    show(lent, plan, pid)?;
     if let Some(score) = plan.process.as_ref().and_then(|process| process.oom_score) {
         let path = format!("/proc/{pid}/oom_score_adj");
         fs::write(&path, score.to_string()).with_context(|| format!("writing '{score}' to '{path}'"))?;
@@ -340,13 +350,15 @@ pub fn limit(pid: Pid, process: &Process) -> Result<()> {
 }
 
 /// The hooks in the caller's namespaces, when the container's process has come so far.
-fn run_hooks(plan: &Plan, directory: &Directory, record: &Record, channel: &End) -> Result<()> {
+fn run_hooks(plan: &Plan, directory: &Directory, record: &Record, channel: &End, lend: &mut Lender<'_>) -> Result<()> {
     let hooks = &plan.hooks;
     let is_some = |hooks: &Option<Vec<_>>| hooks.as_ref().is_some_and(|hooks| !hooks.is_empty());
     if !is_some(&hooks.prestart) && !is_some(&hooks.create_runtime) {
         return Ok(());
     }
-    channel.await_one(Message::Built).context("making the container")?;
+    channel
+        .await_one_lending(Message::Built, lend)
+        .context("making the container")?;
     // In the specification's count of steps the first of them come when the container is made already.
     hook::run(
         hooks.prestart.as_deref(),
