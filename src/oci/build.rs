@@ -101,12 +101,15 @@ fn run(mut beginning: Beginning) -> Result<()> {
         None => maker.into(),
     };
     let ready = || {
-        hook::run(
+        let process = plan.process.as_ref();
+        let environment = process.map_or(&[][..], |process| &process.environment);
+        hook::run_in(
+            hook::Surroundings::Payload(environment),
             plan.hooks.start_container.as_deref(),
             "startContainer",
             &of_container(&state, "created"),
         )?;
-        plan.process.as_ref().context("the config.json has no 'process'")
+        process.context("the config.json has no 'process'")
     };
     match ready() {
         Ok(process) => process::become_it(process, &setting, report),

@@ -1,15 +1,17 @@
 //! `kill` and `delete`: the end of a container.
 
+use std::os::fd::AsFd as _;
 use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
+use nix::poll::{PollFd, PollFlags, poll};
 
 use crate::oci::config::Config;
 use crate::oci::container::{Directory, Record, Status};
 use crate::oci::{hook, unmounting};
 use crate::plan::signal;
-use crate::sys::process::send_signal;
+use crate::sys::process::{pidfd_open, send_signal};
 
 /// Whom a signal is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,12 +34,20 @@ pub fn kill(directory: &Directory, name: &str, whom: Whom) -> Result<()> {
         record.cgroup.signal(number);
         return Ok(());
     }
-    match record.process() {
-        Some(pid) => send_signal(pid, number),
-        None => bail!("container '{}' is not running", directory.id),
+    let Some(pid) = record.process() else {
+        bail!("container '{}' is not running", directory.id)
+    };
+    // Whoever kills goes on as if it were dead, and it is, a moment later. One that takes longer stands in the kernel.
+    let process = (number == libc::SIGKILL).then(|| pidfd_open(pid).ok()).flatten();
+    send_signal(pid, number);
+    if let Some(process) = process {
+        let _ = poll(&mut [PollFd::new(process.as_fd(), PollFlags::POLLIN)], DYING);
     }
     Ok(())
 }
+
+/// How long a container's process may take to die before `kill` returns, in milliseconds.
+const DYING: u16 = 100;
 
 /// How much is asked before a container is removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
