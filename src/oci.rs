@@ -53,7 +53,7 @@ use crate::oci::build::Entry;
 use crate::oci::cgroup::place::Manager;
 use crate::oci::channel::Message;
 use crate::oci::container::Directory;
-use crate::oci::create::{Keyring, Made, Request, Start, create};
+use crate::oci::create::{Keyring, Made, Request, Start, Terminal, create};
 use crate::oci::end::{Force, Whom};
 use crate::oci::log::{Level, say};
 
@@ -184,6 +184,7 @@ fn request(arguments: &Arguments, options: &arguments::Create, start: Start) -> 
         id: options.id.clone(),
         bundle: options.bundle.clone(),
         console,
+        terminal: Terminal::Others,
         descriptors: options.preserve_fds.into(),
         entry: if options.no_pivot { Entry::Move } else { Entry::Pivot },
         keyring: if options.no_new_keyring {

@@ -5,8 +5,8 @@
 
 use std::fs;
 use std::ops::Range;
-use std::os::fd::{OwnedFd, RawFd};
-use std::os::unix::net::UnixListener;
+use std::os::fd::{AsFd as _, OwnedFd, RawFd};
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -44,6 +44,8 @@ pub struct Request {
     pub bundle: PathBuf,
     /// Where its terminal is to be sent.
     pub console: Option<OwnedFd>,
+    /// Who shows its terminal if that is nowhere.
+    pub terminal: Terminal,
     /// How many descriptors it keeps.
     pub descriptors: RawFd,
     /// How its root is entered.
@@ -54,6 +56,15 @@ pub struct Request {
     pub manager: Manager,
     /// When it is started.
     pub start: Start,
+}
+
+/// Who shows a container's terminal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Terminal {
+    /// Whoever listens at its socket.
+    Others,
+    /// The caller of [`create`], who gets it over [`Made::shown`].
+    Caller,
 }
 
 /// When a container is started.
@@ -87,13 +98,15 @@ pub struct Made {
     pub pid: Pid,
     /// The way to it.
     pub channel: End,
+    /// Where its terminal comes, if it has one and the caller shows it.
+    pub shown: Option<OwnedFd>,
 }
 
 /// Makes a container.
 ///
 /// # Errors
 /// Whatever stands in the way; nothing is left of it then.
-pub fn create(request: Request) -> Result<Made> {
+pub fn create(mut request: Request) -> Result<Made> {
     let bundle = fs::canonicalize(&request.bundle)
         .with_context(|| format!("opening the bundle '{}'", request.bundle.display()))?;
     let path = bundle.join("config.json");
@@ -107,6 +120,11 @@ pub fn create(request: Request) -> Result<Made> {
     }
     let plan = plan(&config, &bundle, planning::kernel()?).with_context(|| format!("'{}'", path.display()))?;
     let directory = Directory::of(&request.root, &request.id)?;
+    let mut shown = None;
+    if wants_terminal(&plan) && request.terminal == Terminal::Caller && request.console.is_none() {
+        let (ours, theirs) = UnixStream::pair().context("making a socket for the terminal")?;
+        (shown, request.console) = (Some(ours.into()), Some(theirs.into()));
+    }
     check(&plan, &request)?;
     directory.reserve()?;
     let mut record = Record {
@@ -126,6 +144,7 @@ pub fn create(request: Request) -> Result<Made> {
             plan,
             pid,
             channel,
+            shown,
         }),
         Err(error) => {
             undo(&directory, &record, &plan);
@@ -134,9 +153,13 @@ pub fn create(request: Request) -> Result<Made> {
     }
 }
 
+fn wants_terminal(plan: &Plan) -> bool {
+    plan.process.as_ref().is_some_and(|process| process.terminal.is_some())
+}
+
 /// What does not go together is said before anything is done.
 fn check(plan: &Plan, request: &Request) -> Result<()> {
-    let terminal = plan.process.as_ref().is_some_and(|process| process.terminal.is_some());
+    let terminal = wants_terminal(plan);
     ensure!(
         terminal || request.console.is_none(),
         "there is a console socket, and 'process.terminal' is not set in the config.json"
@@ -211,10 +234,6 @@ fn attempt(
         Place::Directory(_) => record.cgroup.open()?,
         Place::Scope { .. } | Place::Nowhere => None,
     };
-    if let (Some(policy), Some(group)) = (&plan.device_policy, &group) {
-        use std::os::fd::AsFd as _;
-        device::apply(group.as_fd(), policy)?;
-    }
     let birth = Birth {
         // Made by the process itself, once it is in its group.
         new: plan
@@ -257,15 +276,18 @@ fn attempt(
     drop((theirs, start, agent, request.console));
     record.pid = pid.as_raw();
     record.started = start_time(pid.as_raw()).context("the container's process has died at once")?;
-    directory.write(record)?;
     attend(plan, &place, record, pid)?;
     drop(lent);
     ours.tell(Message::Go);
+    // While the container's process builds. It ends with this one until it is told that it is kept, and its group is in the record already.
+    directory.write(record)?;
+    if let Place::Directory(_) = &place {
+        restrict_devices(plan, record)?;
+    }
     let mut lend = |numbers: Range<usize>| sources.lend(plan, numbers, pid);
     run_hooks(plan, directory, record, &ours, &mut lend)?;
     ours.await_one_lending(Message::Ready, &mut lend)
         .context("making the container")?;
-    directory.write(record)?;
     // By us, who may raise them, and last, since they hold for the container's process at once.
     if let Some(process) = &plan.process {
         limit(pid, process)?;
@@ -319,7 +341,6 @@ fn attend(plan: &Plan, place: &Place, record: &mut Record, pid: Pid) -> Result<(
         fs::write(&path, score.to_string()).with_context(|| format!("writing '{score}' to '{path}'"))?;
     }
     if let Place::Scope { slice, unit } = place {
-        use std::os::fd::AsFd as _;
         record.cgroup.scope = Some(unit.clone());
         scope::start(slice, unit, pid, &plan.resources)?;
         let top = cgroup::mount_point().context("the host has no control groups of version 2")?;
@@ -330,9 +351,17 @@ fn attend(plan: &Plan, place: &Place, record: &mut Record, pid: Pid) -> Result<(
             made: 0,
         };
         limits::apply(&record.cgroup, top, &limits::settings(&plan.resources)?)?;
-        if let (Some(policy), Some(group)) = (&plan.device_policy, record.cgroup.open()?) {
-            device::apply(group.as_fd(), policy)?;
-        }
+        restrict_devices(plan, record)?;
+    }
+    Ok(())
+}
+
+/// Loads the filter of the group's devices, which takes the kernel as long as a third of the namespaces.
+fn restrict_devices(plan: &Plan, record: &Record) -> Result<()> {
+    if let Some(policy) = &plan.device_policy
+        && let Some(group) = record.cgroup.open()?
+    {
+        device::apply(group.as_fd(), policy)?;
     }
     Ok(())
 }
@@ -369,14 +398,4 @@ fn run_hooks(plan: &Plan, directory: &Directory, record: &Record, channel: &End,
     hook::run(hooks.create_runtime.as_deref(), "createRuntime", &state)?;
     channel.tell(Message::Hooked);
     Ok(())
-}
-
-/// Whether the bundle wants a terminal; one that cannot be read is found out later.
-#[must_use]
-pub fn wants_terminal(bundle: &Path) -> bool {
-    let config = fs::read(bundle.join("config.json")).ok();
-    let config = config.and_then(|text| serde_json::from_slice::<Config>(&text).ok());
-    config
-        .and_then(|config| config.process)
-        .is_some_and(|process| process.terminal)
 }

@@ -164,12 +164,15 @@ fn sets(sets: Option<&config::Capabilities>) -> Result<Sets> {
         }
         Ok(mask)
     };
+    let (permitted, inheritable) = (mask(&sets.permitted)?, mask(&sets.inheritable)?);
     Ok(Sets {
         bounding: mask(&sets.bounding)?,
         effective: mask(&sets.effective)?,
-        permitted: mask(&sets.permitted)?,
-        inheritable: mask(&sets.inheritable)?,
-        ambient: mask(&sets.ambient)?,
+        permitted,
+        inheritable,
+        // The kernel has none that is not in both. Since engines leave the inheritable set empty (CVE-2022-29162) they still
+        // write this one, and mean nothing by it.
+        ambient: mask(&sets.ambient)? & permitted & inheritable,
     })
 }
 
