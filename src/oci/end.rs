@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Result, bail, ensure};
 use nix::poll::{PollFd, PollFlags, poll};
 
-use crate::oci::config::Config;
+use crate::oci::config::{Config, Hook};
 use crate::oci::container::{Directory, Record, Status};
 use crate::oci::{hook, unmounting};
 use crate::plan::signal;
@@ -83,19 +83,35 @@ pub fn delete(directory: &Directory, force: Force) -> Result<Vec<anyhow::Error>>
         );
         stop(&record);
     }
-    record.cgroup.remove()?;
-    if record.has_host_mounts {
-        unmounting::unmount(&record.rootfs, &directory.id)?;
-    }
     let hooks = directory
         .config()
         .ok()
         .and_then(|text| serde_json::from_slice::<Config>(&text).ok()?.hooks);
-    let state = directory.state(&record, Status::Stopped);
+    let hooks = hooks.and_then(|hooks| hooks.poststop);
+    take_away(directory, &record, hooks.as_deref())
+}
+
+/// Removes a container whose process has ended, by who has made it and knows what is written of it. Returns what went wrong with its hooks.
+///
+/// # Errors
+/// It cannot be removed.
+pub fn remove(directory: &Directory, record: &Record, hooks: Option<&[Hook]>) -> Result<Vec<anyhow::Error>> {
+    // Somebody else may have removed it already.
+    let Ok(_locked) = directory.lock() else {
+        return Ok(Vec::new());
+    };
+    take_away(directory, record, hooks)
+}
+
+fn take_away(directory: &Directory, record: &Record, hooks: Option<&[Hook]>) -> Result<Vec<anyhow::Error>> {
+    record.cgroup.remove()?;
+    if record.has_host_mounts {
+        unmounting::unmount(&record.rootfs, &directory.id)?;
+    }
+    let state = directory.state(record, Status::Stopped);
     // The specification has it after everything else, and a hook may look.
     directory.remove()?;
-    let hooks = hooks.and_then(|hooks| hooks.poststop);
-    Ok(hook::run_all(hooks.as_deref(), "poststop", &state))
+    Ok(hook::run_all(hooks, "poststop", &state))
 }
 
 /// Kills it and waits for the end, which is not ours to take in.

@@ -10,7 +10,7 @@ use nix::unistd::Pid;
 use crate::oci::arguments::{self, Arguments};
 use crate::oci::config::Hooks;
 use crate::oci::create::{Request, Start, Terminal, create};
-use crate::oci::end::{Force, delete};
+use crate::oci::end::{Force, delete, remove};
 use crate::oci::{finish, relay, request, start};
 use crate::sys::process::{Outcome, send_signal, wait_for};
 
@@ -25,13 +25,9 @@ pub fn run(arguments: &Arguments, options: &arguments::Run, warn: &dyn Fn(Vec<an
     }
     let made = create(request)?;
     finish(&made, options.create.pid_file.as_deref())?;
-    let remove = |force| -> Result<()> {
-        warn(delete(&made.directory, force)?);
-        Ok(())
-    };
     if let Err(error) = made.channel.await_execution() {
         let _ = wait_for(made.pid);
-        remove(Force::Yes)?;
+        warn(delete(&made.directory, Force::Yes)?);
         return Err(error);
     }
     let hooks: &Hooks = &made.plan.hooks;
@@ -41,7 +37,7 @@ pub fn run(arguments: &Arguments, options: &arguments::Run, warn: &dyn Fn(Vec<an
     }
     let outcome = attend(made.pid, made.shown.as_ref())?;
     if !options.keep {
-        remove(Force::Yes)?;
+        warn(remove(&made.directory, &made.record, hooks.poststop.as_deref())?);
     }
     Ok(u8::try_from(outcome.status()).unwrap_or(u8::MAX))
 }
