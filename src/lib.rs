@@ -229,8 +229,9 @@
 //! Engines drive containers by a runtime's command line, on a bundle: a directory with a `config.json` and a root. It says everything by
 //! itself, which namespaces are new, what is mounted, which rights the payload has; so there is no definition, no image and no init, and the
 //! payload is executed in place by the process that has built the container. `oci/plan` makes a plan of it, or says what cannot be carried out.
-//! `create` opens what comes from the host, as detached mounts, and has a process born into the namespaces with them; that one builds the
-//! container around itself, with the container's rights and on descriptors, and waits at a socket in the container's directory. `start`
+//! `create` opens what comes from the host and has a process born into the namespaces with it; that one builds the
+//! container around itself, with the container's rights and on descriptors, and waits at a socket in the container's directory. The sources of bind mounts
+//! it gets one after the other, as detached mounts, so that a container's mounts are listed in the order in which they are written. `start`
 //! connects there, and learns whether the program was executed. Both ends see the other's end, so whoever is killed leaves no process; and
 //! what else there is to remove stands in the container's record before it is made.
 //!
