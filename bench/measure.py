@@ -97,18 +97,21 @@ def cold_start(rows: Rows, runs: int) -> None:
 def whole_start(rows: Rows, runs: int) -> None:
     """The commands by themselves, without systemd: start a payload that exits 3 at once (init holds a 0 back), and leave nothing behind.
 
-    The shim hands its container to its own parent, so what is waited for is every child.
+    The shim hands its container to its own parent, so what is waited for is every child. crun gets what `crun spec` writes, with no user
+    namespace and no filter of system calls, and the same plan that the shim carries out.
     """
     said(f"whole commands, {runs} rounds")
     write("/etc/coracle/trivial.toml", '[Container]\nImage = "localhost/payload"\nExec = ["exit", "3"]\n')
     run("systemctl", "daemon-reload")
-    bundle = subjects.bundle("trivial", "exit", "3")
+    plain = subjects.bundle("plain", "exit", "3")
+    alike = subjects.bundle_alike("trivial")
     environment = {"PATH": os.environ["PATH"]}
     shim, unit = "/usr/libexec/coracle/coracle-shim", "trivial.service"
     commands = {
         "bare": [[subjects.PAYLOAD, "exit", "3"]],
         "coracle": [[shim, "/run/systemd/generator/trivial.json", unit], [shim, "--cleanup", unit]],
-        "crun": [["/usr/bin/crun", "run", f"--bundle={bundle}", "trivial"]],
+        "crun": [["/usr/bin/crun", "run", f"--bundle={plain}", "plain"]],
+        "crun-alike": [["/usr/bin/crun", "run", f"--bundle={alike}", "alike"]],
     }
     for round_ in range(runs + 1):
         for subject, steps in commands.items():
@@ -272,7 +275,8 @@ def ratios(rows: Rows) -> dict[str, float | None]:
         "cold_start_vs_podman": divided("cold_start", "coracle-intercept", "podman"),
         "cold_start_vs_sandbox": divided("cold_start", "coracle-intercept", "sandbox"),
         "cold_start_vs_crun": divided("cold_start", "coracle-intercept", "crun"),
-        "whole_start_vs_crun": divided("whole_start", "coracle", "crun"),
+        "whole_start_vs_crun": divided("whole_start", "coracle", "crun-alike"),
+        "whole_start_vs_crun_spec": divided("whole_start", "coracle", "crun"),
         "warm_rps_vs_bare": paired("warm", "coracle-intercept", "bare"),
         "warm_rps_inherit_vs_bare": paired("warm", "coracle-inherit", "bare"),
         "resident_pss_kib": rows.median("resident_pss", "coracle-init"),
@@ -282,7 +286,7 @@ def ratios(rows: Rows) -> dict[str, float | None]:
 
 
 def main() -> None:
-    output, runs = Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 20
+    output, runs = Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 40
     rows = Rows()
     said("setting up the subjects")
     subjects.set_up()

@@ -110,6 +110,18 @@ def bundle(name: str, *arguments: str) -> str:
     return directory
 
 
+def bundle_alike(name: str) -> str:
+    """An OCI bundle of the definition's own plan: the same namespaces, mounts, rights and filter, over a plain directory."""
+    directory = f"/opt/bench/bundle-alike-{name}"
+    config = json.loads(run("coracle", "show", name, "--plan"))
+    config["root"] = {"path": ROOT, "readonly": False}
+    # Which range it is only follows when the container starts.
+    extents = [{"containerID": 0, "hostID": 600_000_000, "size": 65536}]
+    config["linux"] |= {"uidMappings": extents, "gidMappings": extents}
+    write(f"{directory}/config.json", json.dumps(config))
+    return directory
+
+
 def crun(name: str, port: int) -> None:
     """crun takes LISTEN_FDS itself and passes the sockets on from descriptor 3."""
     directory = bundle(name, "serve-fd", "3")

@@ -9,6 +9,7 @@
 //! socket, with everything done but the execution ([`build`]). `start` connects to that socket. What is kept between commands is one
 //! directory ([`container`]). Nothing stays beside the container: its engine is its parent.
 
+pub mod affinity;
 pub mod arguments;
 pub mod birth;
 pub mod build;
@@ -52,7 +53,7 @@ use crate::oci::build::Entry;
 use crate::oci::cgroup::place::Manager;
 use crate::oci::channel::Message;
 use crate::oci::container::Directory;
-use crate::oci::create::{Keyring, Made, Request, Start, create};
+use crate::oci::create::{Keyring, Made, Request, Start, Terminal, create};
 use crate::oci::end::{Force, Whom};
 use crate::oci::log::{Level, say};
 
@@ -183,6 +184,7 @@ fn request(arguments: &Arguments, options: &arguments::Create, start: Start) -> 
         id: options.id.clone(),
         bundle: options.bundle.clone(),
         console,
+        terminal: Terminal::Others,
         descriptors: options.preserve_fds.into(),
         entry: if options.no_pivot { Entry::Move } else { Entry::Pivot },
         keyring: if options.no_new_keyring {

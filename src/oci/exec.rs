@@ -13,6 +13,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::Pid;
 
+use crate::oci::affinity::{Affinity, Processors};
 use crate::oci::arguments::Exec;
 use crate::oci::birth::Birth;
 use crate::oci::channel::{self, End, Message};
@@ -74,6 +75,12 @@ pub fn exec(directory: &Directory, options: &Exec) -> Result<u8> {
     };
     let agent = decided.seccomp.as_ref().and_then(|seccomp| seccomp.agent.as_ref());
     let agent = agent.map(|(path, _)| console::connect(Path::new(path))).transpose()?;
+    let affinity = written.exec_cpu_affinity.as_ref().map(Affinity::parse).transpose()?;
+    let affinity = affinity.unwrap_or_default();
+    if let Some(processors) = &affinity.first {
+        // This process's, and so at first that of the one which is born in the group.
+        processors.bind()?;
+    }
     let birth = Birth {
         joined: namespaces(first)?,
         cgroup: group(&record, first, options.cgroup.as_deref())?,
@@ -91,6 +98,7 @@ pub fn exec(directory: &Directory, options: &Exec) -> Result<u8> {
             maker: theirs,
             root,
             has_users,
+            processors: affinity.last,
             setting: Setting {
                 umask: Mode::empty(),
                 session: Session::Callers,
@@ -240,6 +248,7 @@ struct Beginning {
     maker: End,
     root: Option<OwnedFd>,
     has_users: bool,
+    processors: Option<Processors>,
     setting: Setting,
 }
 
@@ -249,12 +258,16 @@ fn enter(beginning: Beginning) -> ! {
         maker,
         root,
         has_users,
+        processors,
         mut setting,
     } = beginning;
     let ready = || -> Result<Session> {
         // The container's processes see this one from now on.
         forbid_inspection()?;
         maker.await_one(Message::Go)?;
+        if let Some(processors) = &processors {
+            processors.bind()?;
+        }
         if has_users {
             become_root().context("becoming the root of the user namespace")?;
         }
