@@ -247,6 +247,10 @@
 //! shim's file is executed through a read-only mount without a path. The parent of the program stays outside, watches its client by
 //! a pidfd, and kills the program when that one is gone.
 //!
+//! `coracle-oci` does the same where it joins others ([`oci::seal`]). A start does not, since that would take it a second execution: inside there is
+//! nobody yet who could look. Its program's path may still be led to the shim between the look and the exec; the shim, finding itself in a container,
+//! does nothing then ([`run::program`]).
+//!
 //! A terminal, for a payload or for such a program, is made inside, in the container's devpts, and one end of it sent to the client by
 //! descriptor. `coracle cp` runs nothing inside: it resolves each path from the container's root by one openat2(2), and works
 //! with descriptors from there on, with rights over files and no others; `coracle diff` reads the writable layer as it lies on the host.

@@ -32,6 +32,7 @@ pub mod nodes;
 pub mod plan;
 pub mod process;
 pub mod relay;
+pub mod seal;
 pub mod start;
 pub mod state;
 pub mod unmounting;
@@ -51,6 +52,7 @@ use crate::oci::arguments::{Arguments, CgroupManager, Format, Verb};
 use crate::oci::build::Entry;
 use crate::oci::cgroup::place::Manager;
 use crate::oci::channel::Message;
+use crate::oci::console::Way;
 use crate::oci::container::Directory;
 use crate::oci::create::{Keyring, Made, Request, Start, create};
 use crate::oci::end::{Force, Whom};
@@ -177,12 +179,11 @@ fn request(arguments: &Arguments, options: &arguments::Create, start: Start) -> 
         Some(CgroupManager::Systemd) => Manager::Systemd,
         Some(CgroupManager::Disabled) => Manager::Disabled,
     };
-    let console = options.console_socket.as_deref().map(console::connect).transpose()?;
     Ok(Request {
         root: arguments.root.clone(),
         id: options.id.clone(),
         bundle: options.bundle.clone(),
-        console,
+        console: options.console_socket.clone().map(Way::At),
         descriptors: options.preserve_fds.into(),
         entry: if options.no_pivot { Entry::Move } else { Entry::Pivot },
         keyring: if options.no_new_keyring {

@@ -4,7 +4,7 @@
 //! process ends with this one until the container is complete, and `delete --force` finds the rest in the record.
 
 use std::fs;
-use std::os::fd::{OwnedFd, RawFd};
+use std::os::fd::RawFd;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
@@ -18,12 +18,14 @@ use crate::oci::cgroup::place::{Manager, Place, place};
 use crate::oci::cgroup::{self, Cgroup, device, limits, scope};
 use crate::oci::channel::{self, End, Message};
 use crate::oci::config::Config;
+use crate::oci::console::Way;
 use crate::oci::container::{Directory, Record, Status, now, start_time};
 use crate::oci::lend::{Lent, lend, show};
 use crate::oci::plan::namespace::Kind;
 use crate::oci::plan::process::Process;
 use crate::oci::plan::{Plan, plan};
 use crate::oci::process::{Session, Setting};
+use crate::oci::seal::seal;
 use crate::oci::{console, hook, process, unmounting};
 use crate::run::planning;
 use crate::sys::process::{send_signal, wait_for};
@@ -40,7 +42,7 @@ pub struct Request {
     /// The directory of its `config.json`.
     pub bundle: PathBuf,
     /// Where its terminal is to be sent.
-    pub console: Option<OwnedFd>,
+    pub console: Option<Way>,
     /// How many descriptors it keeps.
     pub descriptors: RawFd,
     /// How its root is entered.
@@ -97,6 +99,9 @@ pub fn create(request: Request) -> Result<Made> {
     let text = fs::read(&path).with_context(|| format!("reading '{}'", path.display()))?;
     let config: Config = serde_json::from_slice(&text).with_context(|| format!("reading '{}'", path.display()))?;
     let plan = plan(&config, &bundle, planning::kernel()?).with_context(|| format!("'{}'", path.display()))?;
+    if plan.namespaces.joined.iter().any(|(kind, _)| *kind == Kind::Pid) {
+        seal()?;
+    }
     let directory = Directory::of(&request.root, &request.id)?;
     check(&plan, &request)?;
     directory.reserve()?;
@@ -197,6 +202,7 @@ fn attempt(
         .as_ref()
         .and_then(|process| process.seccomp.as_ref()?.agent.as_ref());
     let agent = agent.map(|(path, _)| console::connect(Path::new(path))).transpose()?;
+    let console = request.console.map(Way::open).transpose()?;
     let (ours, theirs) = channel::pair()?;
     let group = match &place {
         Place::Directory(_) => record.cgroup.open()?,
@@ -229,7 +235,7 @@ fn attempt(
             setting: Setting {
                 umask: Mode::empty(),
                 session: Session::Callers,
-                console: request.console,
+                console,
                 descriptors: request.descriptors,
                 keyring,
                 agent,
@@ -245,7 +251,7 @@ fn attempt(
         })
     };
     // Its end must be seen when it dies.
-    drop((theirs, start, agent, request.console));
+    drop((theirs, start, agent, console));
     record.pid = pid.as_raw();
     record.started = start_time(pid.as_raw()).context("the container's process has died at once")?;
     directory.write(record)?;

@@ -23,6 +23,7 @@ use crate::oci::foreground::attend;
 use crate::oci::plan::namespace::Kind;
 use crate::oci::plan::process::{Circle, Process, process};
 use crate::oci::process::{Session, Setting, become_it, is_open, take_terminal};
+use crate::oci::seal::seal;
 use crate::oci::{console, write_pid};
 use crate::run::planning;
 use crate::sys::mount::enter_by_chroot;
@@ -34,6 +35,7 @@ use crate::sys::user::become_root;
 /// # Errors
 /// The container does not run, or the process cannot be made.
 pub fn exec(directory: &Directory, options: &Exec) -> Result<u8> {
+    seal()?;
     let record = directory.read()?;
     match directory.status(&record) {
         Status::Running | Status::Created => {}

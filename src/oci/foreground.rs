@@ -10,6 +10,7 @@ use nix::unistd::Pid;
 
 use crate::oci::arguments::{self, Arguments};
 use crate::oci::config::Hooks;
+use crate::oci::console::Way;
 use crate::oci::create::{Request, Start, create};
 use crate::oci::end::{Force, delete};
 use crate::oci::{finish, relay, request, start};
@@ -26,7 +27,7 @@ pub fn run(arguments: &Arguments, options: &arguments::Run, warn: &dyn Fn(Vec<an
         // Only asked for where the file wants a terminal, and then it is this one's.
         let (ours, theirs) = UnixStream::pair().context("making a socket for the terminal")?;
         if crate::oci::create::wants_terminal(&request.bundle) {
-            request.console = Some(theirs.into());
+            request.console = Some(Way::Open(theirs.into()));
             shown = Some(ours.into());
         }
     }
