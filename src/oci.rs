@@ -9,6 +9,7 @@
 //! socket, with everything done but the execution ([`build`]). `start` connects to that socket. What is kept between commands is one
 //! directory ([`container`]). Nothing stays beside the container: its engine is its parent.
 
+pub mod agent;
 pub mod arguments;
 pub mod birth;
 pub mod build;

@@ -12,6 +12,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use nix::sys::stat::Mode;
 use nix::unistd::Pid;
 
+use crate::oci::agent::Agent;
 use crate::oci::birth::{self, Birth};
 use crate::oci::build::{self, Beginning, Entry};
 use crate::oci::cgroup::place::{Manager, Place, place};
@@ -26,7 +27,7 @@ use crate::oci::plan::process::Process;
 use crate::oci::plan::{Plan, plan};
 use crate::oci::process::{Session, Setting};
 use crate::oci::seal::seal;
-use crate::oci::{console, hook, process, unmounting};
+use crate::oci::{hook, process, unmounting};
 use crate::run::planning;
 use crate::sys::process::{send_signal, wait_for};
 use crate::sys::task;
@@ -201,7 +202,7 @@ fn attempt(
         .process
         .as_ref()
         .and_then(|process| process.seccomp.as_ref()?.agent.as_ref());
-    let agent = agent.map(|(path, _)| console::connect(Path::new(path))).transpose()?;
+    let agent = agent.map(|(path, _)| Agent::reach(Path::new(path))).transpose()?;
     let console = request.console.map(Way::open).transpose()?;
     let (ours, theirs) = channel::pair()?;
     let group = match &place {

@@ -13,6 +13,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::Pid;
 
+use crate::oci::agent::Agent;
 use crate::oci::arguments::Exec;
 use crate::oci::birth::Birth;
 use crate::oci::channel::{self, End, Message};
@@ -75,7 +76,7 @@ pub fn exec(directory: &Directory, options: &Exec) -> Result<u8> {
         (None, None) => None,
     };
     let agent = decided.seccomp.as_ref().and_then(|seccomp| seccomp.agent.as_ref());
-    let agent = agent.map(|(path, _)| console::connect(Path::new(path))).transpose()?;
+    let agent = agent.map(|(path, _)| Agent::reach(Path::new(path))).transpose()?;
     let birth = Birth {
         joined: namespaces(first)?,
         cgroup: group(&record, first, options.cgroup.as_deref())?,
@@ -253,9 +254,10 @@ fn enter(beginning: Beginning) -> ! {
         has_users,
         mut setting,
     } = beginning;
-    let ready = || -> Result<Session> {
+    let mut ready = || -> Result<Session> {
         // The container's processes see this one from now on.
         forbid_inspection()?;
+        setting.agent.as_mut().map_or(Ok(()), Agent::take_up)?;
         maker.await_one(Message::Go)?;
         if has_users {
             become_root().context("becoming the root of the user namespace")?;
