@@ -27,6 +27,7 @@ use serde::{Deserialize, Serialize};
 use crate::definition::diagnostic::Diagnostic;
 use crate::definition::label::{AbstractSockets, Labels, SecurityModule};
 use crate::definition::network::Network;
+use crate::definition::places::Scope;
 use crate::definition::secret::Secret;
 use crate::definition::volume::Volume;
 use crate::sys::user::Extent;
@@ -63,6 +64,9 @@ pub struct Definition {
     /// What goes through to systemd as it is. Only the generator reads it.
     #[serde(skip)]
     pub passthrough: Passthrough,
+    /// What one manager or the other cannot give. Only the generator reads it.
+    #[serde(skip)]
+    pub out_of_reach: Vec<(Scope, Diagnostic)>,
 }
 
 impl Definition {

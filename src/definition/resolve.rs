@@ -17,6 +17,7 @@ mod names;
 mod network;
 pub mod network_file;
 mod ports;
+mod reach;
 mod secrets;
 mod sockets;
 mod sysctl;
@@ -117,6 +118,7 @@ pub fn resolve(name: &str, source: &Path, settings: &Settings<'_>, report: &mut 
     passthrough.service = resolver.judge(Section::Service, sections.service, &definition.sockets);
     passthrough.timer = systemd::lines(sections.timer);
     definition.passthrough.install = resolver.install(&sections.install, &definition);
+    definition.out_of_reach = reach::mistakes(&definition, settings, resolver.report);
     definition
 }
 

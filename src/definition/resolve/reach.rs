@@ -1,36 +1,46 @@
 //! What a definition asks of a manager that cannot give it: a user's has no rights but the user's, and one program is for users only.
 //!
-//! A definition is the same in both places, so this is seen only when it is known whose it is. What the kernel or the system's settings
-//! decide, such as which identities are lent to the user, is left to the shim, which says it at the start.
+//! A definition is the same in both places, so both are thought of here, where the places of its keys are known; the generator says what
+//! concerns its manager. What the kernel or the system's settings decide, such as which identities are lent to the user, is left to the
+//! shim, which says it at the start.
 
-use crate::definition::diagnostic::Severity;
+use crate::definition::diagnostic::{Diagnostic, Severity};
 use crate::definition::network::Network;
 use crate::definition::places::Scope;
+use crate::definition::report::{Report, Span};
+use crate::definition::setting::{Data, Settings, Value};
 use crate::definition::{Definition, Propagation, UserNamespace};
-use crate::generate::draft::Draft;
 
 /// Ports below this one are root's, unless `net.ipv4.ip_unprivileged_port_start` says otherwise (ip(7)).
 const FIRST_PORT: u16 = 1024;
 
-/// A mistake: how bad, what, and what would mend it.
-type Mistake = (Severity, String, &'static str);
+/// A mistake: how bad, where, what, and what would mend it.
+type Mistake = (Severity, Span, String, &'static str);
 
-/// Says what the manager cannot give.
-pub fn check(draft: &mut Draft<'_>, scope: Scope) {
-    let mistakes = match scope {
-        Scope::System => of_system(draft.definition()),
-        Scope::User => of_user(draft.definition()),
+/// What either manager could not give, with its place.
+pub(super) fn mistakes(
+    definition: &Definition,
+    settings: &Settings<'_>,
+    report: &Report<'_>,
+) -> Vec<(Scope, Diagnostic)> {
+    let of = |scope, mistakes: Vec<Mistake>| {
+        mistakes
+            .into_iter()
+            .filter_map(move |(severity, span, message, suggestion)| {
+                let diagnostic = report.diagnostic(severity, span, message)?;
+                Some((scope, diagnostic.suggesting(suggestion.to_owned())))
+            })
     };
-    for (severity, message, suggestion) in mistakes {
-        draft.say(severity, message, Some(suggestion.to_owned()));
-    }
+    let system = of(Scope::System, of_system(definition, settings));
+    system.chain(of(Scope::User, of_user(definition, settings))).collect()
 }
 
-fn of_system(definition: &Definition) -> Vec<Mistake> {
+fn of_system(definition: &Definition, settings: &Settings<'_>) -> Vec<Mistake> {
     let mut mistakes = Vec::new();
     if definition.container.network == Network::Pasta {
         mistakes.push((
             Severity::Error,
+            place(settings, &["Network"], |_| true),
             "'Network' cannot be 'pasta' for the system's manager, only for a user's".to_owned(),
             "write 'bridge' instead",
         ));
@@ -38,6 +48,7 @@ fn of_system(definition: &Definition) -> Vec<Mistake> {
     if matches!(definition.container.user_namespace, UserNamespace::KeepId { .. }) {
         mistakes.push((
             Severity::Error,
+            place(settings, &["UserNS"], |_| true),
             "'UserNS' cannot be 'keep-id' for the system's manager, whose user is root".to_owned(),
             "leave it out, or say which users of the host it has with UIDMap and GIDMap",
         ));
@@ -45,12 +56,13 @@ fn of_system(definition: &Definition) -> Vec<Mistake> {
     mistakes
 }
 
-fn of_user(definition: &Definition) -> Vec<Mistake> {
+fn of_user(definition: &Definition, settings: &Settings<'_>) -> Vec<Mistake> {
     let container = &definition.container;
     let mut mistakes = Vec::new();
     if container.user_namespace == UserNamespace::Host {
         mistakes.push((
             Severity::Error,
+            place(settings, &["UserNS"], |_| true),
             "'UserNS' cannot be 'host' without root: a user has all rights in a namespace of their own only".to_owned(),
             "leave it out, and the container's root is you",
         ));
@@ -58,6 +70,7 @@ fn of_user(definition: &Definition) -> Vec<Mistake> {
     if !container.devices.is_empty() {
         mistakes.push((
             Severity::Error,
+            place(settings, &["AddDevice"], |_| true),
             "'AddDevice' needs root: a user can neither make a device's node nor say who may open it".to_owned(),
             "define the container in /etc/coracle, for the system's manager",
         ));
@@ -69,6 +82,9 @@ fn of_user(definition: &Definition) -> Vec<Mistake> {
     {
         mistakes.push((
             Severity::Error,
+            place(settings, &["Volume", "Mount"], |text| {
+                text.contains("slave") || text.contains("shared")
+            }),
             "'Volume' cannot be 'rslave' or 'rshared' without root: a user's container sees what is mounted when it starts".to_owned(),
             "leave the option out",
         ));
@@ -78,13 +94,42 @@ fn of_user(definition: &Definition) -> Vec<Mistake> {
         .filter_map(|listen| port_of(&listen.address))
         .filter(|port| *port < FIRST_PORT)
     {
+        let (written, keys) = (port.to_string(), ["PublishPort", "ListenStream", "ListenDatagram"]);
         mistakes.push((
             Severity::Warning,
+            place(settings, &keys, |text| text.split([':', '/', '-']).any(|part| part == written)),
             format!("port {port} of the host is root's: the socket fails where net.ipv4.ip_unprivileged_port_start is above it"),
             "take a port from 1024 on, such as PublishPort = \"8080:80\"",
         ));
     }
     mistakes
+}
+
+/// The last value of these keys that is meant, or the last of them; the beginning of the file where there is none.
+fn place(settings: &Settings<'_>, keys: &[&str], is_meant: impl Fn(&str) -> bool) -> Span {
+    let set = || {
+        settings
+            .settings
+            .iter()
+            .rev()
+            .filter(|setting| keys.contains(&&*setting.key))
+    };
+    let found = set().find_map(|setting| find(&setting.value, &is_meant));
+    let any = found.or_else(|| set().next().map(|setting| setting.key_span));
+    any.unwrap_or(Span {
+        file: 0,
+        start: 0,
+        end: 0,
+    })
+}
+
+fn find(value: &Value<'_>, is_meant: &impl Fn(&str) -> bool) -> Option<Span> {
+    match &value.data {
+        Data::Text(text) => is_meant(text).then_some(value.span),
+        Data::Integer(number) => is_meant(&number.to_string()).then_some(value.span),
+        Data::List(values) => values.iter().rev().find_map(|value| find(value, is_meant)),
+        _ => None,
+    }
 }
 
 /// The port of an address of systemd.socket(5), if it has one.
