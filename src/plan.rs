@@ -68,7 +68,7 @@ pub struct Plan {
     /// In order; each target below the new root.
     pub mounts: Vec<Mount>,
     /// Files and directories of the host that get the SELinux label of containers' files, where the host runs SELinux.
-    pub labelled: Vec<PathBuf>,
+    pub labelled: Vec<volume::Labelled>,
     /// Places that are to belong to the program's user; where one does not, it is said.
     pub owned: Vec<PathBuf>,
     /// Variables of the payload that hold secrets, with the credentials' names.
