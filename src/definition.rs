@@ -298,8 +298,9 @@ pub struct Sysctl {
 /// One `AddHost=NAME:ADDRESS`: a line of hosts(5).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostName {
-    /// The address.
-    pub address: IpAddr,
+    /// The address; nothing for `host-gateway`, which is what the container's network has for the host ([`Network::host`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<IpAddr>,
     /// Its names, at least one.
     pub names: Vec<String>,
 }

@@ -49,7 +49,7 @@ pub(super) const KEYS: &[Key] = &[
         "AddHost",
         Text,
         Many,
-        "Adds lines to the container's /etc/hosts, NAME:ADDRESS.",
+        "Adds lines to the container's /etc/hosts, NAME:ADDRESS; the address host-gateway is the host's, on a bridge or with pasta.",
     ),
     key(
         "Annotation",

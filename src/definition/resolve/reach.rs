@@ -8,7 +8,8 @@ use crate::definition::diagnostic::{Diagnostic, Severity};
 use crate::definition::network::Network;
 use crate::definition::places::Scope;
 use crate::definition::report::{Report, Span};
-use crate::definition::setting::{Data, Settings, Value};
+use crate::definition::resolve::place;
+use crate::definition::setting::Settings;
 use crate::definition::{Definition, Propagation, UserNamespace};
 
 /// Ports below this one are root's, unless `net.ipv4.ip_unprivileged_port_start` says otherwise (ip(7)).
@@ -103,33 +104,6 @@ fn of_user(definition: &Definition, settings: &Settings<'_>) -> Vec<Mistake> {
         ));
     }
     mistakes
-}
-
-/// The last value of these keys that is meant, or the last of them; the beginning of the file where there is none.
-fn place(settings: &Settings<'_>, keys: &[&str], is_meant: impl Fn(&str) -> bool) -> Span {
-    let set = || {
-        settings
-            .settings
-            .iter()
-            .rev()
-            .filter(|setting| keys.contains(&&*setting.key))
-    };
-    let found = set().find_map(|setting| find(&setting.value, &is_meant));
-    let any = found.or_else(|| set().next().map(|setting| setting.key_span));
-    any.unwrap_or(Span {
-        file: 0,
-        start: 0,
-        end: 0,
-    })
-}
-
-fn find(value: &Value<'_>, is_meant: &impl Fn(&str) -> bool) -> Option<Span> {
-    match &value.data {
-        Data::Text(text) => is_meant(text).then_some(value.span),
-        Data::Integer(number) => is_meant(&number.to_string()).then_some(value.span),
-        Data::List(values) => values.iter().rev().find_map(|value| find(value, is_meant)),
-        _ => None,
-    }
 }
 
 /// The port of an address of systemd.socket(5), if it has one.
