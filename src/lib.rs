@@ -91,7 +91,8 @@
 //! the shim. The range of identities follows from the unit's name; a lock on a byte of `/run/coracle/.identities` keeps it from others
 //! and ends with the container. Layers, writable layer and volumes are idmapped mounts: on disk their owners are those inside.
 //!
-//! The payload is started as vfork(2) would: init stands still until it has been executed. systemd is told of the new main process when
+//! The payload's process is forked before there is a root ([`run::payload`]): it prepares itself beside init, which builds the root, and waits. When
+//! init has entered the root it says so, and stands still until the payload has been executed. systemd is told of the new main process when
 //! init first has something to say to it, readiness as a rule, and 20 ms after the start at the latest; readiness waits 2 ms for the
 //! payload's first answer. Until then the shim is the main process, and a stop that reaches it is passed on.
 //!
@@ -136,8 +137,9 @@
 //!
 //! # The filter of system calls
 //!
-//! Before the payload is executed, and with no call in between, init's child installs a seccomp filter: the profile that Docker and Podman
-//! share, or the file that `SeccompProfile=` names, which is read at the start and not by the generator. It is part of the plan: rules made
+//! Before it is executed, the payload installs a seccomp filter: the profile that Docker and Podman share, while init is still building the
+//! root, since that one lets through all that is left to be done; or the file that `SeccompProfile=` names, which is read at the start and not by
+//! the generator, with no call between it and the exec, since it may forbid any. The filter is part of the plan: rules made
 //! for this machine, this kernel and the payload's capabilities, and the program of classic BPF that follows from them. The program is
 //! made anew at each start, since that takes some 11 µs; what it costs is its installation, where the kernel looks up every call
 //! once. So it is a balanced tree, in which any call is decided in some ten instructions, for each table of calls that the machine has
@@ -228,8 +230,9 @@
 //! Engines drive containers by a runtime's command line, on a bundle: a directory with a `config.json` and a root. It says everything by
 //! itself, which namespaces are new, what is mounted, which rights the payload has; so there is no definition, no image and no init, and the
 //! payload is executed in place by the process that has built the container. `oci/plan` makes a plan of it, or says what cannot be carried out.
-//! `create` opens what comes from the host, as detached mounts, and has a process born into the namespaces with them; that one builds the
-//! container around itself, with the container's rights and on descriptors, and waits at a socket in the container's directory. `start`
+//! `create` opens what comes from the host and has a process born into the namespaces with it; that one builds the
+//! container around itself, with the container's rights and on descriptors, and waits at a socket in the container's directory. The sources of bind mounts
+//! it gets one after the other, as detached mounts, so that a container's mounts are listed in the order in which they are written. `start`
 //! connects there, and learns whether the program was executed. Both ends see the other's end, so whoever is killed leaves no process; and
 //! what else there is to remove stands in the container's record before it is made.
 //!

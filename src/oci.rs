@@ -9,6 +9,7 @@
 //! socket, with everything done but the execution ([`build`]). `start` connects to that socket. What is kept between commands is one
 //! directory ([`container`]). Nothing stays beside the container: its engine is its parent.
 
+pub mod affinity;
 pub mod agent;
 pub mod arguments;
 pub mod birth;
@@ -55,7 +56,7 @@ use crate::oci::cgroup::place::Manager;
 use crate::oci::channel::Message;
 use crate::oci::console::Way;
 use crate::oci::container::Directory;
-use crate::oci::create::{Keyring, Made, Request, Start, create};
+use crate::oci::create::{Keyring, Made, Request, Start, Terminal, create};
 use crate::oci::end::{Force, Whom};
 use crate::oci::log::{Level, say};
 
@@ -185,6 +186,7 @@ fn request(arguments: &Arguments, options: &arguments::Create, start: Start) -> 
         id: options.id.clone(),
         bundle: options.bundle.clone(),
         console: options.console_socket.clone().map(Way::At),
+        terminal: Terminal::Others,
         descriptors: options.preserve_fds.into(),
         entry: if options.no_pivot { Entry::Move } else { Entry::Pivot },
         keyring: if options.no_new_keyring {

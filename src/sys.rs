@@ -11,6 +11,7 @@ pub mod entry;
 pub mod landlock;
 pub mod limits;
 pub mod lock;
+pub mod memory;
 pub mod mount;
 pub mod namespace;
 pub mod network;

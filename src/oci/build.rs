@@ -103,12 +103,15 @@ fn run(mut beginning: Beginning) -> Result<()> {
         None => maker.into(),
     };
     let ready = || {
-        hook::run(
+        let process = plan.process.as_ref();
+        let environment = process.map_or(&[][..], |process| &process.environment);
+        hook::run_in(
+            hook::Surroundings::Payload(environment),
             plan.hooks.start_container.as_deref(),
             "startContainer",
             &of_container(&state, "created"),
         )?;
-        plan.process.as_ref().context("the config.json has no 'process'")
+        process.context("the config.json has no 'process'")
     };
     match ready() {
         Ok(process) => process::become_it(process, &setting, report),
@@ -162,7 +165,7 @@ fn build(beginning: &mut Beginning) -> Result<Option<OwnedFd>> {
             cover(root, top.as_fd(), &beginning.setting.state)?
         }
     };
-    mounting::mount_all(plan, root, &mut beginning.lent.sources, beginning.lent.sysfs.as_ref())?;
+    mounting::mount_all(plan, root, &beginning.maker, beginning.lent.sysfs.as_ref())?;
     nodes::make(&plan.nodes, root, &beginning.lent.nodes)?;
     ask_for_hooks(beginning)?;
     closing::close_paths(root, &plan.masked, &plan.read_only, &empty)?;

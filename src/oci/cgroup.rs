@@ -132,17 +132,21 @@ impl Cgroup {
         if let Some(scope) = &self.scope {
             return self.remove_scope(scope, directory);
         }
+        // Mostly it is empty.
         let mut result = Ok(());
         for attempt in 0..100 {
             if attempt > 0 {
                 sleep(Duration::from_millis(if attempt < 10 { 1 } else { 20 }));
             }
-            if attempt % 10 == 0 && !self.processes().is_empty() {
+            if attempt % 10 == 1 && !self.processes().is_empty() {
                 self.signal(libc::SIGKILL);
                 // What stands still cannot die before Linux 5.14.
                 let _ = self.set("cgroup.freeze", "0");
             }
-            result = remove_tree(directory);
+            result = match attempt {
+                0 => fs::remove_dir(directory),
+                _ => remove_tree(directory),
+            };
             if result.is_ok() {
                 break;
             }

@@ -81,7 +81,17 @@ pub struct Process {
     pub io_priority: Option<IoPriority>,
     pub scheduler: Option<Scheduler>,
     #[serde(rename = "execCPUAffinity")]
-    pub exec_cpu_affinity: Option<Value>,
+    pub exec_cpu_affinity: Option<ExecCpuAffinity>,
+}
+
+/// On which processors what `exec` runs is: lists such as `0-3,5`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+#[allow(missing_docs, reason = "the fields are the specification's")]
+pub struct ExecCpuAffinity {
+    pub initial: Option<String>,
+    #[serde(rename = "final")]
+    pub last: Option<String>,
 }
 
 /// A terminal's size.

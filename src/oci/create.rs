@@ -4,24 +4,27 @@
 //! process ends with this one until the container is complete, and `delete --force` finds the rest in the record.
 
 use std::fs;
-use std::os::fd::RawFd;
-use std::os::unix::net::UnixListener;
+use std::ops::Range;
+use std::os::fd::{AsFd as _, OwnedFd, RawFd};
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use nix::sys::stat::Mode;
 use nix::unistd::Pid;
 
+use crate::definition::label::SecurityModule;
+use crate::definition::places::security;
 use crate::oci::agent::Agent;
 use crate::oci::birth::{self, Birth};
 use crate::oci::build::{self, Beginning, Entry};
 use crate::oci::cgroup::place::{Manager, Place, place};
 use crate::oci::cgroup::{self, Cgroup, device, limits, scope};
-use crate::oci::channel::{self, End, Message};
+use crate::oci::channel::{self, End, Lender, Message};
 use crate::oci::config::Config;
 use crate::oci::console::Way;
 use crate::oci::container::{Directory, Record, Status, now, start_time};
-use crate::oci::lend::{Lent, lend, show};
+use crate::oci::lend::{Sources, lend};
 use crate::oci::plan::namespace::Kind;
 use crate::oci::plan::process::Process;
 use crate::oci::plan::{Plan, plan};
@@ -44,6 +47,8 @@ pub struct Request {
     pub bundle: PathBuf,
     /// Where its terminal is to be sent.
     pub console: Option<Way>,
+    /// Who shows its terminal if that is nowhere.
+    pub terminal: Terminal,
     /// How many descriptors it keeps.
     pub descriptors: RawFd,
     /// How its root is entered.
@@ -54,6 +59,15 @@ pub struct Request {
     pub manager: Manager,
     /// When it is started.
     pub start: Start,
+}
+
+/// Who shows a container's terminal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Terminal {
+    /// Whoever listens at its socket.
+    Others,
+    /// The caller of [`create`], who gets it over [`Made::shown`].
+    Caller,
 }
 
 /// When a container is started.
@@ -87,23 +101,36 @@ pub struct Made {
     pub pid: Pid,
     /// The way to it.
     pub channel: End,
+    /// Where its terminal comes, if it has one and the caller shows it.
+    pub shown: Option<OwnedFd>,
 }
 
 /// Makes a container.
 ///
 /// # Errors
 /// Whatever stands in the way; nothing is left of it then.
-pub fn create(request: Request) -> Result<Made> {
+pub fn create(mut request: Request) -> Result<Made> {
     let bundle = fs::canonicalize(&request.bundle)
         .with_context(|| format!("opening the bundle '{}'", request.bundle.display()))?;
     let path = bundle.join("config.json");
     let text = fs::read(&path).with_context(|| format!("reading '{}'", path.display()))?;
-    let config: Config = serde_json::from_slice(&text).with_context(|| format!("reading '{}'", path.display()))?;
+    let mut config: Config = serde_json::from_slice(&text).with_context(|| format!("reading '{}'", path.display()))?;
+    if let Some(linux) = &mut config.linux {
+        // Labels of files mean nothing where no security module reads them, and no file system takes them there.
+        let _ = linux
+            .mount_label
+            .take_if(|_| security::find(Path::new("/")) != SecurityModule::Selinux);
+    }
     let plan = plan(&config, &bundle, planning::kernel()?).with_context(|| format!("'{}'", path.display()))?;
     if plan.namespaces.joined.iter().any(|(kind, _)| *kind == Kind::Pid) {
         seal()?;
     }
     let directory = Directory::of(&request.root, &request.id)?;
+    let mut shown = None;
+    if wants_terminal(&plan) && request.terminal == Terminal::Caller && request.console.is_none() {
+        let (ours, theirs) = UnixStream::pair().context("making a socket for the terminal")?;
+        (shown, request.console) = (Some(ours.into()), Some(Way::Open(theirs.into())));
+    }
     check(&plan, &request)?;
     directory.reserve()?;
     let mut record = Record {
@@ -123,6 +150,7 @@ pub fn create(request: Request) -> Result<Made> {
             plan,
             pid,
             channel,
+            shown,
         }),
         Err(error) => {
             undo(&directory, &record, &plan);
@@ -131,9 +159,13 @@ pub fn create(request: Request) -> Result<Made> {
     }
 }
 
+fn wants_terminal(plan: &Plan) -> bool {
+    plan.process.as_ref().is_some_and(|process| process.terminal.is_some())
+}
+
 /// What does not go together is said before anything is done.
 fn check(plan: &Plan, request: &Request) -> Result<()> {
-    let terminal = plan.process.as_ref().is_some_and(|process| process.terminal.is_some());
+    let terminal = wants_terminal(plan);
     ensure!(
         terminal || request.console.is_none(),
         "there is a console socket, and 'process.terminal' is not set in the config.json"
@@ -192,7 +224,7 @@ fn attempt(
             "limits are asked for, and control groups are disabled"
         );
     }
-    let lent = lend(plan)?;
+    let (lent, sources) = (lend(plan)?, Sources::open(plan)?);
     let start = match request.start {
         Start::Now => None,
         // Short whatever the directory's path is: a socket's has 108 bytes at most.
@@ -209,10 +241,6 @@ fn attempt(
         Place::Directory(_) => record.cgroup.open()?,
         Place::Scope { .. } | Place::Nowhere => None,
     };
-    if let (Some(policy), Some(group)) = (&plan.device_policy, &group) {
-        use std::os::fd::AsFd as _;
-        device::apply(group.as_fd(), policy)?;
-    }
     let birth = Birth {
         // Made by the process itself, once it is in its group.
         new: plan
@@ -226,7 +254,7 @@ fn attempt(
         cgroup: group,
     };
     let Some(pid) = birth.give()? else {
-        drop(ours);
+        drop((ours, sources));
         let keyring = (request.keyring == Keyring::New).then(|| format!("_ses.{}", request.id));
         build::enter(Beginning {
             plan: plan.clone(),
@@ -255,13 +283,18 @@ fn attempt(
     drop((theirs, start, agent, console));
     record.pid = pid.as_raw();
     record.started = start_time(pid.as_raw()).context("the container's process has died at once")?;
-    directory.write(record)?;
-    attend(plan, &place, record, &lent, pid)?;
+    attend(plan, &place, record, pid)?;
     drop(lent);
     ours.tell(Message::Go);
-    run_hooks(plan, directory, record, &ours)?;
-    ours.await_one(Message::Ready).context("making the container")?;
+    // While the container's process builds. It ends with this one until it is told that it is kept, and its group is in the record already.
     directory.write(record)?;
+    if let Place::Directory(_) = &place {
+        restrict_devices(plan, record)?;
+    }
+    let mut lend = |numbers: Range<usize>| sources.lend(plan, numbers, pid);
+    run_hooks(plan, directory, record, &ours, &mut lend)?;
+    ours.await_one_lending(Message::Ready, &mut lend)
+        .context("making the container")?;
     // By us, who may raise them, and last, since they hold for the container's process at once.
     if let Some(process) = &plan.process {
         limit(pid, process)?;
@@ -305,18 +338,16 @@ fn listen(directory: &Directory) -> Result<UnixListener> {
 }
 
 /// The maker's part, while the container's process waits.
-fn attend(plan: &Plan, place: &Place, record: &mut Record, lent: &Lent, pid: Pid) -> Result<()> {
+fn attend(plan: &Plan, place: &Place, record: &mut Record, pid: Pid) -> Result<()> {
     if plan.namespaces.is_new(Kind::User) {
         map_identities(pid, &plan.namespaces.users, &plan.namespaces.groups)
             .context("mapping the container's identities")?;
     }
-    show(lent, plan, pid)?;
     if let Some(score) = plan.process.as_ref().and_then(|process| process.oom_score) {
         let path = format!("/proc/{pid}/oom_score_adj");
         fs::write(&path, score.to_string()).with_context(|| format!("writing '{score}' to '{path}'"))?;
     }
     if let Place::Scope { slice, unit } = place {
-        use std::os::fd::AsFd as _;
         record.cgroup.scope = Some(unit.clone());
         scope::start(slice, unit, pid, &plan.resources)?;
         let top = cgroup::mount_point().context("the host has no control groups of version 2")?;
@@ -327,9 +358,17 @@ fn attend(plan: &Plan, place: &Place, record: &mut Record, lent: &Lent, pid: Pid
             made: 0,
         };
         limits::apply(&record.cgroup, top, &limits::settings(&plan.resources)?)?;
-        if let (Some(policy), Some(group)) = (&plan.device_policy, record.cgroup.open()?) {
-            device::apply(group.as_fd(), policy)?;
-        }
+        restrict_devices(plan, record)?;
+    }
+    Ok(())
+}
+
+/// Loads the filter of the group's devices, which takes the kernel as long as a third of the namespaces.
+fn restrict_devices(plan: &Plan, record: &Record) -> Result<()> {
+    if let Some(policy) = &plan.device_policy
+        && let Some(group) = record.cgroup.open()?
+    {
+        device::apply(group.as_fd(), policy)?;
     }
     Ok(())
 }
@@ -347,13 +386,15 @@ pub fn limit(pid: Pid, process: &Process) -> Result<()> {
 }
 
 /// The hooks in the caller's namespaces, when the container's process has come so far.
-fn run_hooks(plan: &Plan, directory: &Directory, record: &Record, channel: &End) -> Result<()> {
+fn run_hooks(plan: &Plan, directory: &Directory, record: &Record, channel: &End, lend: &mut Lender<'_>) -> Result<()> {
     let hooks = &plan.hooks;
     let is_some = |hooks: &Option<Vec<_>>| hooks.as_ref().is_some_and(|hooks| !hooks.is_empty());
     if !is_some(&hooks.prestart) && !is_some(&hooks.create_runtime) {
         return Ok(());
     }
-    channel.await_one(Message::Built).context("making the container")?;
+    channel
+        .await_one_lending(Message::Built, lend)
+        .context("making the container")?;
     // In the specification's count of steps the first of them come when the container is made already.
     hook::run(
         hooks.prestart.as_deref(),
@@ -364,14 +405,4 @@ fn run_hooks(plan: &Plan, directory: &Directory, record: &Record, channel: &End)
     hook::run(hooks.create_runtime.as_deref(), "createRuntime", &state)?;
     channel.tell(Message::Hooked);
     Ok(())
-}
-
-/// Whether the bundle wants a terminal; one that cannot be read is found out later.
-#[must_use]
-pub fn wants_terminal(bundle: &Path) -> bool {
-    let config = fs::read(bundle.join("config.json")).ok();
-    let config = config.and_then(|text| serde_json::from_slice::<Config>(&text).ok());
-    config
-        .and_then(|config| config.process)
-        .is_some_and(|process| process.terminal)
 }

@@ -1,15 +1,17 @@
 //! `kill` and `delete`: the end of a container.
 
+use std::os::fd::AsFd as _;
 use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
+use nix::poll::{PollFd, PollFlags, poll};
 
-use crate::oci::config::Config;
+use crate::oci::config::{Config, Hook};
 use crate::oci::container::{Directory, Record, Status};
 use crate::oci::{hook, unmounting};
 use crate::plan::signal;
-use crate::sys::process::send_signal;
+use crate::sys::process::{pidfd_open, send_signal};
 
 /// Whom a signal is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,12 +34,20 @@ pub fn kill(directory: &Directory, name: &str, whom: Whom) -> Result<()> {
         record.cgroup.signal(number);
         return Ok(());
     }
-    match record.process() {
-        Some(pid) => send_signal(pid, number),
-        None => bail!("container '{}' is not running", directory.id),
+    let Some(pid) = record.process() else {
+        bail!("container '{}' is not running", directory.id)
+    };
+    // Whoever kills goes on as if it were dead, and it is, a moment later. One that takes longer stands in the kernel.
+    let process = (number == libc::SIGKILL).then(|| pidfd_open(pid).ok()).flatten();
+    send_signal(pid, number);
+    if let Some(process) = process {
+        let _ = poll(&mut [PollFd::new(process.as_fd(), PollFlags::POLLIN)], DYING);
     }
     Ok(())
 }
+
+/// How long a container's process may take to die before `kill` returns, in milliseconds.
+const DYING: u16 = 100;
 
 /// How much is asked before a container is removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,19 +83,35 @@ pub fn delete(directory: &Directory, force: Force) -> Result<Vec<anyhow::Error>>
         );
         stop(&record);
     }
-    record.cgroup.remove()?;
-    if record.has_host_mounts {
-        unmounting::unmount(&record.rootfs, &directory.id)?;
-    }
     let hooks = directory
         .config()
         .ok()
         .and_then(|text| serde_json::from_slice::<Config>(&text).ok()?.hooks);
-    let state = directory.state(&record, Status::Stopped);
+    let hooks = hooks.and_then(|hooks| hooks.poststop);
+    take_away(directory, &record, hooks.as_deref())
+}
+
+/// Removes a container whose process has ended, by who has made it and knows what is written of it. Returns what went wrong with its hooks.
+///
+/// # Errors
+/// It cannot be removed.
+pub fn remove(directory: &Directory, record: &Record, hooks: Option<&[Hook]>) -> Result<Vec<anyhow::Error>> {
+    // Somebody else may have removed it already.
+    let Ok(_locked) = directory.lock() else {
+        return Ok(Vec::new());
+    };
+    take_away(directory, record, hooks)
+}
+
+fn take_away(directory: &Directory, record: &Record, hooks: Option<&[Hook]>) -> Result<Vec<anyhow::Error>> {
+    record.cgroup.remove()?;
+    if record.has_host_mounts {
+        unmounting::unmount(&record.rootfs, &directory.id)?;
+    }
+    let state = directory.state(record, Status::Stopped);
     // The specification has it after everything else, and a hook may look.
     directory.remove()?;
-    let hooks = hooks.and_then(|hooks| hooks.poststop);
-    Ok(hook::run_all(hooks.as_deref(), "poststop", &state))
+    Ok(hook::run_all(hooks, "poststop", &state))
 }
 
 /// Kills it and waits for the end, which is not ours to take in.

@@ -13,6 +13,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::Pid;
 
+use crate::oci::affinity::{Affinity, Processors};
 use crate::oci::agent::Agent;
 use crate::oci::arguments::Exec;
 use crate::oci::birth::Birth;
@@ -77,6 +78,12 @@ pub fn exec(directory: &Directory, options: &Exec) -> Result<u8> {
     };
     let agent = decided.seccomp.as_ref().and_then(|seccomp| seccomp.agent.as_ref());
     let agent = agent.map(|(path, _)| Agent::reach(Path::new(path))).transpose()?;
+    let affinity = written.exec_cpu_affinity.as_ref().map(Affinity::parse).transpose()?;
+    let affinity = affinity.unwrap_or_default();
+    if let Some(processors) = &affinity.first {
+        // This process's, and so at first that of the one which is born in the group.
+        processors.bind()?;
+    }
     let birth = Birth {
         joined: namespaces(first)?,
         cgroup: group(&record, first, options.cgroup.as_deref())?,
@@ -94,6 +101,7 @@ pub fn exec(directory: &Directory, options: &Exec) -> Result<u8> {
             maker: theirs,
             root,
             has_users,
+            processors: affinity.last,
             setting: Setting {
                 umask: Mode::empty(),
                 session: Session::Callers,
@@ -243,6 +251,7 @@ struct Beginning {
     maker: End,
     root: Option<OwnedFd>,
     has_users: bool,
+    processors: Option<Processors>,
     setting: Setting,
 }
 
@@ -252,6 +261,7 @@ fn enter(beginning: Beginning) -> ! {
         maker,
         root,
         has_users,
+        processors,
         mut setting,
     } = beginning;
     let mut ready = || -> Result<Session> {
@@ -259,6 +269,9 @@ fn enter(beginning: Beginning) -> ! {
         forbid_inspection()?;
         setting.agent.as_mut().map_or(Ok(()), Agent::take_up)?;
         maker.await_one(Message::Go)?;
+        if let Some(processors) = &processors {
+            processors.bind()?;
+        }
         if has_users {
             become_root().context("becoming the root of the user namespace")?;
         }

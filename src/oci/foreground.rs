@@ -1,7 +1,6 @@
 //! `run`: a container from its making to its removal, with this process in front of it.
 
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::os::unix::net::UnixStream;
 
 use anyhow::{Context as _, Result};
 use nix::sys::signal::SigSet;
@@ -10,9 +9,8 @@ use nix::unistd::Pid;
 
 use crate::oci::arguments::{self, Arguments};
 use crate::oci::config::Hooks;
-use crate::oci::console::Way;
-use crate::oci::create::{Request, Start, create};
-use crate::oci::end::{Force, delete};
+use crate::oci::create::{Request, Start, Terminal, create};
+use crate::oci::end::{Force, delete, remove};
 use crate::oci::{finish, relay, request, start};
 use crate::sys::process::{Outcome, send_signal, wait_for};
 
@@ -22,24 +20,14 @@ use crate::sys::process::{Outcome, send_signal, wait_for};
 /// It could not be made or started; nothing is left of it then.
 pub fn run(arguments: &Arguments, options: &arguments::Run, warn: &dyn Fn(Vec<anyhow::Error>)) -> Result<u8> {
     let mut request: Request = request(arguments, &options.create, Start::Now)?;
-    let mut shown: Option<OwnedFd> = None;
-    if request.console.is_none() && !options.detach {
-        // Only asked for where the file wants a terminal, and then it is this one's.
-        let (ours, theirs) = UnixStream::pair().context("making a socket for the terminal")?;
-        if crate::oci::create::wants_terminal(&request.bundle) {
-            request.console = Some(Way::Open(theirs.into()));
-            shown = Some(ours.into());
-        }
+    if !options.detach {
+        request.terminal = Terminal::Caller;
     }
     let made = create(request)?;
     finish(&made, options.create.pid_file.as_deref())?;
-    let remove = |force| -> Result<()> {
-        warn(delete(&made.directory, force)?);
-        Ok(())
-    };
     if let Err(error) = made.channel.await_execution() {
         let _ = wait_for(made.pid);
-        remove(Force::Yes)?;
+        warn(delete(&made.directory, Force::Yes)?);
         return Err(error);
     }
     let hooks: &Hooks = &made.plan.hooks;
@@ -47,9 +35,9 @@ pub fn run(arguments: &Arguments, options: &arguments::Run, warn: &dyn Fn(Vec<an
     if options.detach {
         return Ok(0);
     }
-    let outcome = attend(made.pid, shown.as_ref())?;
+    let outcome = attend(made.pid, made.shown.as_ref())?;
     if !options.keep {
-        remove(Force::Yes)?;
+        warn(remove(&made.directory, &made.record, hooks.poststop.as_deref())?);
     }
     Ok(u8::try_from(outcome.status()).unwrap_or(u8::MAX))
 }

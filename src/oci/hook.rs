@@ -1,7 +1,7 @@
 //! Runs hooks: programs that the bundle names for a moment of the container's life (runtime-spec config.md, "POSIX-platform Hooks").
 //!
 //! Each gets the container's state on its standard input and has the time that its `timeout` says. They run one after the other, and the first
-//! that fails ends it.
+//! that fails ends it. One that names no environment has that of its surroundings, as the engines' hooks expect.
 
 use std::io::Write as _;
 use std::os::fd::AsFd as _;
@@ -17,13 +17,31 @@ use serde_json::Value;
 use crate::oci::config::Hook;
 use crate::sys::process::{pidfd_open, send_signal};
 
+/// Where a hook's environment comes from if it has none of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Surroundings<'a> {
+    /// Whoever called the runtime.
+    Caller,
+    /// The payload.
+    Payload(&'a [String]),
+}
+
 /// Runs `hooks`, which are of the kind `name`.
 ///
 /// # Errors
 /// One cannot be executed, fails, or takes too long.
 pub fn run(hooks: Option<&[Hook]>, name: &str, state: &Value) -> Result<()> {
+    run_in(Surroundings::Caller, hooks, name, state)
+}
+
+/// The same in other surroundings.
+///
+/// # Errors
+/// The same.
+pub fn run_in(surroundings: Surroundings<'_>, hooks: Option<&[Hook]>, name: &str, state: &Value) -> Result<()> {
     for hook in hooks.unwrap_or_default() {
-        one(hook, state).with_context(|| format!("running the {name} hook '{}'", hook.path.display()))?;
+        let done = one(hook, surroundings, state);
+        done.with_context(|| format!("running the {name} hook '{}'", hook.path.display()))?;
     }
     Ok(())
 }
@@ -35,18 +53,22 @@ pub fn run_all(hooks: Option<&[Hook]>, name: &str, state: &Value) -> Vec<anyhow:
     hooks.unwrap_or_default().iter().filter_map(run).collect()
 }
 
-fn one(hook: &Hook, state: &Value) -> Result<()> {
+fn one(hook: &Hook, surroundings: Surroundings<'_>, state: &Value) -> Result<()> {
     let mut command = Command::new(&hook.path);
     // The first of the arguments is the name that the program is called by.
     if let Some((name, arguments)) = hook.args.as_deref().and_then(<[String]>::split_first) {
         command.arg0(name).args(arguments);
     }
-    let variables = hook
-        .env
-        .iter()
-        .flatten()
-        .filter_map(|variable| variable.split_once('='));
-    command.env_clear().envs(variables).stdin(Stdio::piped());
+    let variables = match (&hook.env, surroundings) {
+        (Some(own), _) => Some(own.as_slice()),
+        (None, Surroundings::Payload(payloads)) => Some(payloads),
+        (None, Surroundings::Caller) => None,
+    };
+    if let Some(variables) = variables {
+        let variables = variables.iter().filter_map(|variable| variable.split_once('='));
+        command.env_clear().envs(variables);
+    }
+    command.stdin(Stdio::piped());
     // A group of its own, which can be ended as a whole.
     command.process_group(0);
     let mut child = command.spawn().context("executing it")?;

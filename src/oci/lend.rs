@@ -1,10 +1,13 @@
 //! What a container is made of that comes from the host: its root, the sources of its bind mounts, its devices.
 //!
-//! All of it is opened before there is a container, as detached mounts that nobody else sees, and the container's process has them from
-//! its birth. Only paths of the host are looked up here, which the caller wrote. Whatever lies in the root is looked up by the container.
+//! All of it is opened before there is a container. What is there in any case becomes detached mounts that nobody else sees, and the
+//! container's process has them from its birth. A bind mount's source is made into one when its turn comes in the file's order: the kernel lists mounts in
+//! the order in which they were made (Linux 6.8), and a container's are to be seen in the order in which they are written.
+//! Only paths of the host are looked up here, which the caller wrote. Whatever lies in the root is looked up by the container.
 
 use std::fs::File;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::ops::Range;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -25,8 +28,6 @@ use crate::sys::user::{self, Extent};
 pub struct Lent {
     /// A mount of the root and of what is mounted below it.
     pub root: OwnedFd,
-    /// For each mount of the plan what it is made of, if that is the host's.
-    pub sources: Vec<Option<OwnedFd>>,
     /// The host's nodes, for a container that can make none, in the order of the plan.
     pub nodes: Vec<Option<OwnedFd>>,
     /// The host's sysfs, likewise.
@@ -50,10 +51,6 @@ pub fn lend(plan: &Plan) -> Result<Lent> {
         libc::MS_PRIVATE
     };
     propagate(root.as_fd(), flag, depth)?;
-    let mut sources = Vec::with_capacity(plan.mounts.len());
-    for mount in &plan.mounts {
-        sources.push(source(mount).with_context(|| format!("mounting '{}'", mount.target.display()))?);
-    }
     let has_users = plan.namespaces.is_own(namespace::Kind::User);
     let nodes = if has_users {
         plan.nodes.iter().map(node).collect::<Result<_>>()?
@@ -64,27 +61,54 @@ pub fn lend(plan: &Plan) -> Result<Lent> {
     if let Some(sysfs) = &sysfs {
         propagate(sysfs.as_fd(), libc::MS_SLAVE, Depth::Tree)?;
     }
-    Ok(Lent {
-        root,
-        sources,
-        nodes,
-        sysfs,
-    })
+    Ok(Lent { root, nodes, sysfs })
 }
 
-/// Shows what is to be shown through the identities of the container's user namespace, now that there is one.
-///
-/// # Errors
-/// A file system cannot do that.
-pub fn show(lent: &Lent, plan: &Plan, container: Pid) -> Result<()> {
-    for (mount, source) in plan.mounts.iter().zip(&lent.sources) {
-        if let (Owners::Container(depth), Some(source)) = (&mount.owners, source) {
-            let namespace = File::open(format!("/proc/{container}/ns/user"))?;
-            map_identities(source.as_fd(), namespace.as_fd(), *depth)
-                .with_context(|| format!("mapping the owners of what is mounted on '{}'", mount.target.display()))?;
-        }
+/// The sources of the plan's bind mounts, by the mounts' numbers: where each of them is, and not yet a mount of its own.
+#[derive(Debug)]
+pub struct Sources(Vec<Option<OwnedFd>>);
+
+impl Sources {
+    /// Opens them.
+    ///
+    /// # Errors
+    /// One is not there, with its path.
+    pub fn open(plan: &Plan) -> Result<Self> {
+        let open = |mount: &Mount| -> Result<Option<OwnedFd>> {
+            let Kind::Bind { source, .. } = &mount.kind else {
+                return Ok(None);
+            };
+            let opened = open_place(source).with_context(|| format!("opening '{}'", source.display()));
+            let opened = opened.with_context(|| format!("mounting '{}'", mount.target.display()))?;
+            Ok(Some(opened))
+        };
+        plan.mounts.iter().map(open).collect::<Result<_>>().map(Self)
     }
-    Ok(())
+
+    /// Makes what the mounts of these numbers are made of, for the process `container`.
+    ///
+    /// # Errors
+    /// One of them has no source, or the kernel does not take its options.
+    pub fn lend(&self, plan: &Plan, numbers: Range<usize>, container: Pid) -> Result<Vec<OwnedFd>> {
+        let lend = |number: usize| -> Result<OwnedFd> {
+            let source = self.0.get(number).and_then(Option::as_ref);
+            let (mount, source) = plan
+                .mounts
+                .get(number)
+                .zip(source)
+                .context("no such mount has a source")?;
+            let making = || -> Result<OwnedFd> {
+                let part = source_of(mount, source.as_fd())?;
+                if let Owners::Container(depth) = &mount.owners {
+                    let namespace = File::open(format!("/proc/{container}/ns/user"))?;
+                    map_identities(part.as_fd(), namespace.as_fd(), *depth).context("mapping its owners")?;
+                }
+                Ok(part)
+            };
+            making().with_context(|| format!("mounting '{}'", mount.target.display()))
+        };
+        numbers.map(lend).collect()
+    }
 }
 
 fn clone(path: &Path, depth: Depth) -> Result<OwnedFd> {
@@ -92,11 +116,11 @@ fn clone(path: &Path, depth: Depth) -> Result<OwnedFd> {
 }
 
 /// What a bind mount is made of, with its flags.
-fn source(mount: &Mount) -> Result<Option<OwnedFd>> {
+fn source_of(mount: &Mount, place: BorrowedFd<'_>) -> Result<OwnedFd> {
     let Kind::Bind { source, depth } = &mount.kind else {
-        return Ok(None);
+        bail!("it is no bind mount");
     };
-    let clone = clone(source, *depth).with_context(|| format!("opening '{}'", source.display()))?;
+    let clone = clone_tree(place, *depth).with_context(|| format!("cloning '{}'", source.display()))?;
     // A clone belongs to the group that the original shares with others: only what is meant to goes back there.
     if mount
         .propagation
@@ -123,7 +147,7 @@ fn source(mount: &Mount) -> Result<Option<OwnedFd>> {
             )
         })?;
     }
-    Ok(Some(clone))
+    Ok(clone)
 }
 
 /// A user namespace with these maps, in which nobody is.

@@ -12,6 +12,7 @@ use anyhow::{Context as _, Result};
 use libc::MOUNT_ATTR_RDONLY;
 use nix::fcntl::OFlag;
 
+use crate::oci::channel::{self, End};
 use crate::oci::copy_up::copy_up;
 use crate::oci::plan::Plan;
 use crate::oci::plan::mount::{Content, Kind, Mount};
@@ -20,19 +21,25 @@ use crate::run::rootfs::{is_directory, new_filesystem};
 use crate::sys::mount::{Change, Depth, attach, change_attributes, clone_tree, open_place, propagate};
 use crate::sys::path::{Links, make_directory_in_root, make_file_in_root, open_in_root};
 
-/// Mounts everything of `plan` in `root`. `sources` are what the host lends.
+/// Mounts everything of `plan` in `root`. What the host's part in it is, `maker` lends when its turn comes.
 ///
 /// # Errors
 /// What the kernel says of a mount, with the path it was for.
-pub fn mount_all(
-    plan: &Plan,
-    root: BorrowedFd<'_>,
-    sources: &mut [Option<OwnedFd>],
-    sysfs: Option<&OwnedFd>,
-) -> Result<()> {
-    for (mount, source) in plan.mounts.iter().zip(sources) {
-        one(plan, mount, root, source.take(), sysfs)
-            .with_context(|| format!("mounting '{}'", mount.target.display()))?;
+pub fn mount_all(plan: &Plan, root: BorrowedFd<'_>, maker: &End, sysfs: Option<&OwnedFd>) -> Result<()> {
+    let is_bind = |mount: &&Mount| matches!(mount.kind, Kind::Bind { .. });
+    // As many as stand one after the other are asked for at once.
+    let mut lent = Vec::new().into_iter();
+    for (number, mount) in plan.mounts.iter().enumerate() {
+        let mut source = None;
+        if is_bind(&mount) {
+            if lent.len() == 0 {
+                let following = plan.mounts.iter().skip(number).take(channel::AT_ONCE);
+                let count = following.take_while(is_bind).count();
+                lent = maker.ask_for(number..number + count)?.into_iter();
+            }
+            source = lent.next();
+        }
+        one(plan, mount, root, source, sysfs).with_context(|| format!("mounting '{}'", mount.target.display()))?;
     }
     Ok(())
 }

@@ -35,6 +35,17 @@ pub struct Filter {
     pub rules: Rules,
     /// The same for the kernel.
     pub program: Vec<Instruction>,
+    /// When it is installed.
+    pub moment: Moment,
+}
+
+/// When a filter is installed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment {
+    /// While the root is built: it lets through all that comes after.
+    Early,
+    /// As the last thing before the exec: it may forbid anything.
+    Last,
 }
 
 /// What is decided about which calls.
@@ -145,7 +156,11 @@ impl Rules {
     /// It is longer than the kernel takes.
     pub fn compile(self) -> Result<Filter> {
         let program = compile::compile(&self)?;
-        Ok(Filter { rules: self, program })
+        Ok(Filter {
+            rules: self,
+            program,
+            moment: Moment::Last,
+        })
     }
 }
 
@@ -160,7 +175,10 @@ pub fn default(machine: Machine, capabilities: Mask) -> Result<Filter> {
         default: default::ANSWER,
         rules: default::rules(capabilities),
     };
-    rules.compile()
+    Ok(Filter {
+        moment: Moment::Early,
+        ..rules.compile()?
+    })
 }
 
 impl Action {

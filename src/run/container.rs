@@ -19,8 +19,8 @@ use crate::plan::Plan;
 use crate::run::failure::{Failure, NAMESPACE, OrFail as _, Priority, one_line, say};
 use crate::run::handover::{Message, Taker};
 use crate::run::notify::Systemd;
-use crate::run::rootfs::Prepared;
-use crate::run::{init, payload, sysctl};
+use crate::run::payload::{Prepared, Starter};
+use crate::run::{init, rootfs, sysctl};
 use crate::sys::mount::{make_all_private, pivot};
 use crate::sys::network;
 use crate::sys::process::exit;
@@ -58,10 +58,10 @@ pub fn enter(beginning: Beginning) -> ! {
     } = beginning;
     // Modes are as written here; the payload gets systemd's umask back.
     let mask = umask(Mode::empty());
-    let built = build(&plan, &shim).or_fail(NAMESPACE);
+    let built = build(&plan, &sockets, mask, &shim).or_fail(NAMESPACE);
     let systemd = Systemd::new(notify, shim);
     let failure = match built {
-        Ok(locks) => init::run(plan, sockets, &systemd, locks, mask, terminal),
+        Ok((payload, locks)) => init::run(plan, sockets, payload, &systemd, locks, terminal),
         Err(failure) => failure,
     };
     report(&failure, &systemd);
@@ -78,8 +78,9 @@ fn report(failure: &Failure, systemd: &Systemd) {
     systemd.settle();
 }
 
-/// Leaves the host's namespaces, builds the root and enters it. Returns the locks that are to end with the container.
-fn build(plan: &Plan, shim: &Taker) -> Result<Vec<OwnedFd>> {
+/// Leaves the host's namespaces, builds the root and enters it. Returns the process that is to be the payload, and the locks that are to end
+/// with the container.
+fn build(plan: &Plan, sockets: &[OwnedFd], mask: Mode, shim: &Taker) -> Result<(Prepared, Vec<OwnedFd>)> {
     unshare(NAMESPACES).context("creating the namespaces")?;
     make_all_private().context("cutting the mount namespace off")?;
     shim.tell_apart();
@@ -93,14 +94,14 @@ fn build(plan: &Plan, shim: &Taker) -> Result<Vec<OwnedFd>> {
     if plan.user_namespace != UserNamespace::Host {
         become_root().context("becoming the root of the user namespace")?;
     }
+    let payload = Prepared::new(plan, sockets, mask, Starter::Init)?;
     // Before there is a root: nothing of the image is in the way, and /proc/sys can still be written.
     sysctl::apply(&plan.sysctls)?;
-    let prepared = Prepared::new(plan)?;
-    payload::prepare_parent(plan)?;
+    let prepared = rootfs::Prepared::new(plan)?;
     let (root, locks) = shim.await_root()?;
     prepared.complete(root.as_fd(), shim)?;
     // The host's mounts are gone after this: what is needed of them is open.
     pivot(root.as_fd()).context("entering the root")?;
     nix::unistd::sethostname(&plan.hostname).with_context(|| format!("setting the host name '{}'", plan.hostname))?;
-    Ok(locks)
+    Ok((payload, locks))
 }

@@ -37,10 +37,10 @@ use crate::plan::Plan;
 use crate::plan::network::likely;
 use crate::plan::process::set;
 use crate::run::exec::request::Request;
-use crate::run::failure::{CONFIG, EXEC, Failure, NAMESPACE, OrFail as _, USER, one_line};
-use crate::run::payload::{Payload, Starter, prepare_parent};
+use crate::run::failure::{CONFIG, EXEC, Failure, NAMESPACE, OrFail as _, one_line};
+use crate::run::payload::{Prepared, Starter};
 use crate::run::start::parse;
-use crate::run::{planning, terminal, user};
+use crate::run::{planning, terminal};
 use crate::store::Store;
 use crate::sys::mount::open_place;
 use crate::sys::process::{self, Outcome, close_from, exit, forbid_inspection, fork_into, pidfd_open, send_signal};
@@ -270,26 +270,18 @@ fn enter(request: &Request, plan: &Plan, init: &Init) -> Result<Pid, Failure> {
         // A change of identities makes a process dumpable again where the host says so (fs.suid_dumpable).
         forbid_inspection().or_fail(NAMESPACE)?;
     }
-    let process = &plan.process;
-    let identity = user::look_up(&process.user, process.group.as_deref(), &process.additional_groups).or_fail(USER)?;
-    let terminal = match request.terminal {
-        Some(size) => Some(on_terminal(size, &identity).or_fail(NAMESPACE)?),
-        None => None,
-    };
-    // What init does before it has a payload.
-    prepare_parent(plan).or_fail(NAMESPACE)?;
+    let terminal = request.terminal.map(on_terminal).transpose().or_fail(NAMESPACE)?;
     let starter = match request.detached() {
         true => Starter::Detached,
         false => Starter::Attached,
     };
-    Ok(Payload::start(plan, &[], &identity, request.mask, starter, terminal.as_ref())?.pid)
+    let payload = Prepared::new(plan, &[], request.mask, starter).or_fail(NAMESPACE)?;
+    Ok(payload.start(plan, terminal)?.pid)
 }
 
-fn on_terminal(size: Winsize, identity: &user::Identity) -> Result<OwnedFd> {
+fn on_terminal(size: Winsize) -> Result<OwnedFd> {
     let root = open_place(Path::new("/"))?;
-    let terminal = terminal::create(root.as_fd(), size, std::io::stdin().as_fd())?;
-    terminal::own(&terminal, identity.uid)?;
-    Ok(terminal)
+    terminal::create(root.as_fd(), size, std::io::stdin().as_fd())
 }
 
 /// A stream to the journal, as systemd opens it for the output of `unit` (sd_journal_stream_fd(3)).

@@ -8,7 +8,9 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result};
 
 use crate::plan::volume::Image;
-use crate::run::lend::{Identities, Manner, Stack, layers_directory, look_alike, shown, stack};
+use crate::run::lend::identities::Identities;
+use crate::run::lend::overlay::{Manner, Stack, layers_directory, look_alike, stack};
+use crate::run::lend::source::shown;
 use crate::run::staging::{IMAGE, IMAGE_WRITABLE, Staging};
 use crate::sys::mount::Depth;
 

@@ -13,16 +13,15 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::pty::Winsize;
 use nix::sys::signal::SigSet;
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use nix::sys::stat::Mode;
 
 use crate::definition::{Notify, SocketKind, UserNamespace};
 use crate::plan::Plan;
-use crate::run::failure::{Failure, NAMESPACE, OrFail as _, Priority, USER, say};
+use crate::run::failure::{Failure, NAMESPACE, OrFail as _, Priority, say};
 use crate::run::intercept::Intercept;
 use crate::run::log::Pipe;
 use crate::run::notify::{Relay, Systemd};
-use crate::run::payload::{Payload, Starter};
-use crate::run::{terminal, user};
+use crate::run::payload::{Payload, Prepared};
+use crate::run::terminal;
 use crate::sys::capability::{self, Mask};
 use crate::sys::death::die_of;
 use crate::sys::process::{self, Outcome, exit, forbid_inspection, trim_memory};
@@ -71,13 +70,13 @@ enum Stream {
 pub fn run(
     plan: Plan,
     sockets: Vec<OwnedFd>,
+    payload: Prepared,
     systemd: &Systemd,
     locks: Vec<OwnedFd>,
-    umask: Mode,
     terminal: Option<Winsize>,
 ) -> Failure {
     let begun = Instant::now();
-    let mut init = match Init::start(&plan, &sockets, systemd, umask, terminal) {
+    let mut init = match Init::start(&plan, payload, systemd, terminal) {
         Ok(init) => init,
         Err(failure) => return failure,
     };
@@ -113,31 +112,17 @@ pub fn run(
 }
 
 impl<'a> Init<'a> {
-    fn start(
-        plan: &Plan,
-        sockets: &[OwnedFd],
-        systemd: &'a Systemd,
-        umask: Mode,
-        terminal: Option<Winsize>,
-    ) -> Result<Self, Failure> {
-        let payload = &plan.process;
-        let identity =
-            user::look_up(&payload.user, payload.group.as_deref(), &payload.additional_groups).or_fail(USER)?;
+    fn start(plan: &Plan, payload: Prepared, systemd: &'a Systemd, terminal: Option<Winsize>) -> Result<Self, Failure> {
         let relay = (plan.notify == Notify::Yes)
             .then(Relay::create)
             .transpose()
             .or_fail(NAMESPACE)?;
         let logs = open_logs().context("opening /dev/stdout").or_fail(NAMESPACE)?;
-        // Blocked before the fork, so that no child can end unseen.
-        let everything = SigSet::all();
-        everything.thread_block().or_fail(NAMESPACE)?;
-        let signals = SignalFd::with_flags(&everything, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK);
+        // All have been blocked since before the first fork, so no child can end unseen.
+        let signals = SignalFd::with_flags(&SigSet::all(), SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK);
         let signals = signals.context("creating a signalfd").or_fail(NAMESPACE)?;
-        let terminal = match terminal {
-            Some(size) => Some(terminal::for_payload(size, identity.uid).or_fail(NAMESPACE)?),
-            None => None,
-        };
-        let payload = Payload::start(plan, sockets, &identity, umask, Starter::Init, terminal.as_ref())?;
+        let terminal = terminal.map(terminal::for_payload).transpose().or_fail(NAMESPACE)?;
+        let payload = payload.start(plan, terminal)?;
         Ok(Self {
             payload,
             signals,

@@ -17,14 +17,31 @@ use nix::unistd::{AccessFlags, access};
 use crate::sys::capability::{self, Mask};
 use crate::sys::process::{default_signal, has_no_new_privs};
 
-/// Signals as a program expects to find them: none blocked, none ignored (systemd ignores SIGPIPE for its services).
+/// Signals as a program expects to find them: none blocked, none ignored.
 ///
 /// # Errors
 /// What sigaction(2) says.
 pub fn restore_signals() -> Result<()> {
+    reset_signals()?;
+    unblock_signals()
+}
+
+/// Ignores no signal: systemd ignores SIGPIPE for its services.
+///
+/// # Errors
+/// What sigaction(2) says.
+pub fn reset_signals() -> Result<()> {
     for number in Signal::iterator().filter(|s| !matches!(s, Signal::SIGKILL | Signal::SIGSTOP)) {
         default_signal(number).with_context(|| format!("resetting {number}"))?;
     }
+    Ok(())
+}
+
+/// Blocks no signal.
+///
+/// # Errors
+/// What sigprocmask(2) says.
+pub fn unblock_signals() -> Result<()> {
     Ok(sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?)
 }
 

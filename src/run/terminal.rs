@@ -60,14 +60,13 @@ pub fn create(root: BorrowedFd<'_>, size: Winsize, client: BorrowedFd<'_>) -> Re
     Ok(programs_end)
 }
 
-/// Makes the payload's terminal: its user's, and the container's console (`/dev/console`).
+/// Makes the payload's terminal: the container's console (`/dev/console`).
 ///
 /// # Errors
 /// As [`create`], or it cannot be mounted there.
-pub fn for_payload(size: Winsize, owner: Uid) -> Result<OwnedFd> {
+pub fn for_payload(size: Winsize) -> Result<OwnedFd> {
     let root = open_place(Path::new("/"))?;
     let terminal = create(root.as_fd(), size, io::stdin().as_fd())?;
-    own(&terminal, owner)?;
     let mount = || -> Result<()> {
         let place = make_file_in_root(root.as_fd(), Path::new("/dev/console"))?;
         Ok(attach(

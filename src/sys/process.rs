@@ -8,7 +8,6 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
-use nix::sched::CloneFlags;
 use nix::unistd::Pid;
 
 /// Creates the container's first process in new `namespaces` (`CLONE_NEW…` flags), as a child of this process's own parent.
@@ -100,36 +99,6 @@ pub enum Parent {
     OfCaller,
 }
 
-/// Starts a child as vfork(2) does, and exits it with what `child` returns: it has this process's memory, and this process waits until the
-/// child has executed another program or has ended. It shares the descriptor table too, until it calls [`unshare_descriptors`]; what
-/// it opens before that is open here.
-///
-/// # Errors
-/// What clone(2) says.
-pub fn spawn_in_shared_memory(parent: Parent, mut child: impl FnMut() -> i32) -> io::Result<Pid> {
-    /// Enough for a few paths and error messages; untouched pages cost nothing.
-    const STACK: usize = 512 << 10;
-    let mut stack = vec![0; STACK];
-    let mut flags = CloneFlags::CLONE_VM | CloneFlags::CLONE_VFORK | CloneFlags::CLONE_FILES;
-    if parent == Parent::OfCaller {
-        flags |= CloneFlags::CLONE_PARENT;
-    }
-    let run = Box::new(|| exit(child()));
-    // SAFETY: the child has a stack of its own, which outlives it, since the parent is suspended until it no longer uses this memory. It
-    // never returns from `run`, so nothing that belongs to the parent is dropped. What it allocates stays allocated, by one thread
-    // at a time. It changes no memory that the parent relies on but through `child`, whose borrows the compiler has checked.
-    let pid = unsafe { nix::sched::clone(run, &mut stack, flags, Some(libc::SIGCHLD)) }?;
-    Ok(pid)
-}
-
-/// Gives this process a descriptor table of its own, a copy of the one it shared.
-///
-/// # Errors
-/// What unshare(2) says.
-pub fn unshare_descriptors() -> io::Result<()> {
-    Ok(nix::sched::unshare(nix::sched::CloneFlags::CLONE_FILES)?)
-}
-
 /// Takes a descriptor that came by number as this process's own, close-on-exec.
 ///
 /// # Errors
@@ -137,7 +106,7 @@ pub fn unshare_descriptors() -> io::Result<()> {
 pub fn adopt(number: RawFd) -> io::Result<OwnedFd> {
     // SAFETY: F_SETFD changes one flag of an open descriptor, and fails on any other.
     Errno::result(unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) })?;
-    // SAFETY: it is open, and the caller was told that it is ours (sd_listen_fds(3), or a child that shared our table).
+    // SAFETY: it is open, and the caller was told that it is ours (sd_listen_fds(3), SCM_RIGHTS).
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 

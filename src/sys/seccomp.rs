@@ -213,7 +213,7 @@ pub enum OnExec {
 }
 
 impl From<OwnedFd> for Listener {
-    /// The descriptor must be one that [`catch_bind_and_listen`] made, in a process that shared its table; on another, every request fails.
+    /// The descriptor must be one that [`catch_bind_and_listen`] made, in whatever process; on another, every request fails.
     fn from(descriptor: OwnedFd) -> Self {
         Self(descriptor)
     }

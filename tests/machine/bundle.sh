@@ -36,3 +36,16 @@ refused() {
 status() { coracle-oci state "$1" | sed -n 's/.*"status": "\(.*\)".*/\1/p'; }
 ended() { local status=$?; [ $status = "$1" ] || fail "it ended with $status, not $1"; }
 gone() { [ ! -e /run/coracle/oci ] && [ -z "$(find /sys/fs/cgroup -name "${1:-one}")" ]; }
+
+same() { [ "$1" = "$2" ] || fail "'$1', not '$2'"; }
+must() { "$@" || fail "$*"; }
+# inside SEEN COMMAND [PART]...: what the command says in a bundle with these parts.
+inside() { same "$(bundle "${@:2}" && run 2>&1)" "$1"; }
+# field NAME: one of the state of the container 'one'.
+field() { coracle-oci state one | sed -n "s/^  \"$1\": \"\?\([^\",]*\).*/\1/p"; }
+# rights NAMES: a bundle that shows its five sets, which have these capabilities, and who it is.
+rights() {
+    NO_NEW=false bundle 'sed -n "s/^Cap...:.0*//p" /proc/self/status | paste -sd" "; id -u; id -G; umask' && sed -i "s/\"capabilities\": {[^}]*}/\"capabilities\": {}/" config.json
+    local set && for set in permitted effective inheritable ambient bounding; do sed -i "s/\"capabilities\": {/&\"$set\": [$1], /" config.json; done
+    sed -i 's/, }/}/' config.json
+}

@@ -175,7 +175,9 @@ fn decide(mount: &config::Mount, bundle: &Path, label: Option<&str>) -> Result<M
         if let Some(source) = mount.source.as_ref().and_then(|source| source.to_str()) {
             options.parameters.push(format!("source={source}"));
         }
-        if let Some(label) = label.filter(|label| !label.is_empty()) {
+        // The kernel itself labels what it makes up.
+        let is_labelled = !matches!(word, "proc" | "sysfs" | "mqueue");
+        if let Some(label) = label.filter(|label| is_labelled && !label.is_empty()) {
             options.parameters.push(format!("context={label}"));
         }
         Kind::New {

@@ -4,6 +4,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use nix::sys::resource::Resource;
 use serde_json::Value;
 
+use crate::oci::affinity::Affinity;
 use crate::oci::config::{self, Personality, Rlimit};
 use crate::plan::capability;
 use crate::plan::seccomp::architecture::Machine;
@@ -116,10 +117,10 @@ pub fn process(process: &config::Process, circle: Circle<'_>) -> Result<Process>
         "'process.cwd' is '{}', which is not absolute",
         process.cwd
     );
-    ensure!(
-        process.exec_cpu_affinity.is_none(),
-        "'process.execCPUAffinity' is not carried out"
-    );
+    if let Some(affinity) = &process.exec_cpu_affinity {
+        // Not of the container's own process, but what is wrong with it is said at once.
+        Affinity::parse(affinity).context("'process.execCPUAffinity'")?;
+    }
     let capabilities = sets(process.capabilities.as_ref()).context("'process.capabilities'")?;
     let text = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
     Ok(Process {
@@ -163,12 +164,15 @@ fn sets(sets: Option<&config::Capabilities>) -> Result<Sets> {
         }
         Ok(mask)
     };
+    let (permitted, inheritable) = (mask(&sets.permitted)?, mask(&sets.inheritable)?);
     Ok(Sets {
         bounding: mask(&sets.bounding)?,
         effective: mask(&sets.effective)?,
-        permitted: mask(&sets.permitted)?,
-        inheritable: mask(&sets.inheritable)?,
-        ambient: mask(&sets.ambient)?,
+        permitted,
+        inheritable,
+        // The kernel has none that is not in both. Since engines leave the inheritable set empty (CVE-2022-29162) they still
+        // write this one, and mean nothing by it.
+        ambient: mask(&sets.ambient)? & permitted & inheritable,
     })
 }
 
