@@ -199,8 +199,10 @@ pub enum Label {
     /// As it is.
     #[default]
     Kept,
-    /// That of containers' files, where the host runs SELinux.
+    /// That of all containers' files (`z`), where the host runs SELinux.
     OfContainers,
+    /// That of this one's files (`Z`), with the level that it has.
+    OfThisOne,
 }
 
 impl Label {
