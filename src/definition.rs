@@ -27,6 +27,7 @@ use serde::{Deserialize, Serialize};
 use crate::definition::diagnostic::Diagnostic;
 use crate::definition::label::{AbstractSockets, Labels, SecurityModule};
 use crate::definition::network::Network;
+use crate::definition::places::Scope;
 use crate::definition::secret::Secret;
 use crate::definition::volume::Volume;
 use crate::sys::user::Extent;
@@ -63,6 +64,9 @@ pub struct Definition {
     /// What goes through to systemd as it is. Only the generator reads it.
     #[serde(skip)]
     pub passthrough: Passthrough,
+    /// What one manager or the other cannot give. Only the generator reads it.
+    #[serde(skip)]
+    pub out_of_reach: Vec<(Scope, Diagnostic)>,
 }
 
 impl Definition {
@@ -294,8 +298,9 @@ pub struct Sysctl {
 /// One `AddHost=NAME:ADDRESS`: a line of hosts(5).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostName {
-    /// The address.
-    pub address: IpAddr,
+    /// The address; nothing for `host-gateway`, which is what the container's network has for the host ([`Network::host`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<IpAddr>,
     /// Its names, at least one.
     pub names: Vec<String>,
 }

@@ -12,7 +12,6 @@ pub mod credential;
 pub mod draft;
 pub mod install;
 pub mod invocation;
-pub mod reach;
 pub mod report;
 pub mod run;
 pub mod service;

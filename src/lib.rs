@@ -104,7 +104,7 @@
 //! From there on it is root inside and the user outside. What root does by idmapped mounts is done by the files themselves: images are unpacked in such a
 //! namespace ([`run::subordinate`]), so that on disk the image's root is the user and its others are those lent. overlayfs keeps its marks in
 //! `user.*` attributes; `/dev` is made of the host's own nodes, each mounted by a descriptor that was looked at; and what cannot be had
-//! without root is a mistake in the definition ([`generate::reach`]) or a line that says so at the start.
+//! without root is a mistake in the definition (`definition/resolve/reach`) or a line that says so at the start.
 //!
 //! A user's root file system seen with other owners does not exist, so `UserNS=keep-id` has the layers a second time ([`run::keep`]).
 //! Outside leads `Network=pasta`, a program in the container's control group that systemd ends with it ([`run::pasta`]).
@@ -162,7 +162,8 @@
 //! through the container's own procfs, which is made sure to be one, and beneath which no other mount is entered. init has no label.
 //!
 //! Landlock is used for one thing, on the host's network alone, since a network namespace does it everywhere else: to keep the payload from
-//! the host's abstract Unix sockets (`AbstractSockets=`, Linux 6.12). Rules for files it does not get: they could only list what may be
+//! the host's abstract Unix sockets (`AbstractSockets=`, Linux 6.12). A program of `coracle exec` is kept from them in the same way, but by a domain of its
+//! own, since none can be joined: to it the container's abstract sockets are others'. Rules for files it does not get: they could only list what may be
 //! written, which is what mounts say already, and each opened file would pay for them.
 //!
 //! # Running out
@@ -253,6 +254,10 @@
 //! On its way in a process is a copy of the shim that those inside can see. So it is not dumpable, has nothing open that leads out, and the
 //! shim's file is executed through a read-only mount without a path. The parent of the program stays outside, watches its client by
 //! a pidfd, and kills the program when that one is gone.
+//!
+//! `coracle-oci` does the same where it joins others ([`oci::seal`]). A start does not, since that would take it a second execution: inside there is
+//! nobody yet who could look. Its program's path may still be led to the shim between the look and the exec; the shim, finding itself in a container,
+//! does nothing then ([`run::program`]).
 //!
 //! A terminal, for a payload or for such a program, is made inside, in the container's devpts, and one end of it sent to the client by
 //! descriptor. `coracle cp` runs nothing inside: it resolves each path from the container's root by one openat2(2), and works

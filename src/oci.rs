@@ -10,6 +10,7 @@
 //! directory ([`container`]). Nothing stays beside the container: its engine is its parent.
 
 pub mod affinity;
+pub mod agent;
 pub mod arguments;
 pub mod birth;
 pub mod build;
@@ -33,6 +34,7 @@ pub mod nodes;
 pub mod plan;
 pub mod process;
 pub mod relay;
+pub mod seal;
 pub mod start;
 pub mod state;
 pub mod unmounting;
@@ -52,6 +54,7 @@ use crate::oci::arguments::{Arguments, CgroupManager, Format, Verb};
 use crate::oci::build::Entry;
 use crate::oci::cgroup::place::Manager;
 use crate::oci::channel::Message;
+use crate::oci::console::Way;
 use crate::oci::container::Directory;
 use crate::oci::create::{Keyring, Made, Request, Start, Terminal, create};
 use crate::oci::end::{Force, Whom};
@@ -178,12 +181,11 @@ fn request(arguments: &Arguments, options: &arguments::Create, start: Start) -> 
         Some(CgroupManager::Systemd) => Manager::Systemd,
         Some(CgroupManager::Disabled) => Manager::Disabled,
     };
-    let console = options.console_socket.as_deref().map(console::connect).transpose()?;
     Ok(Request {
         root: arguments.root.clone(),
         id: options.id.clone(),
         bundle: options.bundle.clone(),
-        console,
+        console: options.console_socket.clone().map(Way::At),
         terminal: Terminal::Others,
         descriptors: options.preserve_fds.into(),
         entry: if options.no_pivot { Entry::Move } else { Entry::Pivot },

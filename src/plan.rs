@@ -68,7 +68,7 @@ pub struct Plan {
     /// In order; each target below the new root.
     pub mounts: Vec<Mount>,
     /// Files and directories of the host that get the SELinux label of containers' files, where the host runs SELinux.
-    pub labelled: Vec<PathBuf>,
+    pub labelled: Vec<volume::Labelled>,
     /// Places that are to belong to the program's user; where one does not, it is said.
     pub owned: Vec<PathBuf>,
     /// Variables of the payload that hold secrets, with the credentials' names.
@@ -87,6 +87,8 @@ pub struct Plan {
     pub seccomp: Option<Filter>,
     /// What the payload and its files are called to the host's security module.
     pub label: Option<Label>,
+    /// The address by which the container names the host, if it does.
+    pub host: Option<IpAddr>,
     /// Whose abstract Unix sockets the payload can connect to: [`AbstractSockets::Host`] where its network has no others.
     pub abstract_sockets: AbstractSockets,
     /// How the payload gets them.
@@ -225,6 +227,10 @@ pub fn plan(definition: &Definition, source: Source<'_>, surroundings: Surroundi
         mount_point: surroundings.mount_point.to_owned(),
         user_namespace: container.user_namespace.clone(),
         network: container.network.clone(),
+        host: match container.add_host.iter().any(|host| host.address.is_none()) {
+            true => container.network.host(),
+            false => None,
+        },
         sysctls: container.sysctls.clone(),
         devices: device::devices(container, &specifiers)?,
         labelled: volume::labelled(container, &mounts),

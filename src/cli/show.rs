@@ -274,11 +274,17 @@ fn fields(definition: &Definition) -> Vec<(&'static str, String)> {
             .map(|sysctl| ("Sysctl", format!("{}={}", sysctl.path, sysctl.value))),
     );
     fields.extend(dns.iter().map(|server| ("DNS", server.to_string())));
-    fields.extend(
-        add_host
-            .iter()
-            .map(|host| ("AddHost", format!("{}:{}", host.names.join(";"), host.address))),
-    );
+    fields.extend(add_host.iter().map(|host| {
+        (
+            "AddHost",
+            format!(
+                "{}:{}",
+                host.names.join(";"),
+                host.address
+                    .map_or_else(|| "host-gateway".to_owned(), |address| address.to_string())
+            ),
+        )
+    }));
     fields.extend(add_capability.iter().map(|name| ("AddCapability", name.clone())));
     fields.extend(drop_capability.iter().map(|name| ("DropCapability", name.clone())));
     match user_namespace {

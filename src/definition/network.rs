@@ -94,6 +94,24 @@ impl Network {
         matches!(self, Self::None | Self::Pasta | Self::Bridges(_))
     }
 
+    /// The address that leads from the container to the host, where its network has one.
+    #[must_use]
+    pub fn host(&self) -> Option<IpAddr> {
+        match self {
+            Self::None | Self::Host | Self::Path(_) | Self::Container(_) => None,
+            Self::Pasta => Some(PASTA_HOST),
+            Self::Bridges(attachments) => {
+                let gateways = || {
+                    attachments
+                        .iter()
+                        .flat_map(|one| &one.bridge.subnets)
+                        .map(|subnet| subnet.gateway)
+                };
+                gateways().find(IpAddr::is_ipv4).or_else(|| gateways().next())
+            }
+        }
+    }
+
     /// The servers that a container asks for names: its networks' own, where they have them.
     #[must_use]
     pub fn servers(&self) -> Vec<IpAddr> {
@@ -119,6 +137,9 @@ impl Bridge {
 
 /// Who answers questions for names where pasta(1) leads outside: it passes them on to the host's own resolver, whatever address that has.
 pub const PASTA_RESOLVER: IpAddr = IpAddr::V4(Ipv4Addr::new(169, 254, 1, 1));
+
+/// What leads to the host where pasta(1) leads outside, as in Podman: the host's own address, not its loopback.
+pub const PASTA_HOST: IpAddr = IpAddr::V4(Ipv4Addr::new(169, 254, 1, 2));
 
 /// The network that is meant by `Network = "bridge"`.
 pub const DEFAULT: &str = "bridge";

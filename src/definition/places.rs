@@ -156,6 +156,9 @@ pub fn load_all(places: &Places) -> Contents {
     }
     networks::join(&mut definitions, places.scope);
     volume::link(&mut definitions, &mut volumes);
+    if places.scope == Scope::User {
+        volume::refuse_mounts(&mut definitions);
+    }
     let mut strays = scan.strays;
     strays.extend(networks.into_values().flat_map(|network| network.diagnostics));
     strays.sort_by(|a, b| (&a.file, &a.message).cmp(&(&b.file, &b.message)));

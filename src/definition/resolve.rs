@@ -17,6 +17,7 @@ mod names;
 mod network;
 pub mod network_file;
 mod ports;
+mod reach;
 mod secrets;
 mod sockets;
 mod sysctl;
@@ -35,7 +36,7 @@ use crate::definition::report::{Report, Span};
 use crate::definition::resolve::container::Draft;
 use crate::definition::resolve::sockets::SocketDrafts;
 use crate::definition::resolve::systemd::Sections;
-use crate::definition::setting::{Damage, Header, Setting, Settings};
+use crate::definition::setting::{Damage, Data, Header, Setting, Settings, Value};
 use crate::definition::{Definition, Notify, Root, Socket};
 use crate::unitfile::name;
 
@@ -108,6 +109,7 @@ pub fn resolve(name: &str, source: &Path, settings: &Settings<'_>, report: &mut 
     resolver.check_notify(&definition, settings);
     resolver.check_propagation(&definition, settings);
     resolver.check_resolver(&definition, settings);
+    resolver.check_host_gateway(&definition, settings);
     resolver.check_templates(&definition, settings);
     if definition.container.root == Root::default() && resolver.root == Tried::No && settings.damaged == Damage::None {
         resolver.missing_root(settings);
@@ -117,6 +119,7 @@ pub fn resolve(name: &str, source: &Path, settings: &Settings<'_>, report: &mut 
     passthrough.service = resolver.judge(Section::Service, sections.service, &definition.sockets);
     passthrough.timer = systemd::lines(sections.timer);
     definition.passthrough.install = resolver.install(&sections.install, &definition);
+    definition.out_of_reach = reach::mistakes(&definition, settings, resolver.report);
     definition
 }
 
@@ -124,6 +127,33 @@ pub fn resolve(name: &str, source: &Path, settings: &Settings<'_>, report: &mut 
 fn last<'s, 'a>(settings: &'s Settings<'a>, key: &str) -> Option<&'s Setting<'a>> {
     let is_meant = |setting: &&Setting<'_>| setting.section == Section::Container && setting.key == key;
     settings.settings.iter().rfind(is_meant)
+}
+
+/// The last value of these keys that is meant, or the last of them; the beginning of the file where there is none.
+fn place(settings: &Settings<'_>, keys: &[&str], is_meant: impl Fn(&str) -> bool) -> Span {
+    let set = || {
+        settings
+            .settings
+            .iter()
+            .rev()
+            .filter(|setting| keys.contains(&&*setting.key))
+    };
+    let found = set().find_map(|setting| find(&setting.value, &is_meant));
+    let any = found.or_else(|| set().next().map(|setting| setting.key_span));
+    any.unwrap_or(Span {
+        file: 0,
+        start: 0,
+        end: 0,
+    })
+}
+
+fn find(value: &Value<'_>, is_meant: &impl Fn(&str) -> bool) -> Option<Span> {
+    match &value.data {
+        Data::Text(text) => is_meant(text).then_some(value.span),
+        Data::Integer(number) => is_meant(&number.to_string()).then_some(value.span),
+        Data::List(values) => values.iter().rev().find_map(|value| find(value, is_meant)),
+        _ => None,
+    }
 }
 
 impl<'r, 'a> Resolver<'r, 'a> {

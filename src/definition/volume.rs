@@ -199,8 +199,10 @@ pub enum Label {
     /// As it is.
     #[default]
     Kept,
-    /// That of containers' files, where the host runs SELinux.
+    /// That of all containers' files (`z`), where the host runs SELinux.
     OfContainers,
+    /// That of this one's files (`Z`), with the level that it has.
+    OfThisOne,
 }
 
 impl Label {
@@ -260,6 +262,32 @@ pub fn link(containers: &mut [Loaded], volumes: &mut [LoadedVolume]) {
             if let Source::Named(named) = &mut volume.source {
                 loaded.diagnostics.extend(named.link(volumes));
             }
+        }
+    }
+}
+
+/// Volumes that are file systems of their own, in a user's containers: an error, which is known only when the two are linked.
+pub fn refuse_mounts(containers: &mut [Loaded]) {
+    for loaded in containers {
+        for volume in &loaded.definition.container.volumes {
+            let Source::Named(named) = &volume.source else { continue };
+            if named.settings.backing != Backing::Mount {
+                continue;
+            }
+            let message = format!(
+                "the volume '{}' is a file system of its own, and to mount one needs root",
+                named.name
+            );
+            let place = match &named.unit {
+                Some(unit) => Diagnostic {
+                    message,
+                    ..unit.missing.clone()
+                },
+                None => Diagnostic::whole_file(Severity::Error, &loaded.definition.source, message),
+            };
+            let suggestion =
+                "leave out its 'Device' and 'Type', and it is a directory; or name the path where root has mounted it";
+            loaded.diagnostics.push(place.suggesting(suggestion.to_owned()));
         }
     }
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::definition::diagnostic::{Diagnostic, Severity};
 use crate::definition::places::Loaded;
 use crate::definition::{self, Definition};
-use crate::generate::{Context, reach, service, socket, timer};
+use crate::generate::{Context, service, socket, timer};
 use crate::unitfile::name;
 
 /// What one definition becomes.
@@ -45,7 +45,11 @@ impl<'a> Draft<'a> {
             draft.stem = definition::name::escape(wanted.as_bytes());
             draft.service = [&draft.stem, ".service"].concat();
         }
-        reach::check(&mut draft, context.scope);
+        for (scope, diagnostic) in &loaded.definition.out_of_reach {
+            if *scope == context.scope {
+                draft.place(diagnostic.clone());
+            }
+        }
         if !draft.is_broken() {
             draft.write(context);
         }

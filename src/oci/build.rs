@@ -14,6 +14,7 @@ use nix::sched::{CloneFlags, unshare};
 use nix::sys::stat::{Mode, SFlag, mkdirat, mknodat, umask};
 use serde_json::Value;
 
+use crate::oci::agent::Agent;
 use crate::oci::channel::{self, End, Message};
 use crate::oci::lend::Lent;
 use crate::oci::plan::mount::Propagation;
@@ -72,6 +73,7 @@ pub fn enter(beginning: Beginning) -> ! {
 fn run(mut beginning: Beginning) -> Result<()> {
     // Nobody in a namespace that is joined may look into this process while it still has what is the host's.
     forbid_inspection()?;
+    beginning.setting.agent.as_mut().map_or(Ok(()), Agent::take_up)?;
     beginning.maker.await_one(Message::Go)?;
     let mask = umask(Mode::empty());
     let entered = build(&mut beginning)?;

@@ -5,7 +5,7 @@
 
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 use nix::fcntl::OFlag;
@@ -77,6 +77,26 @@ pub fn open(root: BorrowedFd<'_>, (height, width): (u16, u16), uid: u32) -> Resu
 pub fn mount(root: BorrowedFd<'_>, terminal: BorrowedFd<'_>) -> Result<()> {
     let target = make_file_in_root(root, Path::new("/dev/console"))?;
     Ok(attach(clone_tree(terminal, Depth::Mount)?.as_fd(), target.as_fd())?)
+}
+
+/// Where a terminal is to be sent.
+#[derive(Debug)]
+pub enum Way {
+    /// To the socket at this path, to which nobody has connected yet: who listens there may take only one connection.
+    At(PathBuf),
+    /// Through this one.
+    Open(OwnedFd),
+}
+
+impl Way {
+    /// # Errors
+    /// Nobody listens there.
+    pub fn open(self) -> Result<OwnedFd> {
+        match self {
+            Self::At(path) => connect(&path),
+            Self::Open(socket) => Ok(socket),
+        }
+    }
 }
 
 /// Connects to the socket at `path`, to which a terminal is to be sent.

@@ -15,19 +15,22 @@ use nix::unistd::Pid;
 
 use crate::definition::label::SecurityModule;
 use crate::definition::places::security;
+use crate::oci::agent::Agent;
 use crate::oci::birth::{self, Birth};
 use crate::oci::build::{self, Beginning, Entry};
 use crate::oci::cgroup::place::{Manager, Place, place};
 use crate::oci::cgroup::{self, Cgroup, device, limits, scope};
 use crate::oci::channel::{self, End, Lender, Message};
 use crate::oci::config::Config;
+use crate::oci::console::Way;
 use crate::oci::container::{Directory, Record, Status, now, start_time};
 use crate::oci::lend::{Sources, lend};
 use crate::oci::plan::namespace::Kind;
 use crate::oci::plan::process::Process;
 use crate::oci::plan::{Plan, plan};
 use crate::oci::process::{Session, Setting};
-use crate::oci::{console, hook, process, unmounting};
+use crate::oci::seal::seal;
+use crate::oci::{hook, process, unmounting};
 use crate::run::planning;
 use crate::sys::process::{send_signal, wait_for};
 use crate::sys::task;
@@ -43,7 +46,7 @@ pub struct Request {
     /// The directory of its `config.json`.
     pub bundle: PathBuf,
     /// Where its terminal is to be sent.
-    pub console: Option<OwnedFd>,
+    pub console: Option<Way>,
     /// Who shows its terminal if that is nowhere.
     pub terminal: Terminal,
     /// How many descriptors it keeps.
@@ -119,11 +122,14 @@ pub fn create(mut request: Request) -> Result<Made> {
             .take_if(|_| security::find(Path::new("/")) != SecurityModule::Selinux);
     }
     let plan = plan(&config, &bundle, planning::kernel()?).with_context(|| format!("'{}'", path.display()))?;
+    if plan.namespaces.joined.iter().any(|(kind, _)| *kind == Kind::Pid) {
+        seal()?;
+    }
     let directory = Directory::of(&request.root, &request.id)?;
     let mut shown = None;
     if wants_terminal(&plan) && request.terminal == Terminal::Caller && request.console.is_none() {
         let (ours, theirs) = UnixStream::pair().context("making a socket for the terminal")?;
-        (shown, request.console) = (Some(ours.into()), Some(theirs.into()));
+        (shown, request.console) = (Some(ours.into()), Some(Way::Open(theirs.into())));
     }
     check(&plan, &request)?;
     directory.reserve()?;
@@ -228,7 +234,8 @@ fn attempt(
         .process
         .as_ref()
         .and_then(|process| process.seccomp.as_ref()?.agent.as_ref());
-    let agent = agent.map(|(path, _)| console::connect(Path::new(path))).transpose()?;
+    let agent = agent.map(|(path, _)| Agent::reach(Path::new(path))).transpose()?;
+    let console = request.console.map(Way::open).transpose()?;
     let (ours, theirs) = channel::pair()?;
     let group = match &place {
         Place::Directory(_) => record.cgroup.open()?,
@@ -257,7 +264,7 @@ fn attempt(
             setting: Setting {
                 umask: Mode::empty(),
                 session: Session::Callers,
-                console: request.console,
+                console,
                 descriptors: request.descriptors,
                 keyring,
                 agent,
@@ -273,7 +280,7 @@ fn attempt(
         })
     };
     // Its end must be seen when it dies.
-    drop((theirs, start, agent, request.console));
+    drop((theirs, start, agent, console));
     record.pid = pid.as_raw();
     record.started = start_time(pid.as_raw()).context("the container's process has died at once")?;
     attend(plan, &place, record, pid)?;

@@ -14,6 +14,7 @@ use nix::sys::stat::{Mode, umask};
 use nix::unistd::Pid;
 
 use crate::oci::affinity::{Affinity, Processors};
+use crate::oci::agent::Agent;
 use crate::oci::arguments::Exec;
 use crate::oci::birth::Birth;
 use crate::oci::channel::{self, End, Message};
@@ -24,6 +25,7 @@ use crate::oci::foreground::attend;
 use crate::oci::plan::namespace::Kind;
 use crate::oci::plan::process::{Circle, Process, process};
 use crate::oci::process::{Session, Setting, become_it, is_open, take_terminal};
+use crate::oci::seal::seal;
 use crate::oci::{console, write_pid};
 use crate::run::planning;
 use crate::sys::mount::enter_by_chroot;
@@ -35,6 +37,7 @@ use crate::sys::user::become_root;
 /// # Errors
 /// The container does not run, or the process cannot be made.
 pub fn exec(directory: &Directory, options: &Exec) -> Result<u8> {
+    seal()?;
     let record = directory.read()?;
     match directory.status(&record) {
         Status::Running | Status::Created => {}
@@ -74,7 +77,7 @@ pub fn exec(directory: &Directory, options: &Exec) -> Result<u8> {
         (None, None) => None,
     };
     let agent = decided.seccomp.as_ref().and_then(|seccomp| seccomp.agent.as_ref());
-    let agent = agent.map(|(path, _)| console::connect(Path::new(path))).transpose()?;
+    let agent = agent.map(|(path, _)| Agent::reach(Path::new(path))).transpose()?;
     let affinity = written.exec_cpu_affinity.as_ref().map(Affinity::parse).transpose()?;
     let affinity = affinity.unwrap_or_default();
     if let Some(processors) = &affinity.first {
@@ -261,9 +264,10 @@ fn enter(beginning: Beginning) -> ! {
         processors,
         mut setting,
     } = beginning;
-    let ready = || -> Result<Session> {
+    let mut ready = || -> Result<Session> {
         // The container's processes see this one from now on.
         forbid_inspection()?;
+        setting.agent.as_mut().map_or(Ok(()), Agent::take_up)?;
         maker.await_one(Message::Go)?;
         if let Some(processors) = &processors {
             processors.bind()?;

@@ -18,8 +18,8 @@ use nix::sys::stat::{Mode, umask};
 use nix::unistd::{Gid, Uid, setsid};
 use serde_json::Value;
 
+use crate::oci::agent::{Agent, entrust};
 use crate::oci::channel;
-use crate::oci::console::send_descriptor;
 use crate::oci::plan::process::{Privileges, Process, Seccomp};
 use crate::run::rights::{self, Growth, Rights};
 use crate::run::{program, user};
@@ -43,7 +43,7 @@ pub struct Setting {
     /// The name of a new session keyring, unless the caller's is kept.
     pub keyring: Option<String>,
     /// Where its filter's listener is to be sent.
-    pub agent: Option<OwnedFd>,
+    pub agent: Option<Agent>,
     /// What the agent is told besides: the container's state.
     pub state: Value,
     /// What of the environment is the caller's (sd_listen_fds(3)).
@@ -127,6 +127,7 @@ fn prepare(process: &Process, setting: &Setting, report: RawFd) -> Result<Infall
         .as_ref()
         .map(|agent| above(agent.as_fd(), granted + 1))
         .transpose()?;
+    let pid = setting.agent.as_ref().map(Agent::pid);
     keep_only(report, agent.as_ref(), granted)?;
 
     let groups: Vec<Gid> = process.groups.iter().copied().map(Gid::from_raw).collect();
@@ -162,7 +163,7 @@ fn prepare(process: &Process, setting: &Setting, report: RawFd) -> Result<Infall
     );
     // The very last thing: from here on any call may be refused, or end us, but for the exec and, where it needs to be, capset(2).
     if let Some(filter) = &process.seccomp {
-        install(filter, agent.as_ref(), &setting.state)?;
+        install(filter, agent.as_ref().zip(pid), &setting.state)?;
         if rights.kept != 0 {
             rights::let_go(&rights)?;
         }
@@ -238,28 +239,15 @@ fn environment(process: &Process, passed: &[String]) -> Result<Vec<String>> {
     Ok(environment)
 }
 
-fn install(seccomp: &Seccomp, agent: Option<&OwnedFd>, state: &Value) -> Result<()> {
+fn install(seccomp: &Seccomp, agent: Option<(&OwnedFd, i32)>, state: &Value) -> Result<()> {
     let program = &seccomp.filter.program;
-    let Some(agent) = agent else {
+    let Some((agent, pid)) = agent else {
         return seccomp::filter_with(program, seccomp.flags).context("installing the filter of system calls");
     };
-    let metadata = seccomp
-        .agent
-        .as_ref()
-        .map(|(_, metadata)| metadata.as_str())
-        .unwrap_or_default();
-    let told = serde_json::json!({
-        "ociVersion": crate::oci::container::VERSION,
-        "fds": ["seccompFd"],
-        "pid": state.get("pid"),
-        "metadata": metadata,
-        "state": state,
-    });
-    let told = told.to_string();
+    let metadata = seccomp.agent.as_ref().map_or("", |(_, metadata)| metadata);
     let listener =
         seccomp::filter_with_listener(program, seccomp.flags).context("installing the filter of system calls")?;
-    send_descriptor(agent.as_fd(), listener.as_fd(), told.as_bytes())
-        .context("sending the filter's listener to its agent")
+    entrust(agent.as_fd(), listener.as_fd(), pid, metadata, state)
 }
 
 /// Sets the labels that the next exec takes on, through a procfs that nobody else sees: whatever is mounted on the container's is not

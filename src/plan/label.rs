@@ -6,8 +6,8 @@
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::definition::label::{AppArmor, SecurityModule};
-use crate::definition::{Container, UserNamespace};
+use crate::definition::label::{AppArmor, Labels, SecurityModule};
+use crate::definition::{Container, UserNamespace, volume};
 use crate::plan::specifier::Specifiers;
 use crate::sys::capability::Mask;
 
@@ -103,6 +103,21 @@ pub fn label(
     }
 }
 
+/// The SELinux context of a volume's files, if it is to have another one than it has. It is the same for all containers with `z`, and with `Z` that
+/// of this one's own files: other containers can read them if they have its level.
+#[must_use]
+pub fn of_volume(label: volume::Label, labels: &Labels) -> Option<String> {
+    let level = match label {
+        volume::Label::Kept => return None,
+        volume::Label::OfContainers => None,
+        volume::Label::OfThisOne => labels.selinux_level.as_deref(),
+    };
+    let kind = labels.selinux_file_type.as_deref().filter(|_| !labels.selinux_disabled);
+    let level = level.filter(|_| !labels.selinux_disabled);
+    let (kind, level) = (kind.unwrap_or(FILE_TYPE), level.unwrap_or(LEVEL));
+    Some(format!("system_u:object_r:{kind}:{level}"))
+}
+
 /// Whether a definition asks for what the default profile would take away again.
 fn opens(container: &Container, capabilities: Mask) -> bool {
     let mounts = capabilities & CAP_SYS_ADMIN != 0 && container.user_namespace != UserNamespace::Host;
@@ -111,9 +126,9 @@ fn opens(container: &Container, capabilities: Mask) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{CAP_SYS_ADMIN, Label, Missing, label};
-    use crate::definition::label::{AppArmor, SecurityModule};
-    use crate::definition::{Container, UserNamespace};
+    use super::{CAP_SYS_ADMIN, Label, Missing, label, of_volume};
+    use crate::definition::label::{AppArmor, Labels, SecurityModule};
+    use crate::definition::{Container, UserNamespace, volume};
     use crate::plan::specifier::Specifiers;
 
     fn of(container: &Container, capabilities: u64, module: SecurityModule) -> Result<Option<Label>, String> {
@@ -141,6 +156,27 @@ mod tests {
         assert!(is_confined(&container, CAP_SYS_ADMIN));
         container.unmask = vec!["ALL".to_owned()];
         assert!(!is_confined(&container, 0));
+    }
+
+    #[test]
+    fn volumes_are_labelled_as_they_ask_to_be() {
+        let mut labels = Labels::default();
+        let of = |label, labels: &Labels| of_volume(label, labels).unwrap_or_default();
+        assert_eq!(of(volume::Label::Kept, &labels), "");
+        let shared = "system_u:object_r:container_file_t:s0";
+        for label in [volume::Label::OfContainers, volume::Label::OfThisOne] {
+            assert_eq!(of(label, &labels), shared);
+        }
+        labels.selinux_level = Some("s0:c1,c2".to_owned());
+        assert_eq!(of(volume::Label::OfContainers, &labels), shared);
+        assert_eq!(of(volume::Label::OfThisOne, &labels), format!("{shared}:c1,c2"));
+        labels.selinux_file_type = Some("svirt_image_t".to_owned());
+        assert_eq!(
+            of(volume::Label::OfContainers, &labels),
+            "system_u:object_r:svirt_image_t:s0"
+        );
+        labels.selinux_disabled = true;
+        assert_eq!(of(volume::Label::OfThisOne, &labels), shared);
     }
 
     #[test]

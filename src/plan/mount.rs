@@ -147,7 +147,7 @@ pub fn mounts(
             new(target, "tmpfs", &[mode])
         }));
     }
-    mounts.push(file("/etc/hosts", hosts(hostname, &container.add_host, bridges)));
+    mounts.push(file("/etc/hosts", hosts(hostname, container, bridges)));
     mounts.extend(time_zone(container, surroundings.local_zone));
     let resolver = resolver(container);
     let is_ours = resolver.is_some();
@@ -236,7 +236,7 @@ fn terminals(namespace: &UserNamespace) -> Mount {
 }
 
 /// hosts(5), which an image cannot know.
-fn hosts(hostname: &str, added: &[HostName], bridges: Option<&Bridges>) -> String {
+fn hosts(hostname: &str, container: &Container, bridges: Option<&Bridges>) -> String {
     let mut hosts = "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n".to_owned();
     // On a network the name is that of an address that others can reach.
     let addresses = bridges
@@ -247,8 +247,10 @@ fn hosts(hostname: &str, added: &[HostName], bridges: Option<&Bridges>) -> Strin
     if bridges.is_none() {
         hosts.push_str(&format!("127.0.1.1 {hostname}\n"));
     }
-    for HostName { address, names } in added {
-        hosts.push_str(&format!("{address} {}\n", names.join(" ")));
+    for HostName { address, names } in &container.add_host {
+        if let Some(address) = address.or_else(|| container.network.host()) {
+            hosts.push_str(&format!("{address} {}\n", names.join(" ")));
+        }
     }
     hosts
 }

@@ -6,9 +6,10 @@ use anyhow::{Context as _, Result, ensure};
 use oci_spec::image::Config;
 
 use crate::definition::secret::{Form, Secret};
-use crate::definition::volume::{Backing, Copying, Label, Memory, Named, Owner, Settings, Source, is_name};
+use crate::definition::volume::{Backing, Copying, Memory, Named, Owner, Settings, Source, is_name};
 use crate::definition::{Container, Exec, Propagation, Tmpfs};
 use crate::plan::Surroundings;
+use crate::plan::label::of_volume;
 use crate::plan::mount::{Access, Kind, Mount};
 use crate::plan::specifier::Specifiers;
 
@@ -25,6 +26,8 @@ pub struct Volume {
     pub propagation: Propagation,
     /// What of it is mounted, relative.
     pub subpath: Option<PathBuf>,
+    /// The SELinux context that it gets with its name.
+    pub context: Option<String>,
 }
 
 /// The files of an image, mounted somewhere in the container.
@@ -86,6 +89,7 @@ pub fn own(container: &Container, specifiers: &Specifiers<'_>, surroundings: &Su
                     settings: settings.clone(),
                     propagation: volume.propagation,
                     subpath: volume.subpath.clone(),
+                    context: of_volume(volume.label, &container.security_labels),
                 }))
             }
             Source::Anonymous(copy) => Kind::Volume(Box::new(Volume {
@@ -171,21 +175,29 @@ pub fn variables(container: &Container) -> Vec<(String, String)> {
     container.secrets.iter().filter_map(variable).collect()
 }
 
-/// Directories and files of the host that are to have the label of containers' files.
+/// A directory or file of the host that is to have an SELinux context, with all that is in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Labelled {
+    /// Where it is.
+    pub path: PathBuf,
+    /// The context.
+    pub context: String,
+}
+
+/// What of the host is to have the label of containers' files.
 #[must_use]
-pub fn labelled(container: &Container, mounts: &[Mount]) -> Vec<PathBuf> {
-    let wants = |mount: &&Mount| {
-        container
-            .volumes
-            .iter()
-            .any(|volume| volume.label == Label::OfContainers && volume.target == mount.target)
+pub fn labelled(container: &Container, mounts: &[Mount]) -> Vec<Labelled> {
+    let of = |mount: &Mount| {
+        let path = match &mount.kind {
+            Kind::Bind { source, .. } => source.clone(),
+            Kind::Volume(volume) => volume.directory.clone(),
+            _ => return None,
+        };
+        let volume = container.volumes.iter().find(|volume| volume.target == mount.target)?;
+        let context = of_volume(volume.label, &container.security_labels)?;
+        Some(Labelled { path, context })
     };
-    let source = |mount: &Mount| match &mount.kind {
-        Kind::Bind { source, .. } => Some(source.clone()),
-        Kind::Volume(volume) => Some(volume.directory.clone()),
-        _ => None,
-    };
-    mounts.iter().filter(wants).filter_map(source).collect()
+    mounts.iter().filter_map(of).collect()
 }
 
 /// The places that are to belong to the program's user.
@@ -206,6 +218,7 @@ fn anonymous(directory: PathBuf, copy: Copying) -> Volume {
         },
         propagation: Propagation::Private,
         subpath: None,
+        context: None,
     }
 }
 

@@ -14,7 +14,7 @@ use nix::pty::Winsize;
 use nix::sys::signal::SigSet;
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
-use crate::definition::{Notify, SocketKind};
+use crate::definition::{Notify, SocketKind, UserNamespace};
 use crate::plan::Plan;
 use crate::run::failure::{Failure, NAMESPACE, OrFail as _, Priority, say};
 use crate::run::intercept::Intercept;
@@ -151,7 +151,7 @@ impl<'a> Init<'a> {
             self.intercept = Some(Intercept::new(listener, &plan.sockets, sockets));
         }
         // The payload may be root, and must not find in us what it lacks. What is left serves to signal it and to read its addresses.
-        let _ = capability::set(KEPT);
+        let _ = capability::set(own_rights(plan));
         let _ = forbid_inspection();
         // What it is from now on, for ps(1) and systemctl(1).
         let _ = nix::sys::prctl::set_name(c"coracle-init");
@@ -347,7 +347,18 @@ enum Source {
 
 /// `CAP_KILL`, `CAP_SYS_PTRACE` and `CAP_DAC_READ_SEARCH` to signal the payload, read its addresses and look at its descriptors whatever
 /// its user is, `CAP_NET_BIND_SERVICE` to bind a socket back that was replaced.
-const KEPT: Mask = 1 << 5 | 1 << 19 | 1 << 2 | 1 << 10;
+const KEPT: Mask = 1 << 5 | SYS_PTRACE | 1 << 2 | 1 << 10;
+
+fn own_rights(plan: &Plan) -> Mask {
+    let given = plan.process.capabilities;
+    match plan.user_namespace {
+        // Then it may take us over whatever we do, and must not have more by that.
+        UserNamespace::Host if given & SYS_PTRACE != 0 => KEPT & given,
+        _ => KEPT,
+    }
+}
+
+const SYS_PTRACE: Mask = 1 << 19;
 
 fn open_logs() -> std::io::Result<Vec<(Pipe, Stream)>> {
     let mut logs = Vec::new();

@@ -11,6 +11,7 @@ pub mod join;
 pub mod locks;
 pub mod names;
 pub mod netavark;
+pub mod overlap;
 pub mod rules;
 pub mod sweep;
 
@@ -63,6 +64,7 @@ pub fn set_up(container: Pid, bridges: &Bridges) -> Result<()> {
     if files.request.exists() {
         remove(&bridges.unit, &exclusive).context("removing what an earlier run has left")?;
     }
+    overlap::check(bridges)?;
     make_directory()?;
     write(&files.request, &bridges.request().to_string())?;
     write(&files.namespace, "")?;

@@ -6,6 +6,7 @@
 //! systemd listens, and no address inside stands for the host's loopback.
 
 use std::io::Read as _;
+use std::net::IpAddr;
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context as _, Result, bail};
@@ -13,17 +14,24 @@ use nix::unistd::Pid;
 
 use crate::definition::network::PASTA_RESOLVER;
 
+/// Which address leads to the host's own.
+const MAP_HOST: &str = "--map-guest-addr";
+
 /// A pasta that is about to be ready.
 #[derive(Debug)]
 pub struct Pasta(Child);
 
 impl Pasta {
-    /// Starts it for the namespaces of process `pid`, whose identities are mapped.
+    /// Starts it for the namespaces of process `pid`, whose identities are mapped. `host` stands for the host inside, if it is to have an address.
     ///
     /// # Errors
     /// It is not installed.
-    pub fn start(pid: Pid) -> Result<Self> {
-        let child = Command::new("pasta")
+    pub fn start(pid: Pid, host: Option<IpAddr>) -> Result<Self> {
+        let mut command = Command::new("pasta");
+        if let Some(host) = host {
+            command.args([MAP_HOST, &host.to_string()]);
+        }
+        let child = command
             .args([
                 "--config-net",
                 "--quiet",
@@ -59,6 +67,11 @@ impl Pasta {
         // It splits some of its lines.
         let said = said.trim().replace("\n: ", ": ").replace('\n', "; ");
         match said.as_str() {
+            said if said.contains(MAP_HOST) || said.contains("unrecognized option") => {
+                bail!(
+                    "'pasta' does not know 'host-gateway' ('AddHost', {MAP_HOST}): it takes passt 2024_08_21 or later; {said}"
+                )
+            }
             "" => bail!("'pasta' has given up the container's network without a word ({status})"),
             said => bail!("'pasta' has given up the container's network: {said}"),
         }

@@ -14,7 +14,8 @@ use nix::errno::Errno;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::unistd::{AccessFlags, access};
 
-use crate::sys::process::default_signal;
+use crate::sys::capability::{self, Mask};
+use crate::sys::process::{default_signal, has_no_new_privs};
 
 /// Signals as a program expects to find them: none blocked, none ignored.
 ///
@@ -76,6 +77,23 @@ pub fn find(program: &str, path: &str) -> Result<PathBuf> {
         None => Err(Missing(format!("executing '{program}': it is in no directory of PATH ({path})")).into()),
     }
 }
+
+/// Fails in a container, where this program may find itself as the payload: between the look that [`find`] takes and the exec, the path can have been
+/// led to `/proc/self/exe`. A payload never gains rights, and a start needs some that a payload has to have been given: without both it would fail
+/// later, but could execute others before, and those could look at this program's file from within.
+///
+/// # Errors
+/// This process has not got what it takes.
+pub fn refuse_to_be_one() -> Result<()> {
+    ensure!(
+        !has_no_new_privs() || capability::effective().is_ok_and(|mask| mask & SYS_ADMIN != 0),
+        "no container can be started without the right to gain rights: it was taken away (NoNewPrivileges=), or this is a container already"
+    );
+    Ok(())
+}
+
+/// `CAP_SYS_ADMIN`.
+const SYS_ADMIN: Mask = 1 << 21;
 
 /// Where `program` may be: itself if it has a slash, else each directory of `path`.
 fn candidates(program: &str, path: &str) -> Vec<PathBuf> {

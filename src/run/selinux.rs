@@ -1,38 +1,54 @@
 //! SELinux labels of volumes (`z`, `Z`), where the host runs SELinux; elsewhere there is nothing to do.
 //!
-//! Containers here have no label of their own, so there are no categories that would tell one from another: `Z` is as `z`. What it is good for is
-//! that other container engines on the host may read the same files.
+//! Containers here have no categories of their own that would tell one from another unless `SecurityLabelLevel=` gives them some, so `Z` is as `z`
+//! without it. What it is good for then is that other container engines on the host may read the same files.
+//!
+//! What is in a new volume has the label of its directory, which has it before there is anything in it.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 
+use crate::plan::volume::Labelled;
 use crate::store::copy::set_attribute;
 
 /// There where the kernel has SELinux and it is on (selinux(8)).
 const ENFORCE: &str = "/sys/fs/selinux/enforce";
 
-/// The label of containers' files.
-const LABEL: &[u8] = b"system_u:object_r:container_file_t:s0\0";
-
-/// Labels these directories and files with all that is in them.
+/// Labels these directories and files with all that is in them, as far as they are there.
 ///
 /// # Errors
 /// One is a part of the system, or what setxattr(2) says.
-pub fn label(paths: &[PathBuf]) -> Result<()> {
-    if paths.is_empty() || !Path::new(ENFORCE).exists() {
+pub fn label(wanted: &[Labelled]) -> Result<()> {
+    if wanted.is_empty() || !Path::new(ENFORCE).exists() {
         return Ok(());
     }
-    for path in paths.iter().filter(|path| path.exists()) {
+    for Labelled { path, context } in wanted.iter().filter(|wanted| wanted.path.exists()) {
         ensure!(
             may_be_labelled(path),
             "options 'z' and 'Z' would change the labels of '{}', which the system needs as they are",
             path.display()
         );
-        set_attribute(path, "security.selinux", LABEL)
-            .with_context(|| format!("setting the SELinux label of '{}'", path.display()))?;
+        set(path, context)?;
     }
     Ok(())
+}
+
+/// Labels the directory that is to become a volume.
+///
+/// # Errors
+/// What setxattr(2) says.
+pub fn label_new(directory: &Path, context: Option<&str>) -> Result<()> {
+    match context {
+        Some(context) if Path::new(ENFORCE).exists() => set(directory, context),
+        _ => Ok(()),
+    }
+}
+
+fn set(path: &Path, context: &str) -> Result<()> {
+    // The kernel wants the end of the text too.
+    set_attribute(path, "security.selinux", &[context.as_bytes(), b"\0"].concat())
+        .with_context(|| format!("setting the SELinux label of '{}'", path.display()))
 }
 
 /// Whether the system does not depend on the labels there.

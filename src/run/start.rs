@@ -35,7 +35,7 @@ use crate::run::lend::{Lender, Output, lend};
 use crate::run::network::join::join;
 use crate::run::network::locks::Addresses;
 use crate::run::subordinate::{Account, Maps, NOT_ALLOWED};
-use crate::run::{keep, mark, network, notify, place, planning, secret, selinux, volume};
+use crate::run::{keep, mark, network, notify, place, planning, program, secret, selinux, volume};
 use crate::store::Held;
 use crate::store::volume::Making;
 use crate::sys::path::file_type;
@@ -48,6 +48,7 @@ use crate::sys::user::map_identities;
 /// # Errors
 /// Everything up to the hand-over but what is the container's own to do; it reports that itself, and exits in the same way.
 pub fn start(resolved: &Path, unit: &str, terminal: Option<Winsize>) -> Result<(), Failure> {
+    program::refuse_to_be_one().or_fail(NAMESPACE)?;
     let environment = environment();
     let definition = read(resolved).or_fail(CONFIG)?;
     let passed = activation::take(&environment).or_fail(CONFIG)?;

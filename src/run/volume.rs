@@ -16,6 +16,7 @@ use crate::plan::volume::Volume;
 use crate::run::handover::{Giver, Message, Wish};
 use crate::run::lend::identities::Identities;
 use crate::run::lend::source::{clone_of, show};
+use crate::run::selinux;
 use crate::store::volume::{Making, Volumes, is_mounted};
 use crate::sys::mount::{Depth, add_attributes};
 use crate::sys::process::{is_pending, send_signal};
@@ -71,7 +72,10 @@ pub fn find(volume: &Volume, mount: &Mount, identities: Option<&Identities>) -> 
         Some(_) if path.is_dir() => (path.to_owned(), State::Kept),
         Some(name) => match volumes(path)?.make(name)? {
             None => (path.to_owned(), State::Kept),
-            Some(making) => (making.path().to_owned(), State::Making(making)),
+            Some(making) => {
+                selinux::label_new(making.path(), volume.context.as_deref())?;
+                (making.path().to_owned(), State::Making(making))
+            }
         },
     };
     let clone = clone_of(&path, Depth::Tree, volume.propagation)?;

@@ -340,6 +340,11 @@ mod tests {
         symlink("../outside", tree.join("link")).unwrap();
         // What a link can have is in the name space that only root sees.
         super::set_attribute(&tree, "trusted.label", b"x").unwrap();
+        // As where SELinux is on: without it a label is an attribute like others.
+        super::set_attribute(&tree, "security.selinux", b"system_u:object_r:container_file_t:s0\0").unwrap();
+        let mut label = [0; 64];
+        let length = rustix::fs::lgetxattr(tree.join("deep/file"), "security.selinux", &mut label[..]).unwrap();
+        assert_eq!(&label[..length], b"system_u:object_r:container_file_t:s0\0");
         let has = |path: &str| {
             let mut value = [0; 8];
             rustix::fs::lgetxattr(outer.path().join(path), "trusted.label", &mut value[..]).is_ok()

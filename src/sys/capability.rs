@@ -81,11 +81,16 @@ pub fn set_all(sets: &Sets) -> io::Result<()> {
     Ok(())
 }
 
-/// Makes all that is permitted to this thread effective again.
+/// What counts now for this thread.
 ///
 /// # Errors
-/// What capget(2) and capset(2) say.
-pub fn raise() -> io::Result<()> {
+/// What capget(2) says.
+pub fn effective() -> io::Result<Mask> {
+    let [low, high] = get()?.map(|half| u64::from(half.effective));
+    Ok(high << 32 | low)
+}
+
+fn get() -> io::Result<[Data; 2]> {
     let header = Header {
         version: VERSION,
         pid: 0,
@@ -98,6 +103,19 @@ pub fn raise() -> io::Result<()> {
     let mut data = [none; 2];
     // SAFETY: both structures have the kernel's layout for version 3, which writes two Data.
     Errno::result(unsafe { libc::syscall(libc::SYS_capget, &raw const header, data.as_mut_ptr()) })?;
+    Ok(data)
+}
+
+/// Makes all that is permitted to this thread effective again.
+///
+/// # Errors
+/// What capget(2) and capset(2) say.
+pub fn raise() -> io::Result<()> {
+    let header = Header {
+        version: VERSION,
+        pid: 0,
+    };
+    let mut data = get()?;
     for half in &mut data {
         half.effective = half.permitted;
     }

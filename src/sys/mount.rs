@@ -2,7 +2,7 @@
 //!
 //! A mount is made detached, and attached to an open directory: no path is looked up a second time, so nobody can swap one in between.
 
-use std::ffi::CString;
+use std::ffi::{CString, OsStr};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
@@ -253,12 +253,12 @@ pub fn enter_by_chroot(root: BorrowedFd<'_>) -> io::Result<()> {
 
 /// Executes this very program with other `arguments`, through a mount of its file that is read-only and that no path leads to: who finds
 /// it by a link of procfs cannot write to it through that (CVE-2019-5736). Returns only if that fails.
-pub fn execute_read_only(arguments: &[&str]) -> io::Error {
+pub fn execute_read_only(arguments: &[impl AsRef<OsStr>]) -> io::Error {
     let execute = || -> io::Result<()> {
         let program = clone_tree(open_place(Path::new("/proc/self/exe"))?.as_fd(), Depth::Mount)?;
         add_attributes(program.as_fd(), libc::MOUNT_ATTR_RDONLY, Depth::Mount)?;
         let texts = |texts: &mut dyn Iterator<Item = Vec<u8>>| texts.map(CString::new).collect::<Result<Vec<_>, _>>();
-        let arguments = texts(&mut arguments.iter().map(|argument| argument.as_bytes().to_vec()))?;
+        let arguments = texts(&mut arguments.iter().map(|argument| argument.as_ref().as_bytes().to_vec()))?;
         let environment =
             texts(&mut std::env::vars_os().map(|(name, value)| [name.as_bytes(), b"=", value.as_bytes()].concat()))?;
         Err(Exec::new(CString::default(), arguments, environment)

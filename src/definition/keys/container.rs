@@ -25,7 +25,7 @@ pub(super) const KEYS: &[Key] = &[
         "AbstractSockets",
         Choice(&["own", "host"]),
         Once,
-        "With Network=host, which abstract Unix sockets the program can connect to: its 'own', or those of the 'host' too, a root's of which may be a way out.",
+        "With Network=host, which abstract Unix sockets the program can connect to: its 'own', or those of the 'host' too, a root's of which may be a way out. Programs of 'coracle exec' reach their own, and not the container's.",
     ),
     own(
         "Activation",
@@ -49,7 +49,7 @@ pub(super) const KEYS: &[Key] = &[
         "AddHost",
         Text,
         Many,
-        "Adds lines to the container's /etc/hosts, NAME:ADDRESS.",
+        "Adds lines to the container's /etc/hosts, NAME:ADDRESS; the address host-gateway is the host's, on a bridge or with pasta.",
     ),
     key(
         "Annotation",
@@ -550,7 +550,7 @@ pub(super) const KEYS: &[Key] = &[
         "Volume",
         Text,
         Many,
-        "Mounts a path of the host or a volume into the container, [SOURCE:]TARGET[:OPTIONS], with ro, noexec, nocopy, noidmap, rslave, rshared, subpath=, U, z. A SOURCE without a slash is a volume's name, NAME.volume one with a definition; without a SOURCE the volume goes with the container.",
+        "Mounts a path of the host or a volume into the container, [SOURCE:]TARGET[:OPTIONS], with ro, noexec, nocopy, noidmap, rslave, rshared, subpath=, U, z (SELinux; without it nothing). A SOURCE without a slash is a volume's name, NAME.volume one with a definition; without a SOURCE the volume goes with the container.",
     ),
     key(
         "WorkingDir",

@@ -5,12 +5,16 @@
 
 use std::net::IpAddr;
 
+use crate::definition::diagnostic::Severity;
 use crate::definition::keys::Key;
 use crate::definition::network::Network;
 use crate::definition::report::Span;
 use crate::definition::resolve::{Resolver, last};
 use crate::definition::setting::Settings;
 use crate::definition::{Definition, HostName};
+
+/// What stands for the host's own address.
+const HOST_GATEWAY: &str = "host-gateway";
 
 /// As many name servers as resolv.conf(5) takes.
 const SERVERS_MAX: usize = 3;
@@ -22,19 +26,18 @@ impl Resolver<'_, '_> {
             self.impossible(key, span, format_args!("'{text}' has no address, write NAME:ADDRESS"));
             return None;
         };
-        if address == "host-gateway" {
-            let why = "'host-gateway' needs a network with a gateway, which is not carried out yet; write an address";
-            self.impossible(key, span, why);
-            return None;
-        }
         let bare = address.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
-        let Ok(address) = bare.unwrap_or(address).parse::<IpAddr>() else {
-            self.impossible(
-                key,
-                span,
-                format_args!("'{address}' is no address, write for example 192.0.2.1"),
-            );
-            return None;
+        let address = match bare.unwrap_or(address).parse::<IpAddr>() {
+            Ok(address) => Some(address),
+            Err(_) if address == HOST_GATEWAY => None,
+            Err(_) => {
+                self.impossible(
+                    key,
+                    span,
+                    format_args!("'{address}' is no address, write for example 192.0.2.1"),
+                );
+                return None;
+            }
         };
         let names: Vec<String> = names.split(';').map(str::to_owned).collect();
         if let Some(name) = names.iter().find(|name| !is_domain(name)) {
@@ -74,6 +77,29 @@ impl Resolver<'_, '_> {
         let why = format!("'{text}' is no option of resolv.conf(5), write for example ndots:2");
         self.impossible(key, span, why);
         None
+    }
+
+    /// Says where there is no way to the host.
+    pub(super) fn check_host_gateway(&mut self, definition: &Definition, settings: &Settings<'_>) {
+        let container = &definition.container;
+        if container.add_host.iter().all(|host| host.address.is_some()) {
+            return;
+        }
+        let (why, instead) = match &container.network {
+            Network::Pasta | Network::Bridges(_) => return,
+            Network::Host => ("the host's network is the container's", "write 127.0.0.1"),
+            Network::None => (
+                "the container has no network",
+                "set 'Network' to a bridge, or to 'pasta' in a user's manager, or write no such name",
+            ),
+            Network::Path(_) | Network::Container(_) => {
+                ("the network is another's", "write the address that the host has on it")
+            }
+        };
+        let place = super::place(settings, &["AddHost"], |text| text.ends_with(HOST_GATEWAY));
+        let message = format!("'AddHost': there is no '{HOST_GATEWAY}', since {why}");
+        self.report
+            .say(Severity::Error, place, message, Some(instead.to_owned()));
     }
 
     /// Says what the C library would leave out or do without.

@@ -111,7 +111,8 @@ impl Resolver<'_, '_> {
             "private" | "rprivate" => volume.propagation = Propagation::Private,
             "slave" | "rslave" => volume.propagation = Propagation::Slave,
             "shared" | "rshared" => volume.propagation = Propagation::Shared,
-            "z" | "Z" => volume.label = Label::OfContainers,
+            "z" => volume.label = Label::OfContainers,
+            "Z" => volume.label = Label::OfThisOne,
             "U" => volume.owner = Owner::Program,
             "copy" | "nocopy" => {
                 let copy = if option == "copy" {

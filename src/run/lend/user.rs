@@ -49,7 +49,7 @@ pub fn lend_as_user(
     let process = pidfd_open(container).context("opening the container's process")?;
     maps.give(container).context("mapping the container's identities")?;
     let pasta = (plan.network == Network::Pasta)
-        .then(|| Pasta::start(container))
+        .then(|| Pasta::start(container, plan.host))
         .transpose()?;
     if !giver.await_apart() {
         return Ok(Vec::new());

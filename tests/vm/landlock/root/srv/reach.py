@@ -1,5 +1,6 @@
-# Connects to an abstract socket of the host, and to one of its own.
+# Connects to an abstract socket of the host, to one of its own, and to the one that it is told of.
 import socket
+import sys
 import time
 
 
@@ -11,11 +12,14 @@ def reach(name):
 own = socket.socket(socket.AF_UNIX)
 own.bind("\0own" + str(time.time()))
 own.listen()
-for what, name in ("the host's", "\0of-the-host"), ("its own", own.getsockname()):
+print("named", own.getsockname()[1:].decode(), flush=True)
+others = [("the container's", "\0" + name) for name in sys.argv[2:]]
+for what, name in ("the host's", "\0of-the-host"), ("its own", own.getsockname()), *others:
     try:
         reach(name)
         print(what, "reached", flush=True)
     except OSError as error:
         print(what, error.strerror, flush=True)
 print("done", flush=True)
-time.sleep(1000)
+if len(sys.argv) == 1:
+    time.sleep(1000)
