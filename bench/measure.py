@@ -5,6 +5,7 @@ Usage: measure.py OUTPUT [RUNS]. Called by bench/run in a booted machine with ev
 
 import json
 import os
+import random
 import re
 import shutil
 import statistics
@@ -82,11 +83,14 @@ def stop(subject: Subject) -> None:
 
 
 def cold_start(rows: Rows, runs: int) -> None:
-    """From connect to the first byte, the service inactive before; one round takes every subject once."""
+    """From connect to the first byte, the service inactive before; one round takes every subject once.
+
+    The order is another one in each round: what a subject leaves to the kernel to clear away is not always the same one's burden.
+    """
     rows.expect("cold_start", "ms")
     said(f"cold start, {runs} rounds of {len(COLD)} subjects")
     for round_ in range(runs + 1):
-        for subject in COLD[round_ % len(COLD) :] + COLD[: round_ % len(COLD)]:
+        for subject in random.Random(round_).sample(COLD, len(COLD)):
             time.sleep(0.05)
             took = connect(subject.port)
             if round_ > 0:  # The first round reads everything from disk.
@@ -144,7 +148,7 @@ def warm(rows: Rows, rounds: int, seconds: int) -> None:
     for subject in COLD:
         connect(subject.port)
     for round_ in range(rounds):
-        for subject in COLD[round_ % len(COLD) :] + COLD[: round_ % len(COLD)]:
+        for subject in random.Random(round_).sample(COLD, len(COLD)):
             out = run("wrk", "-t1", "-c32", f"-d{seconds}s", f"http://127.0.0.1:{subject.port}/")
             rows.add("warm", subject.name, "requests/s", float(re.search(r"Requests/sec:\s+([\d.]+)", out)[1]))
     for subject in COLD:
