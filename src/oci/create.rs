@@ -304,10 +304,21 @@ fn attempt(
 
 /// Where the group will be, for a record that is written before it is made.
 fn located(place: &Place, plan: &Plan) -> Result<Cgroup> {
-    let Place::Directory(path) = place else {
+    let Some(path) = place.directory() else {
         return Ok(Cgroup::default());
     };
-    match cgroup::mount_point() {
+    let top = cgroup::mount_point();
+    if let (Place::Scope { unit, .. }, Some(top)) = (place, &top) {
+        let directory = top.join(path);
+        // What is in the record is stopped with the container.
+        ensure!(!directory.exists(), "there is a scope '{unit}' already");
+        return Ok(Cgroup {
+            directory: Some(directory),
+            scope: Some(unit.clone()),
+            made: 0,
+        });
+    }
+    match top {
         Some(top) => Ok(Cgroup {
             directory: Some(top.join(path)),
             ..Cgroup::default()
@@ -348,7 +359,6 @@ fn attend(plan: &Plan, place: &Place, record: &mut Record, pid: Pid) -> Result<(
         fs::write(&path, score.to_string()).with_context(|| format!("writing '{score}' to '{path}'"))?;
     }
     if let Place::Scope { slice, unit } = place {
-        record.cgroup.scope = Some(unit.clone());
         scope::start(slice, unit, pid, &plan.resources)?;
         let top = cgroup::mount_point().context("the host has no control groups of version 2")?;
         let path = cgroup::of_process(&pid.to_string())?;

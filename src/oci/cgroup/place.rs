@@ -31,6 +31,26 @@ pub enum Place {
     Nowhere,
 }
 
+impl Place {
+    /// The group's directory, below that of the process that makes it.
+    #[must_use]
+    pub fn directory(&self) -> Option<PathBuf> {
+        match self {
+            Self::Directory(path) => Some(path.clone()),
+            Self::Scope { slice, unit } => Some(below_slices(slice).join(unit)),
+            Self::Nowhere => None,
+        }
+    }
+}
+
+/// A slice's name is the way to it: `a-b.slice` lies in `a.slice` (systemd.slice(5)).
+fn below_slices(slice: &str) -> PathBuf {
+    let stem = slice.strip_suffix(".slice").unwrap_or(slice);
+    let ends = stem.match_indices('-').map(|(index, _)| index).chain([stem.len()]);
+    let names = ends.filter_map(|end| stem.get(..end)).filter(|name| !name.is_empty());
+    names.map(|name| format!("{name}.slice")).collect()
+}
+
 /// Decides the place of container `id`, for which `path` is written, by a caller in the group `own`.
 ///
 /// # Errors
@@ -102,6 +122,14 @@ mod tests {
 
     fn decide(manager: Manager, path: Option<&str>) -> Option<Place> {
         place(manager, path, "web", Path::new("/user.slice/a")).ok()
+    }
+
+    #[test]
+    fn slices_lie_in_each_other() {
+        let of = |path| decide(Manager::Systemd, Some(path)).and_then(|place| place.directory());
+        assert_eq!(of("a-b.slice:x:y"), Some("a.slice/a-b.slice/x-y.scope".into()));
+        assert_eq!(of("machine.slice:x:y"), Some("machine.slice/x-y.scope".into()));
+        assert_eq!(of("-.slice:x:y"), Some("x-y.scope".into()));
     }
 
     #[test]
