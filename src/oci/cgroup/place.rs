@@ -45,7 +45,8 @@ impl Place {
 
 /// A slice's name is the way to it: `a-b.slice` lies in `a.slice` (systemd.slice(5)).
 fn below_slices(slice: &str) -> PathBuf {
-    let stem = slice.strip_suffix(".slice").unwrap_or(slice);
+    // The root of all is `-.slice`.
+    let stem = slice.strip_suffix(".slice").unwrap_or(slice).trim_matches('-');
     let ends = stem.match_indices('-').map(|(index, _)| index).chain([stem.len()]);
     let names = ends.filter_map(|end| stem.get(..end)).filter(|name| !name.is_empty());
     names.map(|name| format!("{name}.slice")).collect()
