@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 
 use crate::plan::volume::Image;
 use crate::run::lend::identities::Identities;
-use crate::run::lend::overlay::{Manner, Stack, layers_directory, look_alike, stack};
+use crate::run::lend::overlay::{Manner, Stack, layers_directory, layers_in, look_alike, stack};
 use crate::run::lend::source::shown;
 use crate::run::staging::{IMAGE, IMAGE_WRITABLE, Staging};
 use crate::sys::mount::Depth;
@@ -63,15 +63,7 @@ pub(super) fn mount(
 ) -> Result<OwnedFd> {
     let name = format!("{IMAGE}{number}");
     staging.put(&name, parts.layers.as_fd())?;
-    let shown = staging.path().join(&name);
-    let layers: Vec<PathBuf> = match image.layers.as_slice() {
-        [_] => vec![shown],
-        layers => layers
-            .iter()
-            .filter_map(|layer| layer.file_name())
-            .map(|name| shown.join(name))
-            .collect(),
-    };
+    let layers = layers_in(&staging.path().join(&name), &image.layers);
     let empty = staging.path().join(format!("{IMAGE}-ground{number}"));
     let layers: Vec<_> = [empty.as_path()]
         .into_iter()

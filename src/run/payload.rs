@@ -61,9 +61,11 @@ impl Prepared {
     /// # Errors
     /// What fork(2) says.
     pub fn new(plan: &Plan, sockets: &[OwnedFd], mask: Mode, starter: Starter) -> Result<Self> {
-        let is_last = |moment| moment == Moment::Last;
-        let refused = plan.seccomp.as_ref().is_some_and(|filter| is_last(filter.moment));
-        let refused = refused.then(Shared::<AtomicI32>::new).transpose()?;
+        let is_last = plan
+            .seccomp
+            .as_ref()
+            .is_some_and(|filter| filter.moment == Moment::Last);
+        let refused = is_last.then(Shared::<AtomicI32>::new).transpose()?;
         let (link, other_end) = Link::pair()?;
         let parent = match starter {
             Starter::Init => Parent::Caller,

@@ -28,6 +28,19 @@ pub fn layers_directory(layers: &[PathBuf]) -> Result<&Path> {
     }
 }
 
+/// Where each of `layers` is to be found when what [`layers_directory`] says of them is mounted at `place`.
+#[must_use]
+pub fn layers_in(place: &Path, layers: &[PathBuf]) -> Vec<PathBuf> {
+    match layers {
+        [_] => vec![place.to_owned()],
+        layers => layers
+            .iter()
+            .filter_map(|layer| layer.file_name())
+            .map(|name| place.join(name))
+            .collect(),
+    }
+}
+
 /// The layers with the writable one over them, mounted over the staging area.
 pub fn overlay(plan: &Plan, staging: &Staging, identities: Option<&Identities>, manner: Manner<'_>) -> Result<OwnedFd> {
     let place = staging.path();
@@ -36,15 +49,7 @@ pub fn overlay(plan: &Plan, staging: &Staging, identities: Option<&Identities>, 
         None => place.to_owned(),
     };
     let (upper, work) = (writable.join("upper"), writable.join("work"));
-    let shown = place.join(LAYERS);
-    let images: Vec<PathBuf> = match plan.layers.as_slice() {
-        [_] => vec![shown],
-        layers => layers
-            .iter()
-            .filter_map(|layer| layer.file_name())
-            .map(|name| shown.join(name))
-            .collect(),
-    };
+    let images = layers_in(&place.join(LAYERS), &plan.layers);
     if let Some(top) = plan.layers.last() {
         let alike = match &plan.writable_layer {
             // On disk the owners are those inside.
