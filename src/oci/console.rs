@@ -3,19 +3,19 @@
 //! It comes from the container's own devpts, which is checked to be one, and its other end is opened through the first and by no path:
 //! what the image has at `/dev/pts/0` or `/dev/console` plays no part.
 
-use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 use nix::fcntl::OFlag;
 use nix::pty::Winsize;
-use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use nix::sys::statfs::fstatfs;
 use nix::unistd::{Uid, fchown};
 
 use crate::sys::mount::{Depth, attach, clone_tree};
 use crate::sys::path::{Links, make_file_in_root, open_in_root};
+use crate::sys::socket;
 use crate::sys::terminal::{open_peer, resize, unlock};
 
 /// A terminal.
@@ -66,7 +66,7 @@ pub fn open(root: BorrowedFd<'_>, (height, width): (u16, u16), uid: u32) -> Resu
         resize(&inner, size)?;
     }
     fchown(&inner, Some(Uid::from_raw(uid)), None).context("giving it to the payload's user")?;
-    crate::sys::socket::set_blocking(outer.as_fd(), OFlag::empty())?;
+    socket::set_blocking(outer.as_fd(), OFlag::empty())?;
     Ok(Terminal { outer, inner })
 }
 
@@ -109,27 +109,10 @@ pub fn connect(path: &Path) -> Result<OwnedFd> {
     Ok(stream.into())
 }
 
-/// Sends the outer end over `socket`.
+/// Sends the outer end by an open way.
 ///
 /// # Errors
 /// Whoever was to get it is gone.
-pub fn send(socket: BorrowedFd<'_>, terminal: &Terminal) -> Result<()> {
-    send_descriptor(socket, terminal.outer.as_fd(), b"/dev/ptmx")
-}
-
-/// Sends a descriptor with some words over `socket`.
-///
-/// # Errors
-/// What sendmsg(2) says.
-pub fn send_descriptor(socket: BorrowedFd<'_>, descriptor: BorrowedFd<'_>, words: &[u8]) -> Result<()> {
-    let descriptors = [descriptor.as_raw_fd()];
-    let rights = [ControlMessage::ScmRights(&descriptors)];
-    sendmsg::<()>(
-        socket.as_raw_fd(),
-        &[std::io::IoSlice::new(words)],
-        &rights,
-        MsgFlags::MSG_NOSIGNAL,
-        None,
-    )?;
-    Ok(())
+pub fn send(way: BorrowedFd<'_>, terminal: &Terminal) -> Result<()> {
+    Ok(socket::send(way, b"/dev/ptmx", &[terminal.outer.as_fd()])?)
 }

@@ -5,37 +5,21 @@
 //! stays inside; the other one is sent to the client through a socket that the client has made.
 
 use std::io;
-use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use anyhow::{Context as _, Result, bail, ensure};
-use nix::errno::Errno;
+use anyhow::{Context as _, Result, ensure};
 use nix::fcntl::OFlag;
 use nix::pty::Winsize;
-use nix::sys::socket::{
-    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, sendmsg, socketpair,
-};
+use nix::sys::socket::MsgFlags;
 use nix::sys::stat::{Mode, SFlag, fchmod, fstat, major, minor};
 use nix::sys::statfs::{FsType, fstatfs};
 use nix::unistd::{Uid, fchown};
 
 use crate::sys::mount::{Depth, attach, clone_tree, open_place};
 use crate::sys::path::{Links, file_type, make_file_in_root, open_in_root};
-use crate::sys::process::adopt;
+use crate::sys::socket;
 use crate::sys::terminal::{open_peer, resize, unlock};
-
-/// The socket's two ends: the client's, and the one that goes to whoever makes the terminal.
-///
-/// # Errors
-/// What socketpair(2) says.
-pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
-    Ok(socketpair(
-        AddressFamily::Unix,
-        SockType::SeqPacket,
-        None,
-        SockFlag::SOCK_CLOEXEC,
-    )?)
-}
 
 /// Makes a terminal of `size` in the devpts below `root`, and sends the client its end through `client`. Returns the programs' end.
 ///
@@ -56,7 +40,7 @@ pub fn create(root: BorrowedFd<'_>, size: Winsize, client: BorrowedFd<'_>) -> Re
     unlock(&multiplexer).context("unlocking the terminal")?;
     let programs_end = open_peer(&multiplexer).context("opening the terminal")?;
     resize(&multiplexer, size).context("sizing the terminal")?;
-    send(client, &multiplexer).context("giving the terminal to the client")?;
+    socket::send(client, b"t", &[multiplexer.as_fd()]).context("giving the terminal to the client")?;
     Ok(programs_end)
 }
 
@@ -112,39 +96,17 @@ pub fn parse_size(text: &str) -> Result<Winsize> {
     })
 }
 
-fn send(to: BorrowedFd<'_>, terminal: &OwnedFd) -> io::Result<()> {
-    let descriptors = [terminal.as_raw_fd()];
-    let rights = [ControlMessage::ScmRights(&descriptors)];
-    let text = [io::IoSlice::new(b"t")];
-    sendmsg::<()>(to.as_raw_fd(), &text, &rights, MsgFlags::MSG_NOSIGNAL, None)?;
-    Ok(())
-}
-
 /// Takes the client's end out of the client's socket, without waiting for it; `None` if there is none.
 ///
 /// # Errors
 /// What recvmsg(2) says, or something else was sent.
 pub fn receive(from: BorrowedFd<'_>) -> Result<Option<OwnedFd>> {
-    let mut bytes = [0; 1];
-    let mut text = [io::IoSliceMut::new(&mut bytes)];
-    let mut space = nix::cmsg_space!(RawFd);
-    let flags = MsgFlags::MSG_CMSG_CLOEXEC | MsgFlags::MSG_DONTWAIT;
-    let received = match recvmsg::<()>(from.as_raw_fd(), &mut text, Some(&mut space), flags) {
+    match socket::receive(from, &mut [0; 1], 1, MsgFlags::MSG_DONTWAIT) {
         // systemd may keep the other end for longer than the container lives.
-        Err(Errno::EAGAIN) => return Ok(None),
-        received => received?,
-    };
-    if received.bytes == 0 {
-        return Ok(None);
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+        Ok((0, _)) => Ok(None),
+        received => Ok(Some(received?.1.pop().context("no terminal was sent")?)),
     }
-    for control in received.cmsgs()? {
-        if let ControlMessageOwned::ScmRights(descriptors) = control
-            && let Some(descriptor) = descriptors.first()
-        {
-            return Ok(Some(adopt(*descriptor)?));
-        }
-    }
-    bail!("no terminal was sent")
 }
 
 /// The end that programs have, as their standard input, output and error.
@@ -159,8 +121,9 @@ pub fn make_standard(terminal: &OwnedFd) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::{create, format_size, pair, parse_size, receive};
+    use super::{create, format_size, parse_size, receive};
     use crate::sys::mount::open_place;
+    use crate::sys::socket::pair;
     use crate::sys::terminal::window_size;
     use std::os::fd::AsFd as _;
     use std::path::Path;
