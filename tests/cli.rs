@@ -207,7 +207,7 @@ fn check_shows_collisions() {
     let run = tree.run(&["check"]);
     assert_eq!(run.code, 1, "{run:?}");
     assert!(
-        run.out.contains("/etc/coracle/web.toml: error: ") && run.out.contains("/etc/coracle/other.toml: error: "),
+        run.out.contains("/etc/coracle/web.toml: error: ") && run.out.contains("/etc/coracle/other.toml:3:15: error: "),
         "{}",
         run.out
     );
