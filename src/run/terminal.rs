@@ -21,12 +21,22 @@ use crate::sys::path::{Links, file_type, make_file_in_root, open_in_root};
 use crate::sys::socket;
 use crate::sys::terminal::{open_peer, resize, unlock};
 
-/// Makes a terminal of `size` in the devpts below `root`, and sends the client its end through `client`. Returns the programs' end.
+/// Both ends of a terminal.
+#[derive(Debug)]
+pub struct Ends {
+    /// The end of whoever shows it.
+    pub outer: OwnedFd,
+    /// The programs' end.
+    pub inner: OwnedFd,
+}
+
+/// Makes a terminal in the devpts below `root`.
 ///
 /// # Errors
-/// There is no devpts, or the client is gone.
-pub fn create(root: BorrowedFd<'_>, size: Winsize, client: BorrowedFd<'_>) -> Result<OwnedFd> {
-    let flags = OFlag::O_RDWR | OFlag::O_NOCTTY;
+/// There is no devpts.
+pub fn open(root: BorrowedFd<'_>) -> Result<Ends> {
+    // What lies there may be anything, also something that is waited for.
+    let flags = OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_NONBLOCK;
     let multiplexer = open_in_root(root, Path::new("/dev/pts/ptmx"), flags, Links::Refuse)
         .context("opening '/dev/pts/ptmx' of the container")?;
     // The container's root can mount over its own /dev. What we get must be the kernel's.
@@ -38,10 +48,35 @@ pub fn create(root: BorrowedFd<'_>, size: Winsize, client: BorrowedFd<'_>) -> Re
         "'/dev/pts/ptmx' of the container does not make terminals"
     );
     unlock(&multiplexer).context("unlocking the terminal")?;
-    let programs_end = open_peer(&multiplexer).context("opening the terminal")?;
-    resize(&multiplexer, size).context("sizing the terminal")?;
-    socket::send(client, b"t", &[multiplexer.as_fd()]).context("giving the terminal to the client")?;
-    Ok(programs_end)
+    let inner = open_peer(&multiplexer).context("opening the terminal")?;
+    socket::set_blocking(multiplexer.as_fd(), OFlag::empty())?;
+    Ok(Ends {
+        outer: multiplexer,
+        inner,
+    })
+}
+
+/// Makes a terminal of `size` in the devpts below `root`, and sends the client its end through `client`. Returns the programs' end.
+///
+/// # Errors
+/// There is no devpts, or the client is gone.
+pub fn create(root: BorrowedFd<'_>, size: Winsize, client: BorrowedFd<'_>) -> Result<OwnedFd> {
+    let Ends { outer, inner } = open(root)?;
+    resize(&outer, size).context("sizing the terminal")?;
+    socket::send(client, b"t", &[outer.as_fd()]).context("giving the terminal to the client")?;
+    Ok(inner)
+}
+
+/// Mounts the programs' end on `/dev/console` of `root`.
+///
+/// # Errors
+/// What the kernel says.
+pub fn mount(root: BorrowedFd<'_>, terminal: BorrowedFd<'_>) -> Result<()> {
+    let mount = || -> Result<()> {
+        let place = make_file_in_root(root, Path::new("/dev/console"))?;
+        Ok(attach(clone_tree(terminal, Depth::Mount)?.as_fd(), place.as_fd())?)
+    };
+    mount().context("mounting the terminal on '/dev/console'")
 }
 
 /// Makes the payload's terminal: the container's console (`/dev/console`).
@@ -51,14 +86,7 @@ pub fn create(root: BorrowedFd<'_>, size: Winsize, client: BorrowedFd<'_>) -> Re
 pub fn for_payload(size: Winsize) -> Result<OwnedFd> {
     let root = open_place(Path::new("/"))?;
     let terminal = create(root.as_fd(), size, io::stdin().as_fd())?;
-    let mount = || -> Result<()> {
-        let place = make_file_in_root(root.as_fd(), Path::new("/dev/console"))?;
-        Ok(attach(
-            clone_tree(terminal.as_fd(), Depth::Mount)?.as_fd(),
-            place.as_fd(),
-        )?)
-    };
-    mount().context("mounting the terminal on '/dev/console'")?;
+    mount(root.as_fd(), terminal.as_fd())?;
     Ok(terminal)
 }
 
