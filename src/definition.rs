@@ -7,6 +7,7 @@
 //! Nothing here opens a file or reads the environment, but for [`places`], which lists and reads definition files.
 
 pub mod diagnostic;
+pub mod idle;
 pub mod keys;
 pub mod label;
 pub mod name;
@@ -25,6 +26,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::definition::diagnostic::Diagnostic;
+use crate::definition::idle::Idle;
 use crate::definition::label::{AbstractSockets, Labels, SecurityModule};
 use crate::definition::network::Network;
 use crate::definition::places::Scope;
@@ -241,6 +243,9 @@ pub struct Container {
     /// `Notify=`: `None` where the file does not say.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub notify: Option<Notify>,
+    /// `IdleTimeout=`, where there are sockets to watch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub idle: Option<Idle>,
     /// `Label=` and `Annotation=`: for people and tools, without effect on the container.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub labels: Vec<(String, String)>,
