@@ -7,6 +7,7 @@
 //! Nothing here opens a file or reads the environment, but for [`places`], which lists and reads definition files.
 
 pub mod diagnostic;
+pub mod idle;
 pub mod keys;
 pub mod label;
 pub mod name;
@@ -17,6 +18,7 @@ pub mod resolve;
 pub mod secret;
 pub mod setting;
 pub mod toml;
+pub mod units;
 pub mod volume;
 
 use std::net::IpAddr;
@@ -25,6 +27,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::definition::diagnostic::Diagnostic;
+use crate::definition::idle::Idle;
 use crate::definition::label::{AbstractSockets, Labels, SecurityModule};
 use crate::definition::network::Network;
 use crate::definition::places::Scope;
@@ -67,32 +70,6 @@ pub struct Definition {
     /// What one manager or the other cannot give. Only the generator reads it.
     #[serde(skip)]
     pub out_of_reach: Vec<(Scope, Diagnostic)>,
-}
-
-impl Definition {
-    /// The service's name without its suffix.
-    #[must_use]
-    pub fn stem(&self) -> &str {
-        self.passthrough.service_name.as_deref().unwrap_or(&self.name)
-    }
-
-    /// The units that start the container, as stem and type: its sockets and its timer, so that nothing runs before somebody connects
-    /// or the time comes; its service where it has neither.
-    #[must_use]
-    pub fn wakers(&self) -> Vec<(&str, &'static str)> {
-        let mut wakers: Vec<(&str, &str)> = self
-            .sockets
-            .iter()
-            .map(|socket| (socket.unit.as_str(), "socket"))
-            .collect();
-        if !self.passthrough.timer.is_empty() {
-            wakers.push((self.stem(), "timer"));
-        }
-        if wakers.is_empty() {
-            wakers.push((self.stem(), "service"));
-        }
-        wakers
-    }
 }
 
 /// The sections that belong to systemd, in the order of the files. What no container can have is left out, and said.
@@ -245,6 +222,9 @@ pub struct Container {
     /// `Notify=`: `None` where the file does not say.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub notify: Option<Notify>,
+    /// `IdleTimeout=`, where there are sockets to watch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub idle: Option<Idle>,
     /// `Label=` and `Annotation=`: for people and tools, without effect on the container.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub labels: Vec<(String, String)>,

@@ -18,7 +18,7 @@
 //! | `coracle-generator` | at every daemon-reload, as a systemd.generator(7) | reads definitions, writes units, warns | writes outside its three directories, fails because of one bad file, needs network, D-Bus or `/var` |
 //! | `coracle-shim` | at every start, as `ExecStart=` | makes the container's first process and what takes the host's rights, hands the main PID over, exits | starts a thread, keeps running beside a container, speaks D-Bus |
 //! | `coracle-oci` | when another engine calls it: Podman, containerd | makes, starts and removes containers from bundles, by the command line of the OCI runtime specification | keeps running beside a container; decides what an engine has to say |
-//! | init: the container's first process | as PID 1 of each container | builds the container around itself, starts the payload, forwards signals, reaps, answers `bind(2)`, tells readiness, ends as the payload ended | grows: its private memory is tens of kilobytes; touches the data path |
+//! | init: the container's first process | as PID 1 of each container | builds the container around itself, starts the payload, forwards signals, reaps, answers `bind(2)`, tells readiness, stops an idle payload, ends as the payload ended | grows: its private memory is tens of kilobytes; touches the data path |
 //! | `coracle` | when somebody types it | init, probe, check, list, show, explain, run, exec, cp, diff, stats, top, set, image, network, volume, man, completions | replaces systemctl or journalctl |
 //!
 //! # The way the data takes
@@ -189,6 +189,21 @@
 //! A generated unit never lets its socket die: no start limit, a pause between restarts, `Wants=` instead of `Requires=`, and a clean
 //! exit that nobody asked for is held back by init until systemd no longer counts it as one of a storm of starts. A payload that cannot
 //! start leaves its clients in the queue, and they are served as soon as it can.
+//!
+//! # Idle to zero
+//!
+//! With `IdleTimeout=` init stops a container that nobody uses ([`run::idle`]). Who uses it only the host's network namespace knows, where accepted
+//! connections belong like their listener. So the shim opens a sock_diag(7) socket there before it leaves, and init asks by it for its own ports and names, and
+//! nothing else; with that socket it could list the host's connections, and so it is kept like the rest of what init has open. What comes and goes
+//! between two looks is noticed by asynchronous polls ([`sys::tripwire`]), which lie there until they are looked for: init is not woken by clients, and
+//! a connection costs what it did. That is also all there is to know of datagrams, of which no kernel keeps the time.
+//!
+//! The stop itself must not take a client with it. A program may accept a connection after its stop signal and die, so that while it is being stopped none may
+//! come. A socket filter would take rights over the host's network; but anybody may demand of a TCP listener's clients that they sign their segments,
+//! and then the kernel drops, in silence, whatever begins or completes a connection, and the client's sends it again after a second ([`sys::gate`]). Where there
+//! is no such gate, all in the container is held by SIGSTOP for the last look, since init is in the control group that it would otherwise freeze. Status 0
+//! is then "idle, by our own decision". A closed gate outlives whoever has closed it; so the shim opens those that it finds at each start, and a
+//! container that was killed in between is started again by systemd like any other that was killed.
 //!
 //! # The network
 //!

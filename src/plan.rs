@@ -25,6 +25,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, ensure};
 use oci_spec::image::Config;
 
+use crate::definition::idle::Idle;
 use crate::definition::label::{AbstractSockets, SecurityModule};
 use crate::definition::network::Network;
 use crate::definition::{
@@ -97,6 +98,8 @@ pub struct Plan {
     pub notify: Notify,
     /// What the payload is sent when systemd sends SIGTERM.
     pub stop_signal: i32,
+    /// When it is stopped for want of use, where its program has systemd's sockets.
+    pub idle: Option<Idle>,
 }
 
 impl Plan {
@@ -266,6 +269,7 @@ pub fn plan(definition: &Definition, source: Source<'_>, surroundings: Surroundi
         activation,
         notify,
         stop_signal,
+        idle: definition.watched(),
     })
 }
 

@@ -8,6 +8,7 @@
 pub mod attend;
 pub mod cleanup;
 pub mod container;
+pub mod date;
 pub mod device;
 pub mod entrance;
 pub mod environment;
@@ -16,6 +17,7 @@ pub mod failure;
 pub mod fill;
 pub mod handover;
 pub mod identities;
+pub mod idle;
 pub mod image;
 pub mod init;
 pub mod intercept;

@@ -6,8 +6,10 @@
 pub mod bpf;
 pub mod capability;
 pub mod death;
+pub mod diag;
 pub mod ebpf;
 pub mod entry;
+pub mod gate;
 pub mod landlock;
 pub mod limits;
 pub mod lock;
@@ -21,4 +23,5 @@ pub mod seccomp;
 pub mod socket;
 pub mod task;
 pub mod terminal;
+pub mod tripwire;
 pub mod user;

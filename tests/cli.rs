@@ -633,6 +633,14 @@ fn explained_examples_are_good_definitions() {
             "[Container]" if line.starts_with("Notify") || line.starts_with("Activation") => {
                 format!("[Container]\n{root}\nPublishPort = \"8080:80\"\n{line}\n")
             }
+            "[Container]" if line.starts_with("Idle") => {
+                let other = if line.starts_with("IdleTimeout") {
+                    ""
+                } else {
+                    "IdleTimeout = 60\n"
+                };
+                format!("[Container]\n{root}\nPublishPort = \"8080:80\"\n{other}{line}\n")
+            }
             "[Container]" if line.starts_with("IP") || line.starts_with("NetworkAlias") => {
                 format!("[Container]\n{root}\nNetwork = \"app.network\"\n{line}\n")
             }

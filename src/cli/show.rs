@@ -193,6 +193,7 @@ fn fields(definition: &Definition) -> Vec<(&'static str, String)> {
         stop_signal,
         activation,
         notify,
+        idle,
         labels,
     } = &definition.container;
     let mut fields = vec![("Source", definition.source.display().to_string())];
@@ -328,6 +329,10 @@ fn fields(definition: &Definition) -> Vec<(&'static str, String)> {
     fields.extend(stop_signal.map(|signal| ("StopSignal", signal.to_string())));
     fields.extend(activation.as_ref().map(|activation| ("Activation", word(activation))));
     fields.extend(notify.as_ref().map(|notify| ("Notify", word(notify))));
+    if let Some(idle) = idle {
+        fields.push(("IdleTimeout", format!("{}ms", idle.timeout)));
+        fields.extend(idle.ignores_cpu.then(|| ("IdleIgnoresCpu", "true".to_owned())));
+    }
     fields.extend(labels.iter().map(|(name, value)| ("Label", format!("{name}={value}"))));
     for socket in &definition.sockets {
         fields.extend(

@@ -8,6 +8,7 @@ mod container;
 mod devices;
 mod files;
 mod identities;
+mod idle;
 mod install;
 mod labels;
 mod limits;
@@ -104,8 +105,10 @@ pub fn resolve(name: &str, source: &Path, settings: &Settings<'_>, report: &mut 
         }
     }
     resolver.name_unsupported();
+    let idle = std::mem::take(&mut draft.idle);
     let ports = draft.finish(&mut definition, &mut sections.service, &mut resolver);
     definition.sockets = sockets.finish(name, ports, &mut resolver);
+    resolver.idle(&idle, &sections.service, &mut definition, settings);
     resolver.check_notify(&definition, settings);
     resolver.check_propagation(&definition, settings);
     resolver.check_resolver(&definition, settings);

@@ -112,6 +112,10 @@ fn service_section<'a>(draft: &Draft<'a>, context: &Context) -> Lines<'a> {
     let mut lines = over_defaults(defaults, given);
     // Added to the user's own.
     lines.extend(allowed.into_iter().flatten().map(|device| ("DeviceAllow", device)));
+    if definition.watched().is_some() {
+        // Status 0 says that nobody uses the container, which is no reason to start it again, not even with `Restart=always`.
+        lines.push(("RestartPreventExitStatus", "0".into()));
+    }
     lines.extend(credential::lines(definition, context));
     // After the user's own, so that an empty `ExecStopPost=` resets those and not ours. It runs after every stop, `kill -9` too. An
     // image's volumes lie beside the writable layer, so even a container without one may leave something.

@@ -269,6 +269,7 @@ fn annotations(plan: &Plan) -> HashMap<String, String> {
     let bridges = bridges.map(|bridges| ("coracle.bridges", bridges.request().to_string()));
     let groups = &plan.process.additional_groups;
     let groups = (!groups.is_empty()).then(|| ("coracle.groups", json!(groups).to_string()));
+    let idle = plan.idle.map(|idle| ("coracle.idle", json!(idle).to_string()));
     let sockets_of = plan.abstract_sockets == AbstractSockets::Own;
     let abstract_sockets = sockets_of.then(|| ("coracle.abstract-sockets", "own".to_owned()));
     [
@@ -294,6 +295,7 @@ fn annotations(plan: &Plan) -> HashMap<String, String> {
         ("org.opencontainers.image.stopSignal", plan.stop_signal.to_string()),
     ]
     .into_iter()
+    .chain(idle)
     .chain(groups)
     .chain(devices)
     .chain(secrets)

@@ -21,6 +21,7 @@ use crate::run::handover::{Message, Taker};
 use crate::run::notify::Systemd;
 use crate::run::payload::{Prepared, Starter};
 use crate::run::{init, rootfs, sysctl};
+use crate::sys::diag::Diag;
 use crate::sys::mount::{make_all_private, pivot};
 use crate::sys::network;
 use crate::sys::process::exit;
@@ -33,6 +34,8 @@ pub struct Beginning {
     pub plan: Plan,
     /// The sockets, in the order of the plan.
     pub sockets: Vec<OwnedFd>,
+    /// What tells of their connections, where the plan asks for that.
+    pub diag: Option<Diag>,
     /// systemd's notify socket, connected, since its path is out of sight inside.
     pub notify: Option<UnixDatagram>,
     /// What the shim has yet to give.
@@ -52,6 +55,7 @@ pub fn enter(beginning: Beginning) -> ! {
     let Beginning {
         plan,
         sockets,
+        diag,
         notify,
         shim,
         terminal,
@@ -61,7 +65,7 @@ pub fn enter(beginning: Beginning) -> ! {
     let built = build(&plan, &sockets, mask, &shim).or_fail(NAMESPACE);
     let systemd = Systemd::new(notify, shim);
     let failure = match built {
-        Ok((payload, locks)) => init::run(plan, sockets, payload, &systemd, locks, terminal),
+        Ok((payload, locks)) => init::run(plan, (sockets, diag), payload, &systemd, locks, terminal),
         Err(failure) => failure,
     };
     report(&failure, &systemd);

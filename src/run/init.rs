@@ -17,6 +17,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use crate::definition::{Notify, SocketKind, UserNamespace};
 use crate::plan::Plan;
 use crate::run::failure::{Failure, NAMESPACE, OrFail as _, Priority, say};
+use crate::run::idle::Idle;
 use crate::run::intercept::Intercept;
 use crate::run::log::Pipe;
 use crate::run::notify::{Relay, Systemd};
@@ -24,6 +25,7 @@ use crate::run::payload::{Payload, Prepared};
 use crate::run::terminal;
 use crate::sys::capability::{self, Mask};
 use crate::sys::death::die_of;
+use crate::sys::diag::Diag;
 use crate::sys::process::{self, Outcome, exit, forbid_inspection, trim_memory};
 use crate::sys::socket::listen;
 
@@ -50,6 +52,7 @@ struct Init<'a> {
     /// When the start is over: the memory it took goes back, and what the program's choice of families may lead to is said.
     settled_at: Option<Instant>,
     outcome: Option<Outcome>,
+    idle: Option<Idle>,
 }
 
 /// How long systemd may wait to hear that the payload is ready: what it then does takes a processor for longer than the payload needs
@@ -66,10 +69,10 @@ enum Stream {
     Error,
 }
 
-/// Runs the payload to its end. Returns only if it could not be started.
+/// Runs the payload to its end, on `sockets` and what tells of their connections. Returns only if it could not be started.
 pub fn run(
     plan: Plan,
-    sockets: Vec<OwnedFd>,
+    (sockets, diag): (Vec<OwnedFd>, Option<Diag>),
     payload: Prepared,
     systemd: &Systemd,
     locks: Vec<OwnedFd>,
@@ -81,7 +84,7 @@ pub fn run(
         Err(failure) => return failure,
     };
     let woken_by_sockets = !sockets.is_empty();
-    let sockets = init.arrange(&plan, sockets);
+    let sockets = init.arrange(&plan, sockets, diag);
     drop(plan);
     loop {
         if let Some(outcome) = init.outcome {
@@ -96,6 +99,10 @@ pub fn run(
             }
             // A payload that shut its listening socket down must not take the port with it.
             sockets.iter().for_each(|socket| drop(listen(socket.as_fd())));
+            let outcome = match &init.idle {
+                Some(idle) => idle.conclude(outcome, systemd),
+                None => outcome,
+            };
             drop(locks);
             if begun.elapsed() < UNSETTLED {
                 systemd.settle();
@@ -137,16 +144,18 @@ impl<'a> Init<'a> {
             stopping: false,
             settled_at: Some(Instant::now() + SETTLING),
             outcome: None,
+            idle: None,
         })
     }
 
     /// Gives away what init does not need: rights, and the sockets that it answers with. Returns the stream sockets it keeps.
-    fn arrange(&mut self, plan: &Plan, sockets: Vec<OwnedFd>) -> Vec<OwnedFd> {
+    fn arrange(&mut self, plan: &Plan, sockets: Vec<OwnedFd>, diag: Option<Diag>) -> Vec<OwnedFd> {
         let kept = sockets
             .iter()
             .zip(&plan.sockets)
             .filter(|(_, grant)| grant.listen.kind == SocketKind::Stream);
         let kept = kept.filter_map(|(socket, _)| socket.try_clone().ok()).collect();
+        self.idle = Idle::new(plan, &sockets, diag);
         if let Some(listener) = self.payload.listener.take() {
             self.intercept = Some(Intercept::new(listener, &plan.sockets, sockets));
         }
@@ -167,6 +176,9 @@ impl<'a> Init<'a> {
         if self.settled_at.is_some_and(|settled| settled <= now) {
             self.settled_at = None;
             self.settle();
+        }
+        if let Some(idle) = &mut self.idle {
+            idle.step(self.ready, self.payload.pid, self.stop_signal, self.systemd);
         }
         for source in self.wait().context("waiting").or_fail(NAMESPACE)? {
             match source {
@@ -189,10 +201,10 @@ impl<'a> Init<'a> {
         self.systemd.tell_surely("READY=1\n");
         // Only where readiness means it: a payload that has just been executed cannot listen yet.
         let intercept = self.intercept.as_ref().filter(|_| self.wanted == Notify::Listening);
-        intercept
-            .and_then(Intercept::unserved)
-            .iter()
-            .for_each(|line| say(Priority::Warning, line));
+        if let Some(line) = intercept.and_then(Intercept::unserved) {
+            say(Priority::Warning, &line);
+            self.idle.iter_mut().for_each(Idle::keep_silent);
+        }
         self.settled_at = Some(Instant::now() + SETTLING);
     }
 
@@ -254,7 +266,8 @@ impl<'a> Init<'a> {
     }
 
     fn timeout(&self) -> PollTimeout {
-        let next = self.ready_at.into_iter().chain(self.settled_at).min();
+        let idle = self.idle.as_ref().and_then(Idle::deadline);
+        let next = self.ready_at.into_iter().chain(self.settled_at).chain(idle).min();
         let rest = next.map(|next| next.saturating_duration_since(Instant::now()));
         // One more, since poll(2) counts in whole milliseconds and would wake too early.
         let rest = rest.and_then(|rest| PollTimeout::try_from(rest + Duration::from_millis(1)).ok());
@@ -268,6 +281,7 @@ impl<'a> Init<'a> {
                 libc::SIGCHLD => self.reap(),
                 libc::SIGTERM => {
                     self.stopping = true;
+                    self.idle.iter_mut().for_each(Idle::give_way);
                     self.forward(self.stop_signal);
                 }
                 _ => self.forward(number),

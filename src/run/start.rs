@@ -37,9 +37,10 @@ use crate::run::network::locks::Addresses;
 use crate::run::subordinate::NOT_ALLOWED;
 use crate::run::subordinate::account::Account;
 use crate::run::subordinate::maps::Maps;
-use crate::run::{keep, mark, network, notify, place, planning, program, secret, selinux, volume};
+use crate::run::{idle, keep, mark, network, notify, place, planning, program, secret, selinux, volume};
 use crate::store::Held;
 use crate::store::volume::Making;
+use crate::sys::gate;
 use crate::sys::path::file_type;
 use crate::sys::process::{clone_sibling, is_pending, send_signal};
 use crate::sys::user::map_identities;
@@ -54,6 +55,8 @@ pub fn start(resolved: &Path, unit: &str, terminal: Option<Winsize>) -> Result<(
     let environment = environment();
     let definition = read(resolved).or_fail(CONFIG)?;
     let passed = activation::take(&environment).or_fail(CONFIG)?;
+    // An init that was killed while it stopped its idle payload has left them closed.
+    passed.iter().for_each(|passed| gate::open(passed.socket.as_fd()));
     let sockets = activation::in_order(&definition.sockets, passed).or_fail(CONFIG)?;
     let store = place::store().or_fail(CONFIG)?;
     let mount_point = planning::mount_point().or_fail(CONFIG)?;
@@ -71,6 +74,8 @@ pub fn start(resolved: &Path, unit: &str, terminal: Option<Winsize>) -> Result<(
     let notify = notify::connect(&environment)
         .context("connecting to systemd's notify socket")
         .or_fail(NAMESPACE)?;
+    // Here, where systemd's sockets are: the container's network has none of their connections.
+    let diag = plan.idle.and_then(|_| idle::diag());
     join(&plan.network).or_fail(NAMESPACE)?;
     let (giver, taker) = handover::pair().or_fail(NAMESPACE)?;
     // An init has no default action for SIGTERM, so a stop that comes before init reads signals must stay pending.
@@ -88,6 +93,7 @@ pub fn start(resolved: &Path, unit: &str, terminal: Option<Winsize>) -> Result<(
             container::enter(Beginning {
                 plan,
                 sockets,
+                diag,
                 notify,
                 shim: taker,
                 terminal,

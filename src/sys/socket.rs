@@ -25,6 +25,28 @@ pub fn kind(socket: BorrowedFd<'_>) -> io::Result<i32> {
     option(socket, libc::SOL_SOCKET, libc::SO_TYPE)
 }
 
+/// `SO_PROTOCOL` (`IPPROTO_…`).
+///
+/// # Errors
+/// `ENOTSOCK`.
+pub fn protocol(socket: BorrowedFd<'_>) -> io::Result<i32> {
+    option(socket, libc::SOL_SOCKET, libc::SO_PROTOCOL)
+}
+
+/// The socket's own address, as bytes of a `struct sockaddr`.
+///
+/// # Errors
+/// What getsockname(2) says.
+pub fn name(socket: BorrowedFd<'_>) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0_u8; 128];
+    let mut length: libc::socklen_t = 128;
+    // SAFETY: the kernel writes at most as many bytes as it is told.
+    let result = unsafe { libc::getsockname(socket.as_raw_fd(), bytes.as_mut_ptr().cast(), &raw mut length) };
+    Errno::result(result)?;
+    bytes.truncate(usize::try_from(length).map_err(io::Error::other)?);
+    Ok(bytes)
+}
+
 /// `IPV6_V6ONLY`.
 ///
 /// # Errors

@@ -1,9 +1,13 @@
-/* The client of the tests and the measurements, over the loopback.
+/* The client of the tests and the measurements, over the loopback or a Unix socket.
  *
  *   client first PORT                connects, asks, and prints the microseconds from connect(2) to the first byte of the answer
  *   client load PORT RATE SECONDS    opens RATE connections a second, each with one request, whatever becomes of the others; prints how
  *                                    many were sent and lost (refused, reset, closed or silent for 30 s), and fails if any was
+ *   client around PORT|/PATH ROUNDS LEAST MOST
+ *                                    in each round makes three requests, at random moments LEAST to MOST milliseconds after the last answer of
+ *                                    the round before; prints how many were sent and lost, and the longest wait, and fails if any was lost
  */
+#define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -13,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -100,9 +105,78 @@ static int load(const char *port, int rate, int seconds) {
     return lost > 0;
 }
 
+/* Connects without waiting. */
+static int begin(const char *where) {
+    struct sockaddr_in in = loopback(where);
+    struct sockaddr_un un = {.sun_family = AF_UNIX};
+    int is_path = where[0] == '/', fd = socket(is_path ? AF_UNIX : AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    strncpy(un.sun_path, where, sizeof un.sun_path - 1);
+    if (!connect(fd, is_path ? (void *)&un : (void *)&in, is_path ? sizeof un : sizeof in) || errno == EINPROGRESS) return fd;
+    close(fd);
+    return -1;
+}
+
+enum { AT_ONCE = 3 };
+
+static int around(const char *where, int rounds, int least, int most) {
+    int sent = 0, lost = 0;
+    double longest = 0, last = now();
+    srand((unsigned)getpid());
+    for (int round = 0; round < rounds; round++) {
+        double due[AT_ONCE], since[AT_ONCE];
+        int fds[AT_ONCE], asked[AT_ONCE], open_now = 0;
+        for (int i = 0; i < AT_ONCE; i++) {
+            due[i] = last + (least + (most - least) * (rand() / (RAND_MAX + 1.0))) / 1e3;
+            fds[i] = -1, asked[i] = 0;
+        }
+        for (open_now = AT_ONCE; open_now > 0;) {
+            double wait = 0.02;
+            for (int i = 0; i < AT_ONCE; i++) {
+                if (due[i] == 0 || fds[i] >= 0) continue;
+                double rest = due[i] - now();
+                if (rest > 0) { if (rest < wait) wait = rest; continue; }
+                since[i] = now(), sent++;
+                if ((fds[i] = begin(where)) < 0) {
+                    fprintf(stderr, "round %d: connect: %s\n", round, strerror(errno));
+                    lost++, open_now--, due[i] = 0;
+                }
+            }
+            struct pollfd polled[AT_ONCE];
+            for (int i = 0; i < AT_ONCE; i++) polled[i] = (struct pollfd){.fd = fds[i], .events = asked[i] ? POLLIN : POLLOUT};
+            struct timespec time = {.tv_nsec = (long)(wait * 1e9)};
+            ppoll(polled, AT_ONCE, &time, NULL);
+            for (int i = 0; i < AT_ONCE; i++) {
+                char text[512];
+                const char *why = NULL;
+                if (fds[i] < 0) continue;
+                if (!polled[i].revents) {
+                    if (now() - since[i] < PATIENCE) continue;
+                    why = "no answer";
+                } else if (!asked[i]) {
+                    asked[i] = 1;
+                    if (write(fds[i], request, sizeof request - 1) >= 0) continue;
+                    why = strerror(errno);
+                } else {
+                    ssize_t got = read(fds[i], text, sizeof text);
+                    if (got <= 0) why = got == 0 ? "closed without an answer" : strerror(errno);
+                }
+                double waited = now() - since[i];
+                if (waited > longest) longest = waited;
+                if (why) fprintf(stderr, "round %d, after %.0f ms: %s\n", round, waited * 1e3, why), lost++;
+                close(fds[i]);
+                fds[i] = -1, due[i] = 0, open_now--;
+            }
+        }
+        last = now();
+    }
+    printf("sent %d, lost %d, longest wait %.0f ms\n", sent, lost, longest * 1e3);
+    return lost > 0;
+}
+
 int main(int argc, char **argv) {
     if (argc == 3 && !strcmp(argv[1], "first")) return first(argv[2]);
     if (argc == 5 && !strcmp(argv[1], "load")) return load(argv[2], atoi(argv[3]), atoi(argv[4]));
-    fprintf(stderr, "usage: client first PORT | client load PORT RATE SECONDS\n");
+    if (argc == 6 && !strcmp(argv[1], "around")) return around(argv[2], atoi(argv[3]), atoi(argv[4]), atoi(argv[5]));
+    fprintf(stderr, "usage: client first PORT | client load PORT RATE SECONDS | client around PORT|/PATH ROUNDS LEAST MOST\n");
     return 2;
 }

@@ -7,6 +7,7 @@
  *   payload serve-fd NUMBER          the same on an inherited descriptor
  *   payload exit STATUS | signal N   ends at once, so
  *   payload stubborn [PORT]          ignores SIGTERM
+ *   payload hasty [PORT | /PATH]     serves; SIGTERM: accepts what waits, and dies at once with it
  *   payload orphans COUNT [PORT]     leaves COUNT orphans behind that sleep for ever, then serves
  *   payload notify MESSAGE...        sends each message to $NOTIFY_SOCKET, prints what came of it, then sleeps
  *   payload unless FILE [PORT]       exits 1 at once unless FILE exists, then serves
@@ -19,6 +20,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -73,6 +75,25 @@ static int listeners(int *fds, const char *where) {
 static void answer(int fd) {
     static const char text[] = "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nhello\n";
     if (write(fd, text, sizeof text - 1) < 0) {}
+}
+
+/* Serves one connection after the other, and takes the last ones with it. */
+static void serve_hastily(int fd) {
+    sigset_t set, old;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigprocmask(SIG_BLOCK, &set, &old);
+    fcntl(fd, F_SETFL, O_NONBLOCK);
+    for (;;) {
+        struct pollfd polled = {.fd = fd, .events = POLLIN};
+        char buffer[4096];
+        ppoll(&polled, 1, NULL, &old);
+        int connection = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
+        if (ending) _exit(0);
+        if (connection < 0) continue;
+        if (read(connection, buffer, sizeof buffer) > 0) answer(connection);
+        close(connection);
+    }
 }
 
 static void serve(const int *fds, int count) {
@@ -246,6 +267,8 @@ int main(int argc, char **argv) {
         }
         if (second) where = second;
     }
+    if (!strcmp(mode, "hasty") && first) where = first;
     count = listeners(fds, where);
+    if (!strcmp(mode, "hasty")) serve_hastily(fds[0]);
     serve(fds, count);
 }

@@ -16,6 +16,8 @@ pub fn default(key: &Key) -> Option<&'static str> {
         (Section::Container, "Activation") => "intercept where there are sockets",
         (Section::Container, "Entrypoint" | "Exec" | "StopSignal" | "User" | "WorkingDir") => "the image's",
         (Section::Container, "Group") => "the user's own group",
+        (Section::Container, "IdleIgnoresCpu") => "false",
+        (Section::Container, "IdleTimeout") => "never",
         (Section::Container, "LogDriver") => "the journal",
         (Section::Container, "Network") => "none",
         (Section::Container, "NoNewPrivileges" | "RunInit") => "true",

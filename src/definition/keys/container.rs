@@ -276,12 +276,17 @@ pub(super) const KEYS: &[Key] = &[
     key("IP", Text, Once, "The container's IPv4 address on its network."),
     key("IP6", Text, Once, "The container's IPv6 address on its network."),
     own(
+        "IdleIgnoresCpu",
+        Boolean,
+        Once,
+        "Whether IdleTimeout stops a container that computes for itself, too: by default more than a twentieth of a processor's time is use as well.",
+    ),
+    own(
         "IdleTimeout",
         TimeSpan,
         Once,
-        "Stops the container after this long without a connection; its sockets stay.",
-    )
-    .later("until then it keeps running until it is stopped"),
+        "Stops the container after this long without a connection or datagram, and nobody in it by 'coracle exec'; its sockets stay, and the next connection starts it again. At least 250ms.",
+    ),
     key(
         "Image",
         Text,

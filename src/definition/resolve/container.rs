@@ -8,6 +8,7 @@ use crate::definition::name;
 use crate::definition::report::Span;
 use crate::definition::resolve::attachment::Networks;
 use crate::definition::resolve::identities::Identities;
+use crate::definition::resolve::idle;
 use crate::definition::resolve::mount::Mounted;
 use crate::definition::resolve::names::{added_group, capabilities, group, hostname, signal, user};
 use crate::definition::resolve::ports::publish;
@@ -34,6 +35,7 @@ pub(super) struct Draft {
     service_name: Option<String>,
     identities: Identities,
     networks: Networks,
+    pub(super) idle: idle::Draft,
 }
 
 /// Appends unless the value takes back what is there.
@@ -185,6 +187,8 @@ impl Draft {
             }
             "Activation" => container.activation = once(reset, || activation(to, key, value)),
             "Notify" => container.notify = once(reset, || notify(to, key, value)),
+            "IdleTimeout" => self.idle.timeout = once(reset, || to.idle_timeout(key, value)),
+            "IdleIgnoresCpu" => self.idle.ignores_cpu = once(reset, || to.boolean(key, value)).unwrap_or_default(),
             "NoNewPrivileges" | "RunInit" if !reset && to.boolean(key, value) == Some(false) => {
                 let message = format!("'{}' is always true so far, ignoring", key.name);
                 to.report.warning(value.span, message);

@@ -9,10 +9,17 @@ use crate::definition::resolve::Resolver;
 use crate::definition::setting::{Data, Value};
 use crate::unitfile::words;
 
-/// Units of time and what they are called in systemd.time(7).
-const TIME_UNITS: &[&str] = &[
-    "us", "usec", "µs", "μs", "ms", "msec", "s", "sec", "second", "seconds", "m", "min", "minute", "minutes", "h",
-    "hr", "hour", "hours", "d", "day", "days", "w", "week", "weeks", "M", "month", "months", "y", "year", "years",
+/// Units of time, what they are called in systemd.time(7), and how many microseconds they have.
+const TIME_UNITS: &[(&[&str], f64)] = &[
+    (&["us", "usec", "µs", "μs"], 1.0),
+    (&["ms", "msec"], 1e3),
+    (&["", "s", "sec", "second", "seconds"], 1e6),
+    (&["m", "min", "minute", "minutes"], 60e6),
+    (&["h", "hr", "hour", "hours"], 3_600e6),
+    (&["d", "day", "days"], 86_400e6),
+    (&["w", "week", "weeks"], 604_800e6),
+    (&["M", "month", "months"], 2_629_800e6),
+    (&["y", "year", "years"], 31_557_600e6),
 ];
 
 impl Resolver<'_, '_> {
@@ -279,32 +286,42 @@ fn parse_size(text: &str) -> Option<String> {
 }
 
 fn is_time_span(text: &str) -> bool {
-    if text == "infinity" {
-        return true;
-    }
+    text == "infinity" || microseconds(text).is_some()
+}
+
+/// A time span in whole milliseconds; nothing for `infinity`, and for what is none.
+pub(super) fn milliseconds(text: &str) -> Option<u64> {
+    let milliseconds = microseconds(text)? / 1e3;
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    // It is not negative, and `as` stops at the largest number.
+    Some(milliseconds as u64)
+}
+
+fn microseconds(text: &str) -> Option<f64> {
     let mut rest = text.trim();
     if rest.is_empty() {
-        return false;
+        return None;
     }
+    let mut sum = 0.0;
     while !rest.is_empty() {
         let end = rest
             .find(|c: char| !c.is_ascii_digit() && c != '.')
             .unwrap_or(rest.len());
         let (number, tail) = rest.split_at(end);
-        if !number.starts_with(|c: char| c.is_ascii_digit()) || number.len() > 15 || number.parse::<f64>().is_err() {
-            return false;
+        if !number.starts_with(|c: char| c.is_ascii_digit()) || number.len() > 15 {
+            return None;
         }
+        let number: f64 = number.parse().ok()?;
         let tail = tail.trim_start();
         let end = tail
             .find(|c: char| c.is_ascii_digit() || c.is_whitespace())
             .unwrap_or(tail.len());
         let (unit, tail) = tail.split_at(end);
-        if !unit.is_empty() && !TIME_UNITS.contains(&unit) {
-            return false;
-        }
+        let (_, length) = TIME_UNITS.iter().find(|(names, _)| names.contains(&unit))?;
+        sum += number * length;
         rest = tail.trim_start();
     }
-    true
+    Some(sum)
 }
 
 #[cfg(test)]
@@ -336,5 +353,15 @@ mod tests {
         for text in ["", " ", "s", "-1", "1 fortnight", "1.2.3", ".5", "1h banana"] {
             assert!(!is_time_span(text), "{text}");
         }
+        for (text, expected) in [
+            ("10", 10_000),
+            ("1.5", 1_500),
+            ("1min 30s", 90_000),
+            ("2h5ms", 7_200_005),
+            ("900us", 0),
+        ] {
+            assert_eq!(milliseconds(text), Some(expected), "{text}");
+        }
+        assert_eq!(milliseconds("infinity"), None);
     }
 }

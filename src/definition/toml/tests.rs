@@ -289,6 +289,8 @@ fn every_key_that_is_carried_out_does_something() {
             "Network" | "UserNS" | "AbstractSockets" => "\"host\"",
             // These mean something on a network only.
             "IP" | "IP6" | "NetworkAlias" => continue,
+            // And these where there are sockets.
+            "IdleTimeout" | "IdleIgnoresCpu" => continue,
             "UIDMap" | "GIDMap" => "\"0:700000:65536\"",
             "SeccompProfile" => "\"/x.json\"",
             "Notify" => "\"started\"",
@@ -333,6 +335,38 @@ fn every_key_that_is_carried_out_does_something() {
         assert_eq!(mistake(&format!("{key} = false")).severity, Severity::Warning);
     }
     assert_eq!(mistake("LogDriver = \"none\"").severity, Severity::Warning);
+}
+
+#[test]
+fn idleness() {
+    let idle = |lines: &str| {
+        let text = format!("[Container]\nImage = \"x\"\nPublishPort = \"80:80\"\n{lines}\n");
+        let idle = good(&text).container.idle?;
+        Some((idle.timeout, idle.ignores_cpu, idle.stop_timeout))
+    };
+    assert_eq!(idle(""), None);
+    assert_eq!(idle("IdleTimeout = 90"), Some((90_000, false, Some(90_000))));
+    let lines = "IdleTimeout = \"5min 250ms\"\nIdleIgnoresCpu = true\nStopTimeout = 5";
+    assert_eq!(idle(lines), Some((300_250, true, Some(5_000))));
+    // [Service] has the last word.
+    let lines = "IdleTimeout = \"1h\"\nStopTimeout = 5\n[Service]\nTimeoutStopSec = \"infinity\"";
+    assert_eq!(idle(lines), Some((3_600_000, false, None)));
+    assert_eq!(idle("IdleTimeout = 0"), None);
+    assert_eq!(idle("IdleTimeout = \"infinity\""), None);
+    assert_eq!(idle("IdleTimeout = \"\""), None);
+    assert_eq!(
+        mistake("PublishPort = \"80:80\"\nIdleTimeout = \"249ms\"").severity,
+        Severity::Error
+    );
+    for lines in [
+        "IdleTimeout = \"1min\"",
+        "PublishPort = \"80:80\"\nIdleIgnoresCpu = true",
+    ] {
+        assert_eq!(mistake(lines).severity, Severity::Warning, "{lines}");
+    }
+    // Not where the mistake is another.
+    let message = mistake("PublishPort = \"x\"\nIdleTimeout = \"1min\"").message;
+    assert!(message.contains("PublishPort"), "{message}");
 }
 
 #[test]
