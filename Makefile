@@ -50,6 +50,7 @@ roots: ## Make the Debian roots for tests and demo, where they are not cached ye
 	tests/machine/root trixie
 	tests/machine/root engines
 	tests/machine/root servers
+	tests/machine/root fleet
 	tests/machine/root vm
 
 $(TARGET)/tools/opt/test/client: tests/payload/client.c
@@ -62,6 +63,7 @@ $(TARGET)/tools/opt/test/libsubid_test.so: tests/machine/subid.c
 
 machines: stage roots $(TARGET)/tools/opt/test/client $(TARGET)/tools/opt/test/libsubid_test.so ## Build and cache all that the machines of tests, demo and bench need
 	tests/machine/images
+	tests/machine/fleet/images
 
 disks: machines
 	tests/machine/disk root

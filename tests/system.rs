@@ -2,10 +2,13 @@
 //!
 //! A case is `CASE/test`, a short script that runs inside a freshly booted machine (tests/machine/boot, with the functions of
 //! tests/machine/lib.sh), and `CASE/root`, files that are laid over the machine's root first. The machine has Coracle as
-//! `make install` lays it out, and a read-only image store with the images of tests/machine/images. Two optional files say what a case
+//! `make install` lays it out, and a read-only image store with the images of tests/machine/images. Optional files say what a case
 //! needs otherwise: `CASE/versions` names the only systemd versions that it is meant for, `CASE/store` exists if it wants an empty,
-//! writable store of its own; `CASE/machine` names the one kind of root (tests/machine/root) that has what it needs, and `CASE/scratch` the
+//! writable store of its own, `CASE/fleet` if it wants the images of tests/machine/fleet; `CASE/machine` names the one kind of root (tests/machine/root) that has what it needs, and `CASE/scratch` the
 //! directories there that must be no overlay.
+//!
+//! A case may print rows of a table (`row: | … |`, tests/machine/servers.sh), which must stand in README.md just so, versions apart: those are
+//! Debian's to move. `UPDATE=1` writes what was seen there.
 //!
 //! No case is ever skipped: a machine that cannot boot one fails it and says why. One case by hand, with a shell where it fails:
 //! `make machine CASE=nginx`. All runs of one kind of name: `cargo test --test system nginx`.
@@ -14,8 +17,11 @@
 mod folder;
 #[path = "cases/machine.rs"]
 mod machine;
+#[path = "cases/table.rs"]
+mod table;
 
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -34,11 +40,32 @@ fn main() {
         arguments.test_threads = Some(processors.clamp(1, 8) + 1);
     }
     let tree = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let trials: Vec<_> = cases("system").iter().flat_map(|case| trials(tree, case)).collect();
+    let cases = cases("system");
+    let mut trials: Vec<_> = cases.iter().flat_map(|case| trials(tree, case)).collect();
     if !arguments.list && trials.iter().any(|trial| is_wanted(&arguments, trial.name())) {
         prepare("machines");
     }
+    let servers = cases.into_iter().filter(|case| case.join("fleet").exists()).collect();
+    trials.push(Trial::test("table-of-servers", move || table_of_servers(tree, servers)));
     libtest_mimic::run(&arguments, trials).exit();
+}
+
+/// Each server that is tested has its row, and no row is left of one that is not.
+fn table_of_servers(tree: &Path, cases: Vec<PathBuf>) -> Result<(), Failed> {
+    let folders = cases.into_iter().map(|case| case.join("root/etc/coracle"));
+    let tested: BTreeSet<String> = folders
+        .flat_map(|folder| std::fs::read_dir(folder).expect("reading a case's definitions"))
+        .filter_map(|entry| entry.ok()?.path().file_stem()?.to_str().map(str::to_owned))
+        .collect();
+    let readme = std::fs::read_to_string(tree.join("README.md"))?;
+    let named: BTreeSet<String> = table::names(&readme).into_iter().collect();
+    if tested == named {
+        return Ok(());
+    }
+    let differing: Vec<_> = tested.symmetric_difference(&named).collect();
+    Err(Failed::from(format!(
+        "in one of the table in README.md and the tests only: {differing:?}"
+    )))
 }
 
 fn trials(tree: &Path, case: &Path) -> Vec<Trial> {
@@ -69,7 +96,8 @@ fn run(tree: &Path, case: &Path, release: &str) -> Result<(), Failed> {
         .output()
         .map_err(|error| format!("starting 'tests/machine/case': {error}"))?;
     if output.status.success() {
-        return Ok(());
+        let rows = table::rows(&output.stdout);
+        return table::compare(&tree.join("README.md"), &rows).map_err(Failed::from);
     }
     let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
     text.push_str(&String::from_utf8_lossy(&output.stderr));
