@@ -42,6 +42,7 @@ pub mod update;
 
 use std::fs;
 use std::io::{self, Write as _};
+use std::mem;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -130,7 +131,8 @@ fn carry_out(arguments: &Arguments, warn: &dyn Fn(Vec<anyhow::Error>)) -> Result
     let directory = |id: &str| Directory::of(&arguments.root, id);
     match verb {
         Verb::Create(options) => {
-            let made = create(request(arguments, options, Start::Later)?)?;
+            let mut made = create(request(arguments, options, Start::Later)?)?;
+            warn(mem::take(&mut made.warnings));
             finish(&made, options.pid_file.as_deref())?;
             Ok(0)
         }
@@ -149,7 +151,7 @@ fn carry_out(arguments: &Arguments, warn: &dyn Fn(Vec<anyhow::Error>)) -> Result
             warn(end::delete(&directory(&delete.id)?, force)?);
             Ok(0)
         }
-        Verb::Exec(exec) => exec::exec(&directory(&exec.id)?, exec),
+        Verb::Exec(exec) => exec::exec(&directory(&exec.id)?, exec, warn),
         Verb::Pause(name) => update::pause(&directory(&name.id)?).map(|()| 0),
         Verb::Resume(name) => update::resume(&directory(&name.id)?).map(|()| 0),
         Verb::Update(options) => update::update(&directory(&options.id)?, options).map(|()| 0),

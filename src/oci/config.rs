@@ -287,6 +287,13 @@ pub struct Memory {
     pub limit: Option<i64>,
     pub reservation: Option<i64>,
     pub swap: Option<i64>,
+    pub kernel: Option<i64>,
+    #[serde(rename = "kernelTCP")]
+    pub kernel_tcp: Option<i64>,
+    pub swappiness: Option<u64>,
+    #[serde(rename = "disableOOMKiller")]
+    pub disable_oom_killer: Option<bool>,
+    pub use_hierarchy: Option<bool>,
     pub check_before_update: Option<bool>,
 }
 
@@ -320,6 +327,7 @@ pub struct Pids {
 #[allow(missing_docs, reason = "the fields are the specification's")]
 pub struct BlockIo {
     pub weight: Option<u16>,
+    pub leaf_weight: Option<u16>,
     pub weight_device: Option<Vec<WeightDevice>>,
     pub throttle_read_bps_device: Option<Vec<ThrottleDevice>>,
     pub throttle_write_bps_device: Option<Vec<ThrottleDevice>>,
@@ -331,12 +339,13 @@ pub struct BlockIo {
 
 /// A device's share.
 #[derive(Debug, Clone, Copy, Default, Deserialize, Serialize)]
-#[serde(default)]
+#[serde(rename_all = "camelCase", default)]
 #[allow(missing_docs, reason = "the fields are the specification's")]
 pub struct WeightDevice {
     pub major: u32,
     pub minor: u32,
     pub weight: Option<u16>,
+    pub leaf_weight: Option<u16>,
 }
 
 /// A device's limit.

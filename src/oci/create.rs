@@ -9,7 +9,7 @@ use std::os::fd::{AsFd as _, OwnedFd, RawFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Error, Result, bail, ensure};
 use nix::sys::stat::Mode;
 use nix::unistd::Pid;
 
@@ -26,12 +26,13 @@ use crate::oci::console::Way;
 use crate::oci::container::{Directory, Record, Status, now, start_time};
 use crate::oci::lend::{Sources, lend};
 use crate::oci::plan::namespace::Kind;
-use crate::oci::plan::process::Process;
+use crate::oci::plan::process::{Process, not_granted};
 use crate::oci::plan::{Plan, plan};
 use crate::oci::process::{Session, Setting};
 use crate::oci::seal::seal;
 use crate::oci::{hook, process, unmounting};
 use crate::run::planning;
+use crate::sys::capability;
 use crate::sys::process::{send_signal, wait_for};
 use crate::sys::task;
 use crate::sys::user::map_identities;
@@ -103,6 +104,8 @@ pub struct Made {
     pub channel: End,
     /// Where its terminal comes, if it has one and the caller shows it.
     pub shown: Option<OwnedFd>,
+    /// What it has not got, and can do without.
+    pub warnings: Vec<Error>,
 }
 
 /// Makes a container.
@@ -121,7 +124,8 @@ pub fn create(mut request: Request) -> Result<Made> {
             .mount_label
             .take_if(|_| security::find(Path::new("/")) != SecurityModule::Selinux);
     }
-    let plan = plan(&config, &bundle, planning::kernel()?).with_context(|| format!("'{}'", path.display()))?;
+    let mut plan = plan(&config, &bundle, planning::kernel()?).with_context(|| format!("'{}'", path.display()))?;
+    let warnings = restrict(&mut plan)?;
     if plan.namespaces.joined.iter().any(|(kind, _)| *kind == Kind::Pid) {
         seal()?;
     }
@@ -151,12 +155,24 @@ pub fn create(mut request: Request) -> Result<Made> {
             pid,
             channel,
             shown,
+            warnings,
         }),
         Err(error) => {
             undo(&directory, &record, &plan);
             Err(error)
         }
     }
+}
+
+/// Takes out of the plan which rights nobody here can grant. Returns what is to be said of it.
+fn restrict(plan: &mut Plan) -> Result<Vec<Error>> {
+    // In a user namespace of its own it has everything there is.
+    let grantable = match plan.namespaces.is_own(Kind::User) {
+        true => capability::known(),
+        false => capability::grantable().context("reading the capabilities")?,
+    };
+    let missing = plan.process.as_mut().map_or(0, |process| process.grant(grantable));
+    Ok(not_granted(missing).into_iter().collect())
 }
 
 fn wants_terminal(plan: &Plan) -> bool {

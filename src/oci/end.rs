@@ -46,8 +46,8 @@ pub fn kill(directory: &Directory, name: &str, whom: Whom) -> Result<()> {
     Ok(())
 }
 
-/// How long a container's process may take to die before `kill` returns, in milliseconds.
-const DYING: u16 = 100;
+/// How long a container's process may take to die before `kill` returns, in milliseconds: much longer than it takes where all processors are busy.
+const DYING: u16 = 1000;
 
 /// How much is asked before a container is removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -23,11 +23,12 @@ use crate::oci::container::{Directory, Record, Status};
 use crate::oci::create::limit;
 use crate::oci::foreground::attend;
 use crate::oci::plan::namespace::Kind;
-use crate::oci::plan::process::{Circle, Process, process};
+use crate::oci::plan::process::{Circle, Process, not_granted, process};
 use crate::oci::process::{Session, Setting, become_it, is_open, take_terminal};
 use crate::oci::seal::seal;
 use crate::oci::{console, write_pid};
 use crate::run::planning;
+use crate::sys::capability;
 use crate::sys::mount::enter_by_chroot;
 use crate::sys::process::{exit, forbid_inspection, send_signal, wait_for};
 use crate::sys::user::become_root;
@@ -36,7 +37,7 @@ use crate::sys::user::become_root;
 ///
 /// # Errors
 /// The container does not run, or the process cannot be made.
-pub fn exec(directory: &Directory, options: &Exec) -> Result<u8> {
+pub fn exec(directory: &Directory, options: &Exec, warn: &dyn Fn(Vec<anyhow::Error>)) -> Result<u8> {
     seal()?;
     let record = directory.read()?;
     match directory.status(&record) {
@@ -57,7 +58,7 @@ pub fn exec(directory: &Directory, options: &Exec) -> Result<u8> {
         personality: linux.personality.as_ref(),
         kernel: planning::kernel()?,
     };
-    let decided = process(&written, circle)?;
+    let mut decided = process(&written, circle)?;
     for number in 3..3 + i32::from(options.preserve_fds) {
         ensure!(is_open(number), "descriptor {number} is to be kept, and is not open");
     }
@@ -93,6 +94,11 @@ pub fn exec(directory: &Directory, options: &Exec) -> Result<u8> {
     let root = (!record.is_pivoted).then(|| crate::sys::mount::open_place(Path::new(&format!("/proc/{first}/root"))));
     let root = root.transpose().context("opening the container's root")?;
     let has_users = birth.joined.iter().any(|(kind, _)| *kind == Kind::User);
+    let missing = decided.grant(match has_users {
+        true => capability::known(),
+        false => capability::grantable().context("reading the capabilities")?,
+    });
+    warn(not_granted(missing).into_iter().collect());
     let (ours, theirs) = channel::pair()?;
     let Some(pid) = birth.give()? else {
         drop(ours);

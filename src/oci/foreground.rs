@@ -1,5 +1,6 @@
 //! `run`: a container from its making to its removal, with this process in front of it.
 
+use std::mem;
 use std::os::fd::{AsFd as _, OwnedFd};
 
 use anyhow::{Context as _, Result};
@@ -23,7 +24,8 @@ pub fn run(arguments: &Arguments, options: &arguments::Run, warn: &dyn Fn(Vec<an
     if !options.detach {
         request.terminal = Terminal::Caller;
     }
-    let made = create(request)?;
+    let mut made = create(request)?;
+    warn(mem::take(&mut made.warnings));
     finish(&made, options.create.pid_file.as_deref())?;
     if let Err(error) = made.channel.await_execution() {
         let _ = wait_for(made.pid);

@@ -10,8 +10,8 @@ use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Map, Value, json};
 
 use crate::oci::arguments::{Events, Update};
-use crate::oci::cgroup::{self, limits, scope};
-use crate::oci::config::Resources;
+use crate::oci::cgroup::{self, Cgroup, limits, scope};
+use crate::oci::config::{Memory, Resources};
 use crate::oci::container::{Directory, Record, Status};
 use crate::oci::print;
 
@@ -69,11 +69,31 @@ pub fn update(directory: &Directory, options: &Update) -> Result<()> {
     );
     let resources = resources(options)?;
     let settings = limits::settings(&resources)?;
+    if let Some(memory) = &resources.memory {
+        check_usage(memory, &record.cgroup)?;
+    }
     if let Some(unit) = &record.cgroup.scope {
         scope::update(unit, &resources)?;
     }
     let top = cgroup::mount_point().unwrap_or(Path::new("/sys/fs/cgroup"));
     limits::apply(&record.cgroup, top, &settings)
+}
+
+/// A limit below what is used takes effect by killing. `checkBeforeUpdate` asks for a refusal, as version 1 has it.
+fn check_usage(memory: &Memory, group: &Cgroup) -> Result<()> {
+    let limit = memory.limit.and_then(|limit| u64::try_from(limit).ok());
+    let limit = limit.filter(|limit| *limit != 0);
+    let (Some(true), Some(limit), Some(directory)) = (memory.check_before_update, limit, &group.directory) else {
+        return Ok(());
+    };
+    let path = directory.join("memory.current");
+    let text = fs::read_to_string(&path).with_context(|| format!("reading '{}'", path.display()))?;
+    let used: u64 = text.trim().parse()?;
+    ensure!(
+        used <= limit,
+        "the memory limit stays as it is ('checkBeforeUpdate'): it would be {limit}, and {used} are in use"
+    );
+    Ok(())
 }
 
 fn resources(options: &Update) -> Result<Resources> {

@@ -90,6 +90,20 @@ pub fn effective() -> io::Result<Mask> {
     Ok(high << 32 | low)
 }
 
+/// What this thread can pass on to a program: what is permitted to it and in its bounding set.
+///
+/// # Errors
+/// What capget(2) says.
+pub fn grantable() -> io::Result<Mask> {
+    let [low, high] = get()?.map(|half| u64::from(half.permitted));
+    // SAFETY: prctl with integer arguments.
+    let is_bounding = |capability: &u32| unsafe { libc::prctl(libc::PR_CAPBSET_READ, *capability, 0, 0, 0) == 1 };
+    let bounding = (0..64)
+        .filter(is_bounding)
+        .fold(0, |mask, capability| mask | 1 << capability);
+    Ok((high << 32 | low) & bounding)
+}
+
 fn get() -> io::Result<[Data; 2]> {
     let header = Header {
         version: VERSION,

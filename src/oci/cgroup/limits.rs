@@ -52,13 +52,9 @@ pub fn settings(resources: &Resources) -> Result<Vec<Setting>> {
             need: Need::Must,
         });
     };
-    ensure!(
-        resources
-            .network
-            .as_ref()
-            .is_none_or(|network| network.as_object().is_some_and(serde_json::Map::is_empty)),
-        "'linux.resources.network' is for control groups of version 1, which are not supported"
-    );
+    if let Some(word) = word_of_version_one(resources) {
+        bail!("'linux.resources.{word}' is for control groups of version 1, which are not supported");
+    }
     memory(resources.memory.as_ref(), &mut set)?;
     cpu(resources.cpu.as_ref(), &mut set)?;
     match resources.pids.and_then(|pids| pids.limit) {
@@ -72,7 +68,10 @@ pub fn settings(resources: &Resources) -> Result<Vec<Setting>> {
             "'{}' is no size of pages",
             limit.page_size
         );
-        set(&format!("hugetlb.{}.max", limit.page_size), limit.limit.to_string());
+        // What is reserved counts first: who is refused that is told so, and not killed when the pages are used.
+        for kind in ["rsvd.max", "max"] {
+            set(&format!("hugetlb.{}.{kind}", limit.page_size), limit.limit.to_string());
+        }
     }
     for (device, limit) in resources.rdma.iter().flatten() {
         let part = |name: &str, value: Option<u32>| value.map(|value| format!(" {name}={value}")).unwrap_or_default();
@@ -98,6 +97,38 @@ pub fn settings(resources: &Resources) -> Result<Vec<Setting>> {
             .for_each(|weight| weight.need = Need::IfThere);
     }
     Ok(settings)
+}
+
+/// A word that asks for something which only version 1 has: to pass over it would be a promise that is not kept.
+fn word_of_version_one(resources: &Resources) -> Option<&'static str> {
+    let network = resources.network.as_ref();
+    let memory = resources.memory.clone().unwrap_or_default();
+    let cpu = resources.cpu.clone().unwrap_or_default();
+    let block = resources.block_io.clone().unwrap_or_default();
+    let is_limit = |limit: Option<i64>| limit.unwrap_or(0) > 0;
+    let is_number = |number: Option<u16>| number.unwrap_or(0) != 0;
+    let mut devices = block.weight_device.iter().flatten();
+    let words = [
+        (
+            "network",
+            network.is_some_and(|network| network.as_object().is_none_or(|fields| !fields.is_empty())),
+        ),
+        ("memory.kernel", is_limit(memory.kernel)),
+        ("memory.kernelTCP", is_limit(memory.kernel_tcp)),
+        ("memory.swappiness", memory.swappiness.is_some()),
+        ("memory.disableOOMKiller", memory.disable_oom_killer == Some(true)),
+        ("memory.useHierarchy", memory.use_hierarchy == Some(false)),
+        (
+            "cpu.realtime…",
+            cpu.realtime_runtime.unwrap_or(0) != 0 || cpu.realtime_period.unwrap_or(0) != 0,
+        ),
+        ("blockIO.leafWeight", is_number(block.leaf_weight)),
+        (
+            "blockIO.weightDevice.leafWeight",
+            devices.any(|device| is_number(device.leaf_weight)),
+        ),
+    ];
+    words.into_iter().find_map(|(word, is_asked)| is_asked.then_some(word))
 }
 
 fn limit_or_max(limit: i64) -> String {
@@ -133,10 +164,6 @@ fn memory(memory: Option<&Memory>, set: &mut impl FnMut(&str, String)) -> Result
 
 fn cpu(cpu: Option<&Cpu>, set: &mut impl FnMut(&str, String)) -> Result<()> {
     let Some(cpu) = cpu else { return Ok(()) };
-    ensure!(
-        cpu.realtime_runtime.unwrap_or(0) == 0 && cpu.realtime_period.unwrap_or(0) == 0,
-        "'linux.resources.cpu.realtime…' is for control groups of version 1, which are not supported"
-    );
     if let Some(shares) = cpu.shares.filter(|shares| *shares != 0) {
         set("cpu.weight", weight(shares).to_string());
     }
@@ -285,7 +312,7 @@ mod tests {
     fn the_first_versions_words_are_the_second_versions_files() {
         let json = r#"{"memory": {"limit": 1000, "swap": 1500, "reservation": -1},
             "cpu": {"shares": 1024, "quota": 5000, "cpus": "0"}, "pids": {"limit": -1},
-            "blockIO": {"weight": 10}, "unified": {"memory.high": "5"}}"#;
+            "blockIO": {"weight": 10}, "hugepageLimits": [{"pageSize": "2MB", "limit": 7}], "unified": {"memory.high": "5"}}"#;
         let expected = [
             "memory.swap.max=500",
             "memory.max=1000",
@@ -295,6 +322,8 @@ mod tests {
             "cpuset.cpus=0",
             "pids.max=max",
             "io.weight=default 1",
+            "hugetlb.2MB.rsvd.max=7",
+            "hugetlb.2MB.max=7",
             "memory.high=5",
         ];
         assert_eq!(decide(json).expect("settings"), expected);
@@ -311,10 +340,24 @@ mod tests {
             r#"{"memory": {"limit": 9, "swap": 5}}"#,
             r#"{"cpu": {"realtimeRuntime": 5}}"#,
             r#"{"network": {"classID": 5}}"#,
+            r#"{"memory": {"kernel": 5}}"#,
+            r#"{"memory": {"kernelTCP": 5}}"#,
+            r#"{"memory": {"swappiness": 0}}"#,
+            r#"{"memory": {"disableOOMKiller": true}}"#,
+            r#"{"memory": {"useHierarchy": false}}"#,
+            r#"{"blockIO": {"leafWeight": 5}}"#,
+            r#"{"blockIO": {"weightDevice": [{"major": 8, "minor": 0, "leafWeight": 5}]}}"#,
             r#"{"unified": {"../x": "5"}}"#,
             r#"{"hugepageLimits": [{"pageSize": "../2MB", "limit": 5}]}"#,
         ] {
             assert!(decide(json).is_err(), "{json}");
         }
+    }
+
+    #[test]
+    fn what_holds_in_the_second_version_anyway_is_taken() {
+        let json = r#"{"network": {}, "memory": {"kernel": -1, "kernelTCP": 0, "disableOOMKiller": false, "useHierarchy": true},
+            "cpu": {"realtimeRuntime": 0}, "blockIO": {"leafWeight": 0}}"#;
+        assert_eq!(decide(json), Ok(Vec::new()));
     }
 }

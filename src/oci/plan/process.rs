@@ -1,6 +1,6 @@
 //! What the payload is, or a further process in its container: program, identity, rights, limits.
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use nix::sys::resource::Resource;
 use serde_json::Value;
 
@@ -94,6 +94,35 @@ pub struct Circle<'a> {
     pub personality: Option<&'a Personality>,
     /// The running kernel.
     pub kernel: Kernel,
+}
+
+impl Process {
+    /// Leaves in the five sets what can be granted by somebody who has `grantable`, and returns what they lack now. It is a warning and no
+    /// failure (runtime-spec config.md, "Linux Process"): a container with fewer rights than it asks for is none that has too many.
+    pub fn grant(&mut self, grantable: Mask) -> Mask {
+        let asked = self.capabilities;
+        let (bounding, permitted) = (asked.bounding & grantable, asked.permitted & grantable);
+        let granted = Sets {
+            bounding,
+            permitted,
+            // The kernel has no effective one that is not permitted, and takes up none as inheritable that is not in the bounding set.
+            effective: asked.effective & permitted,
+            inheritable: asked.inheritable & bounding,
+            ambient: asked.ambient & permitted & asked.inheritable & bounding,
+        };
+        self.capabilities = granted;
+        (asked.bounding & !bounding)
+            | (asked.permitted & !permitted)
+            | (asked.effective & !granted.effective)
+            | (asked.inheritable & !granted.inheritable)
+    }
+}
+
+/// What is said of `missing`, which cannot be granted, if that is anything.
+#[must_use]
+pub fn not_granted(missing: Mask) -> Option<anyhow::Error> {
+    let names = capability::names(missing).join(", ");
+    (missing != 0).then(|| anyhow!("'process.capabilities': what cannot be granted here is left out: {names}"))
 }
 
 /// Decides a process.
@@ -320,4 +349,40 @@ fn filter(seccomp: &Value, capabilities: &Sets, kernel: Kernel) -> Result<Seccom
         flags,
         agent: (!path.is_empty()).then_some((path, metadata)),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{not_granted, process};
+    use crate::oci::plan::process::Circle;
+    use crate::plan::seccomp::profile::Kernel;
+    use crate::sys::capability::Sets;
+
+    #[test]
+    fn what_cannot_be_granted_is_left_out_and_named() {
+        let json = r#"{"args": ["true"], "cwd": "/", "capabilities": {"bounding": ["CAP_CHOWN", "CAP_KILL"],
+            "permitted": ["CAP_CHOWN", "CAP_KILL"], "effective": ["CAP_CHOWN", "CAP_FOWNER"],
+            "inheritable": ["CAP_CHOWN", "CAP_KILL", "CAP_FSETID"], "ambient": ["CAP_CHOWN", "CAP_KILL"]}}"#;
+        let circle = Circle {
+            seccomp: None,
+            personality: None,
+            kernel: Kernel(6, 12),
+        };
+        let written = serde_json::from_str(json).expect("a process");
+        let mut decided = process(&written, circle).expect("a plan");
+        // CAP_CHOWN and CAP_FSETID: what is effective must be permitted, and what is inheritable in the bounding set.
+        let missing = decided.grant(1 << 0 | 1 << 4);
+        let expected = Sets {
+            bounding: 1,
+            effective: 1,
+            permitted: 1,
+            inheritable: 1,
+            ambient: 1,
+        };
+        assert_eq!(decided.capabilities, expected);
+        let said = not_granted(missing).expect("a warning").to_string();
+        assert!(said.ends_with(": CAP_FOWNER, CAP_FSETID, CAP_KILL"), "{said}");
+        assert_eq!(decided.grant(u64::MAX), 0);
+        assert!(not_granted(0).is_none());
+    }
 }
