@@ -8,6 +8,7 @@ pub mod capability;
 pub mod death;
 pub mod ebpf;
 pub mod entry;
+pub mod epoll;
 pub mod landlock;
 pub mod limits;
 pub mod lock;
