@@ -31,6 +31,9 @@ COLD = [
     Subject("podman", 9006),
 ]
 
+# Those of which not only an order of magnitude is wanted.
+CLOSE = COLD[:3]
+
 # systemd's own sandbox, as far as it goes: what an administrator would write for a service that only serves a socket.
 SANDBOX = f"""\
 RootDirectory={ROOT}

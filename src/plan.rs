@@ -276,11 +276,11 @@ fn seccomp(
     };
     match &definition.container.seccomp_profile {
         SeccompProfile::Unconfined => Ok(None),
-        SeccompProfile::Default => seccomp::default(Machine::HOST, capabilities).map(Some),
+        SeccompProfile::Default => Ok(Some(seccomp::default(Machine::HOST, capabilities))),
         SeccompProfile::File(path) => {
             let path = seccomp_path(path, specifiers)?;
             let text = surroundings.seccomp_profile.unwrap_or_default();
-            let filter = profile::parse(text, &circumstances).and_then(Rules::compile);
+            let filter = profile::parse(text, &circumstances).and_then(Rules::into_filter);
             filter
                 .map(Some)
                 .with_context(|| format!("reading the seccomp profile '{path}'"))

@@ -240,13 +240,13 @@ fn environment(process: &Process, passed: &[String]) -> Result<Vec<String>> {
 }
 
 fn install(seccomp: &Seccomp, agent: Option<(&OwnedFd, i32)>, state: &Value) -> Result<()> {
-    let program = &seccomp.filter.program;
+    let program = seccomp.filter.program()?;
     let Some((agent, pid)) = agent else {
-        return seccomp::filter_with(program, seccomp.flags).context("installing the filter of system calls");
+        return seccomp::filter_with(&program, seccomp.flags).context("installing the filter of system calls");
     };
     let metadata = seccomp.agent.as_ref().map_or("", |(_, metadata)| metadata);
     let listener =
-        seccomp::filter_with_listener(program, seccomp.flags).context("installing the filter of system calls")?;
+        seccomp::filter_with_listener(&program, seccomp.flags).context("installing the filter of system calls")?;
     entrust(agent.as_fd(), listener.as_fd(), pid, metadata, state)
 }
 

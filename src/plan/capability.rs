@@ -116,8 +116,13 @@ fn bits(name: &str) -> Result<Mask> {
 }
 
 fn number(name: &str) -> Option<usize> {
-    let bare = |name: &str| name.to_ascii_uppercase().trim_start_matches("CAP_").to_owned();
-    NAMES.iter().position(|known| bare(known) == bare(name))
+    const PREFIX: &str = "CAP_";
+    let bare = match name.split_at_checked(PREFIX.len()) {
+        Some((prefix, bare)) if prefix.eq_ignore_ascii_case(PREFIX) => bare,
+        _ => name,
+    };
+    let is_named = |known: &&str| known.trim_start_matches(PREFIX).eq_ignore_ascii_case(bare);
+    NAMES.iter().position(|known| is_named(known))
 }
 
 #[cfg(test)]

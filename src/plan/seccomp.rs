@@ -33,8 +33,6 @@ use crate::sys::capability::Mask;
 pub struct Filter {
     /// What is decided about which calls.
     pub rules: Rules,
-    /// The same for the kernel.
-    pub program: Vec<Instruction>,
     /// When it is installed.
     pub moment: Moment,
 }
@@ -150,35 +148,41 @@ impl Rules {
         }
     }
 
-    /// Makes the program.
+    /// The filter that carries them out.
     ///
     /// # Errors
-    /// It is longer than the kernel takes.
-    pub fn compile(self) -> Result<Filter> {
-        let program = compile::compile(&self)?;
+    /// Its program is longer than the kernel takes.
+    pub fn into_filter(self) -> Result<Filter> {
+        compile::compile(&self)?;
         Ok(Filter {
             rules: self,
-            program,
             moment: Moment::Last,
         })
     }
 }
 
+impl Filter {
+    /// The rules for the kernel. They are compiled by the process that installs them, beside whatever others do meanwhile.
+    ///
+    /// # Errors
+    /// None that can be seen: the program of a filter is short enough.
+    pub fn program(&self) -> Result<Vec<Instruction>> {
+        compile::compile(&self.rules)
+    }
+}
+
 /// The default profile for a payload with `capabilities`.
-///
-/// # Errors
-/// None that can be seen: the program is always short enough.
-pub fn default(machine: Machine, capabilities: Mask) -> Result<Filter> {
-    let rules = Rules {
-        machine,
-        architectures: machine.architectures().to_vec(),
-        default: default::ANSWER,
-        rules: default::rules(capabilities),
-    };
-    Ok(Filter {
+#[must_use]
+pub fn default(machine: Machine, capabilities: Mask) -> Filter {
+    Filter {
+        rules: Rules {
+            machine,
+            architectures: machine.architectures().to_vec(),
+            default: default::ANSWER,
+            rules: default::rules(capabilities),
+        },
         moment: Moment::Early,
-        ..rules.compile()?
-    })
+    }
 }
 
 impl Action {

@@ -316,7 +316,7 @@ fn filter(seccomp: &Value, capabilities: &Sets, kernel: Kernel) -> Result<Seccom
         };
     }
     Ok(Seccomp {
-        filter: rules.compile()?,
+        filter: rules.into_filter()?,
         flags,
         agent: (!path.is_empty()).then_some((path, metadata)),
     })

@@ -214,7 +214,7 @@ proptest! {
         rules in some_rules(),
         arguments in collection::vec([values(), values(), values(), values(), values(), values()], 4),
     ) {
-        let program = rules.clone().compile().unwrap().program;
+        let program = rules.clone().into_filter().unwrap().program().unwrap();
         is_sound(&program);
         for architecture in rules.machine.architectures() {
             let bit = architecture.bit();
@@ -252,7 +252,7 @@ fn far_jumps_find_stepping_stones() {
         Action::Allow,
         Call::all().enumerate().take(260).map(each).collect(),
     );
-    let program = all.clone().compile().unwrap().program;
+    let program = all.clone().into_filter().unwrap().program().unwrap();
     is_sound(&program);
     assert!(program.len() > 3000, "{}", program.len());
     for call in Call::all().filter(|call| call.name() != "socketcall" && call.name() != "ipc") {
@@ -282,7 +282,7 @@ fn too_long_a_profile_is_an_error() {
             .collect(),
     };
     let all = rules(Machine::X86_64, Action::Allow, Call::all().map(many).collect());
-    let error = all.compile().unwrap_err().to_string();
+    let error = all.into_filter().unwrap_err().to_string();
     assert!(error.contains("instructions"), "{error}");
 }
 
@@ -294,7 +294,7 @@ fn socketcall_and_ipc_do_not_get_around_a_refusal() {
         Action::Allow,
         vec![rule(&names, Action::Errno(13), Vec::new())],
     );
-    let program = list.compile().unwrap().program;
+    let program = list.into_filter().unwrap().program().unwrap();
     let through = |name: &str, argument| {
         let number = call(name).number(Architecture::I386).unwrap();
         let arguments = [argument, 0, 0, 0, 0, 0];
@@ -332,8 +332,9 @@ fn by_default(add: &[&str], architecture: Architecture, name: &str, arguments: &
         Architecture::Aarch64 | Architecture::Arm => Machine::Aarch64,
         _ => Machine::X86_64,
     };
-    let filter = default(machine, capabilities(&add, &[]).unwrap()).unwrap();
-    is_sound(&filter.program);
+    let filter = default(machine, capabilities(&add, &[]).unwrap());
+    let program = filter.program().unwrap();
+    is_sound(&program);
     let mut all = [0; 6];
     all[..arguments.len()].copy_from_slice(arguments);
     let made = Made {
@@ -342,7 +343,7 @@ fn by_default(add: &[&str], architecture: Architecture, name: &str, arguments: &
         arguments: all,
     };
     let decided = decide(&filter.rules, architecture, &made);
-    assert_eq!(interpret(&filter.program, &made).0, decided.answer(), "{name}");
+    assert_eq!(interpret(&program, &made).0, decided.answer(), "{name}");
     decided
 }
 
@@ -468,8 +469,9 @@ fn the_default_profile_counts() {
 
 #[test]
 fn common_calls_are_decided_in_a_few_steps() {
-    let filter = default(Machine::X86_64, capabilities(&[], &[]).unwrap()).unwrap();
-    assert!(filter.program.len() < 700, "{}", filter.program.len());
+    let filter = default(Machine::X86_64, capabilities(&[], &[]).unwrap());
+    let program = filter.program().unwrap();
+    assert!(program.len() < 700, "{}", program.len());
     let mut longest = (0, "");
     for call in Call::all() {
         let Some(number) = call.number(Architecture::X86_64) else {
@@ -482,7 +484,7 @@ fn common_calls_are_decided_in_a_few_steps() {
             number,
             arguments,
         };
-        let (answer, steps) = interpret(&filter.program, &made);
+        let (answer, steps) = interpret(&program, &made);
         if answer == Action::Allow.answer() && !["clone", "socket", "personality"].contains(&call.name()) {
             longest = longest.max((steps, call.name()));
         }
@@ -567,7 +569,7 @@ fn profiles_are_read_in_all_their_forms() {
         parse(mapped, &arm).unwrap().architectures,
         [Architecture::Aarch64, Architecture::Arm]
     );
-    let program = read.compile().unwrap().program;
+    let program = read.into_filter().unwrap().program().unwrap();
     let old = Made {
         audit: Architecture::I386.audit(),
         number: 1,
@@ -684,7 +686,7 @@ proptest! {
             "args": [{{"index": {index}, "value": {value}, "op": "SCMP_CMP_LE"}}], "excludes": {{"minKernel": {kernel}}}}}]}}"#
         );
         if let Ok(rules) = parse(&text, &BARE) {
-            is_sound(&rules.compile().unwrap().program);
+            is_sound(&rules.into_filter().unwrap().program().unwrap());
         }
     }
 }
