@@ -122,7 +122,7 @@ fn number(name: &str) -> Option<usize> {
         _ => name,
     };
     let is_named = |known: &&str| known.trim_start_matches(PREFIX).eq_ignore_ascii_case(bare);
-    NAMES.iter().position(|known| is_named(known))
+    NAMES.iter().position(is_named)
 }
 
 #[cfg(test)]
