@@ -57,11 +57,15 @@ $(TARGET)/tools/opt/test/client: tests/payload/client.c
 	@mkdir -p '$(@D)'
 	gcc -O2 -static -Wall -o '$@' '$<'
 
+$(TARGET)/tools/opt/test/binds: tests/machine/binds.c
+	@mkdir -p '$(@D)'
+	gcc -O2 -static -pthread -Wall -o '$@' '$<'
+
 $(TARGET)/tools/opt/test/libsubid_test.so: tests/machine/subid.c
 	@mkdir -p '$(@D)'
 	gcc -O2 -shared -fPIC -Wall -o '$@' '$<'
 
-machines: stage roots $(TARGET)/tools/opt/test/client $(TARGET)/tools/opt/test/libsubid_test.so ## Build and cache all that the machines of tests, demo and bench need
+machines: stage roots $(TARGET)/tools/opt/test/client $(TARGET)/tools/opt/test/binds $(TARGET)/tools/opt/test/libsubid_test.so ## Build and cache all that the machines of tests, demo and bench need
 	tests/machine/images
 	tests/machine/fleet/images
 

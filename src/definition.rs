@@ -10,6 +10,7 @@ pub mod diagnostic;
 pub mod idle;
 pub mod keys;
 pub mod label;
+pub mod listen;
 pub mod name;
 pub mod network;
 pub mod places;
@@ -70,6 +71,9 @@ pub struct Definition {
     /// What one manager or the other cannot give. Only the generator reads it.
     #[serde(skip)]
     pub out_of_reach: Vec<(Scope, Diagnostic)>,
+    /// Options that came with this version of systemd, and what to say where an older one runs. Only the generator reads it.
+    #[serde(skip)]
+    pub too_new: Vec<(u32, Diagnostic)>,
 }
 
 /// The sections that belong to systemd, in the order of the files. What no container can have is left out, and said.
@@ -442,7 +446,7 @@ pub struct Socket {
 pub struct Listen {
     /// The type of the socket.
     pub kind: SocketKind,
-    /// The address in the syntax of systemd.socket(5): `8080`, `127.0.0.1:8080`, `[::1]:8080`, `/run/x.sock`, `@x`.
+    /// The address in the syntax of systemd.socket(5): `8080`, `127.0.0.1:8080`, `[::1]:8080`, `/run/x.sock`, `@x`, `vsock:2:80`.
     pub address: String,
     /// What the payload binds.
     pub container: ContainerAddress,
@@ -456,6 +460,10 @@ pub enum SocketKind {
     Stream,
     /// `ListenDatagram=`.
     Datagram,
+    /// `ListenSequentialPacket=`: Unix and vsock sockets only.
+    SequentialPacket,
+    /// `ListenFIFO=`: a named pipe, which nobody binds.
+    Fifo,
 }
 
 /// The address that the payload's `bind(2)` names.
@@ -466,13 +474,8 @@ pub enum ContainerAddress {
     Port(u16),
     /// A Unix socket: an absolute path, or `@NAME` for an abstract one.
     Unix(String),
-}
-
-impl std::fmt::Display for ContainerAddress {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Port(port) => write!(f, "{port}"),
-            Self::Unix(path) => f.write_str(path),
-        }
-    }
+    /// A vsock port, on any context id.
+    Vsock(u32),
+    /// None: the payload can only inherit it.
+    Nothing,
 }

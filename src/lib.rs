@@ -182,9 +182,19 @@
 //! systemd binds the port and keeps it over restarts, updates and crashes. The payload accepts on the kernel's own listening socket:
 //! no proxy and no address translation lies on the data path, and it sees its clients' addresses. A program that knows
 //! sd_listen_fds(3) inherits the descriptor (`Activation=inherit`). Any other program is caught in the act (`Activation=intercept`): a
-//! seccomp filter notifies init of each `bind(2)`, and where address and type match a socket of ours, init puts that socket in place of
-//! the program's own. Every other call goes on untouched. This is a convenience and no security border: the border is the empty network
-//! namespace around the payload.
+//! seccomp filter notifies init of each `bind(2)` and `listen(2)`, also of 32-bit programs, and where address and type match a socket of
+//! ours, init puts that socket in place of the program's own, with the options that had been set and where an epoll waited for it. Every other call
+//! goes on untouched, and a port that nobody has declared is named once. This is a convenience and no security border: the border is the
+//! empty network namespace around the payload.
+//!
+//! A socket has the clients of one family or of two, and so has what a program binds. A bind gets the best of our sockets for its port and
+//! type, of any family before none ([`run::intercept::family`]), since a queue that nobody reads is the one thing that must not be; a later
+//! bind that has the better right to it takes it over, and the first gets its own back ([`run::intercept::claim`]). One socket cannot accept from
+//! two queues, though: where that is what it takes, clients wait, and the journal and the unit's status text name the key that mends
+//! it ([`run::intercept::report`]).
+//!
+//! A Unix socket with a path that listens is replaced when it listens, since programs set owner and mode of the file that their bind leaves; for one
+//! for datagrams, which never listens, init leaves that file in the program's name ([`run::intercept::place`]).
 //!
 //! A generated unit never lets its socket die: no start limit, a pause between restarts, `Wants=` instead of `Requires=`, and a clean
 //! exit that nobody asked for is held back by init until systemd no longer counts it as one of a storm of starts. A payload that cannot

@@ -314,7 +314,7 @@ fn grants(definition: &Definition, specifiers: &Specifiers<'_>) -> Result<Vec<Gr
         for (index, listen) in socket.listen.iter().enumerate() {
             let container = match &listen.container {
                 ContainerAddress::Unix(path) => ContainerAddress::Unix(specifiers.expand(path)?),
-                port @ ContainerAddress::Port(_) => port.clone(),
+                other => other.clone(),
             };
             let listen = Listen {
                 container,

@@ -9,6 +9,7 @@ pub mod death;
 pub mod diag;
 pub mod ebpf;
 pub mod entry;
+pub mod epoll;
 pub mod gate;
 pub mod landlock;
 pub mod limits;

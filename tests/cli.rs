@@ -648,6 +648,9 @@ fn explained_examples_are_good_definitions() {
             "[Volume]" if line.starts_with("Options") => format!("{heading}\nDevice = \"/dev/vdb\"\n{line}\n"),
             "[Volume]" => format!("{heading}\n{line}\n"),
             "[Network]" => format!("[Container]\n{root}\nNetwork = \"app.network\"\n"),
+            "[Socket]" if line.starts_with("ListenFIFO") => {
+                format!("[Container]\n{root}\nActivation = \"inherit\"\n{heading}\n{line}\n")
+            }
             "[Socket]" if line.starts_with("Listen") => format!("[Container]\n{root}\n{heading}\n{line}\n"),
             "[Socket]" => format!("[Container]\n{root}\n{heading}\nListenStream = \"8080\"\n{line}\n"),
             other => format!("[Container]\n{root}\n{other}\n{line}\n"),
@@ -662,7 +665,9 @@ fn explained_examples_are_good_definitions() {
             "[Network]" => format!("{heading}\nSubnet = \"10.208.1.0/24\"\n{line}\n"),
             _ => "[Network]\nSubnet = [\"10.208.1.0/24\", \"fd00::/64\"]\n".to_owned(),
         };
-        let tree = Tree::new(&[(file, &text), ("app.network.toml", &network)]);
+        // A systemd that knows all options.
+        let systemd = ("../../usr/lib/systemd/libsystemd-shared-999.so", "");
+        let tree = Tree::new(&[(file, &text), ("app.network.toml", &network), systemd]);
         let run = tree.run(&["check"]);
         assert_eq!(run.out, "1 definition checked: no mistakes\n", "{text}{network}");
     }

@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::cli::explain::examples::{default, example};
 use crate::cli::output::{Cell, Format, Output, Paint};
 use crate::definition::diagnostic::Severity;
-use crate::definition::keys::{self, Key, Kind, Origin, Repeat, Section, Support};
+use crate::definition::keys::{self, Key, Kind, Origin, Repeat, Section, Support, newer};
 
 /// Explain a key of the definition files
 ///
@@ -51,7 +51,7 @@ struct Explanation {
     #[serde(skip_serializing_if = "Option::is_none")]
     instead: Option<&'static str>,
     origin: &'static str,
-    since: &'static str,
+    since: String,
     /// Not of a key that will never be carried out.
     #[serde(skip_serializing_if = "Option::is_none")]
     example: Option<String>,
@@ -140,7 +140,7 @@ fn explain(key: &Key) -> Explanation {
             Origin::Coracle => "coracle.toml(5)",
             Origin::Systemd => "systemd.directives(7)",
         },
-        since: key.since,
+        since: since(key),
         example: (support != "never").then(|| example(key)),
     }
 }
@@ -151,6 +151,15 @@ pub fn value(kind: Kind) -> String {
     match kind {
         Kind::Choice(words) => format!("one of {}", words.join(", ")),
         kind => kind.wanted().to_owned(),
+    }
+}
+
+/// The first version that knows it: Coracle's, and systemd's where not every supported one does.
+#[must_use]
+pub fn since(key: &Key) -> String {
+    match newer::since(key.name).filter(|_| key.section == Section::Socket) {
+        Some(version) => format!("{}, with systemd {version}", key.since),
+        None => key.since.to_owned(),
     }
 }
 
@@ -188,7 +197,7 @@ fn print(explanation: &Explanation, output: &mut Output) -> anyhow::Result<()> {
     fields.extend(explanation.default.map(|default| ("Default", default.to_owned())));
     let key = keys::all().find(|key| key.name == explanation.key && key.section.name() == explanation.section);
     fields.extend(key.map(|key| ("Support", support(key))));
-    fields.push(("Since", explanation.since.to_owned()));
+    fields.push(("Since", explanation.since.clone()));
     fields.push(("See", explanation.origin.to_owned()));
     for (name, text) in fields {
         let name = output.paint(Paint::Dim, &format!("{name:<8}"));

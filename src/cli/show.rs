@@ -357,10 +357,12 @@ fn describe(listen: &Listen) -> String {
     let kind = match listen.kind {
         SocketKind::Stream => "stream",
         SocketKind::Datagram => "datagram",
+        SocketKind::SequentialPacket => "sequential packets",
+        SocketKind::Fifo => "named pipe",
     };
     let container = match &listen.container {
         ContainerAddress::Port(port) => format!("port {port}"),
-        ContainerAddress::Unix(address) => address.clone(),
+        address => address.to_string(),
     };
     format!("{kind} {}, for {container} in the container", listen.address)
 }

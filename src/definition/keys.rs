@@ -6,7 +6,9 @@
 
 mod container;
 mod network;
+pub mod newer;
 pub mod refused;
+mod socket;
 mod systemd;
 mod volume;
 
@@ -220,7 +222,7 @@ impl Section {
         match self {
             Self::Container => container::KEYS,
             Self::Network => network::KEYS,
-            Self::Socket => systemd::SOCKET,
+            Self::Socket => socket::KEYS,
             Self::Unit => systemd::UNIT,
             Self::Service => systemd::SERVICE,
             Self::Timer => systemd::TIMER,

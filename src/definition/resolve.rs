@@ -20,6 +20,7 @@ pub mod network_file;
 mod ports;
 mod reach;
 mod secrets;
+mod serving;
 mod sockets;
 mod sysctl;
 mod systemd;
@@ -54,6 +55,8 @@ struct Resolver<'r, 'a> {
     addresses_left: usize,
     /// The last key of a section of systemd's that is blamed once for all its values.
     blamed: Option<Span>,
+    /// Options that came with this version of systemd.
+    too_new: Vec<(u32, Diagnostic)>,
 }
 
 /// How many addresses the sockets of one definition can have.
@@ -109,7 +112,9 @@ pub fn resolve(name: &str, source: &Path, settings: &Settings<'_>, report: &mut 
     let ports = draft.finish(&mut definition, &mut sections.service, &mut resolver);
     definition.sockets = sockets.finish(name, ports, &mut resolver);
     resolver.idle(&idle, &sections.service, &mut definition, settings);
+    definition.too_new = std::mem::take(&mut resolver.too_new);
     resolver.check_notify(&definition, settings);
+    resolver.check_sockets(&definition, settings);
     resolver.check_propagation(&definition, settings);
     resolver.check_resolver(&definition, settings);
     resolver.check_host_gateway(&definition, settings);
@@ -189,6 +194,7 @@ impl<'r, 'a> Resolver<'r, 'a> {
             root: Tried::No,
             addresses_left: ADDRESSES_MAX,
             blamed: None,
+            too_new: Vec::new(),
         }
     }
 }

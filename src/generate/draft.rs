@@ -50,6 +50,14 @@ impl<'a> Draft<'a> {
                 draft.place(diagnostic.clone());
             }
         }
+        for (version, diagnostic) in &loaded.definition.too_new {
+            if context.systemd_version < *version {
+                let mut diagnostic = diagnostic.clone();
+                let running = format!(" (here is {})", context.systemd_version);
+                diagnostic.message.push_str(&running);
+                draft.place(diagnostic);
+            }
+        }
         if !draft.is_broken() {
             draft.write(context);
         }
@@ -130,7 +138,7 @@ impl<'a> Draft<'a> {
     fn write(&mut self, context: &Context) {
         service::draft(self, context);
         for one in &self.definition().sockets {
-            socket::draft(self, one);
+            socket::draft(self, one, context);
         }
         timer::draft(self);
         match json(&Sound::Container(self.definition())) {

@@ -6,17 +6,19 @@
 
 use std::net::IpAddr;
 
-use crate::definition::{Socket, SocketKind};
+use crate::definition::Socket;
+use crate::definition::keys::newer;
+use crate::generate::Context;
 use crate::generate::draft::Draft;
 use crate::generate::service::{self, Lines};
 use crate::generate::unit_section;
 use crate::unitfile::{UnitFile, quote};
 
 /// Adds a socket's unit to the draft.
-pub fn draft(draft: &mut Draft<'_>, socket: &Socket) {
+pub fn draft(draft: &mut Draft<'_>, socket: &Socket, context: &Context) {
     let unit = [&socket.unit, ".socket"].concat();
     let unit_lines = unit_lines(draft, socket);
-    let socket_lines = socket_lines(draft, socket);
+    let socket_lines = socket_lines(draft, socket, context);
     let mut file = UnitFile::new(service::COMMENT);
     file.section("Unit", service::pairs(&unit_lines));
     file.section("Socket", service::pairs(&socket_lines));
@@ -39,14 +41,10 @@ fn unit_lines<'a>(draft: &Draft<'a>, socket: &Socket) -> Lines<'a> {
     lines
 }
 
-fn socket_lines<'s>(draft: &Draft<'_>, socket: &'s Socket) -> Lines<'s> {
+fn socket_lines<'s>(draft: &Draft<'_>, socket: &'s Socket, context: &Context) -> Lines<'s> {
     let mut lines = Lines::new();
     for listen in &socket.listen {
-        let key = match listen.kind {
-            SocketKind::Stream => "ListenStream",
-            SocketKind::Datagram => "ListenDatagram",
-        };
-        lines.push((key, quote::specifiers(&listen.address)));
+        lines.push((listen.kind.key(), quote::specifiers(&listen.address)));
     }
     let mut defaults: Lines<'_> = vec![("FileDescriptorName", quote::text(&socket.name))];
     if socket.unit != draft.stem {
@@ -65,7 +63,10 @@ fn socket_lines<'s>(draft: &Draft<'_>, socket: &'s Socket) -> Lines<'s> {
         defaults.push(("SocketMode", "0660".into()));
         defaults.push(("RemoveOnStop", "yes".into()));
     }
-    lines.extend(service::over_defaults(defaults, service::given(&socket.options)));
+    // What systemd does not know it would ignore, and complain of; that was said already.
+    let mut given = service::given(&socket.options);
+    given.retain(|(key, _)| newer::since(key).is_none_or(|version| version <= context.systemd_version));
+    lines.extend(service::over_defaults(defaults, given));
     lines
 }
 

@@ -14,9 +14,9 @@ use nix::pty::Winsize;
 use nix::sys::signal::SigSet;
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
-use crate::definition::{Notify, SocketKind, UserNamespace};
+use crate::definition::{Activation, ContainerAddress, Notify, SocketKind, UserNamespace};
 use crate::plan::Plan;
-use crate::run::failure::{Failure, NAMESPACE, OrFail as _, Priority, say};
+use crate::run::failure::{Failure, NAMESPACE, OrFail as _, say};
 use crate::run::idle::Idle;
 use crate::run::intercept::Intercept;
 use crate::run::log::Pipe;
@@ -51,6 +51,8 @@ struct Init<'a> {
     stopping: bool,
     /// When the start is over: the memory it took goes back, and what the program's choice of families may lead to is said.
     settled_at: Option<Instant>,
+    /// systemd shows what the payload is waited for.
+    is_awaited: bool,
     outcome: Option<Outcome>,
     idle: Option<Idle>,
 }
@@ -93,7 +95,7 @@ pub fn run(
             if init.is_ready() {
                 init.tell_readiness();
             }
-            init.explain_silence();
+            init.complain();
             if woken_by_sockets {
                 init.outlast(outcome, begun);
             }
@@ -143,17 +145,18 @@ impl<'a> Init<'a> {
             ready: false,
             stopping: false,
             settled_at: Some(Instant::now() + SETTLING),
+            is_awaited: false,
             outcome: None,
             idle: None,
         })
     }
 
-    /// Gives away what init does not need: rights, and the sockets that it answers with. Returns the stream sockets it keeps.
+    /// Gives away what init does not need: rights, and the sockets that it answers with. Returns the listening sockets it keeps.
     fn arrange(&mut self, plan: &Plan, sockets: Vec<OwnedFd>, diag: Option<Diag>) -> Vec<OwnedFd> {
         let kept = sockets
             .iter()
             .zip(&plan.sockets)
-            .filter(|(_, grant)| grant.listen.kind == SocketKind::Stream);
+            .filter(|(_, grant)| grant.listen.kind.listens());
         let kept = kept.filter_map(|(socket, _)| socket.try_clone().ok()).collect();
         self.idle = Idle::new(plan, &sockets, diag);
         if let Some(listener) = self.payload.listener.take() {
@@ -198,26 +201,40 @@ impl<'a> Init<'a> {
     fn tell_readiness(&mut self) {
         self.ready = true;
         self.ready_at = None;
-        self.systemd.tell_surely("READY=1\n");
-        // Only where readiness means it: a payload that has just been executed cannot listen yet.
-        let intercept = self.intercept.as_ref().filter(|_| self.wanted == Notify::Listening);
-        if let Some(line) = intercept.and_then(Intercept::unserved) {
-            say(Priority::Warning, &line);
-            self.idle.iter_mut().for_each(Idle::keep_silent);
-        }
+        // What it was waited for is not true any more.
+        let status = if std::mem::take(&mut self.is_awaited) {
+            "STATUS=\n"
+        } else {
+            ""
+        };
+        self.systemd.tell_surely(&["READY=1\n", status].concat());
         self.settled_at = Some(Instant::now() + SETTLING);
     }
 
     /// What can wait until no client waits for us any more.
-    fn settle(&self) {
-        let intercept = self
-            .intercept
-            .iter()
-            .filter(|_| self.ready && self.wanted == Notify::Listening);
-        intercept
-            .flat_map(Intercept::advice)
-            .for_each(|line| say(Priority::Notice, &line));
+    fn settle(&mut self) {
+        // Only where readiness means it: a payload that has just been executed cannot listen yet.
+        match &self.intercept {
+            Some(intercept) if self.wanted == Notify::Listening && !self.ready => {
+                if let Some(awaited) = intercept.awaited() {
+                    self.is_awaited = true;
+                    self.systemd.tell(&format!("STATUS={awaited}\n"));
+                }
+            }
+            Some(_) if self.wanted == Notify::Listening => self.complain(),
+            _ => {}
+        }
         trim_memory();
+    }
+
+    /// Says what is wrong between the sockets and what the payload binds, in the journal and, the worst of it, to systemd.
+    fn complain(&mut self) {
+        let complaints = self.intercept.as_mut().map(Intercept::complaints).unwrap_or_default();
+        if let Some((_, worst)) = complaints.first() {
+            self.systemd.tell(&format!("STATUS={worst}\n"));
+            self.idle.iter_mut().for_each(Idle::keep_silent);
+        }
+        complaints.iter().for_each(|(priority, line)| say(*priority, line));
     }
 
     /// Whether the payload is ready, and systemd has not heard of it.
@@ -328,15 +345,6 @@ impl<'a> Init<'a> {
         }
     }
 
-    /// Names the sockets that the payload never listened on, unless that was said when it became ready.
-    fn explain_silence(&self) {
-        if !(self.ready && self.wanted == Notify::Listening)
-            && let Some(unserved) = self.intercept.as_ref().and_then(Intercept::unserved)
-        {
-            say(Priority::Warning, &unserved);
-        }
-    }
-
     /// Makes a clean exit that nobody asked for last as long as it must.
     fn outlast(&mut self, outcome: Outcome, begun: Instant) {
         while outcome == Outcome::Exited(0) && !self.stopping {
@@ -365,12 +373,20 @@ const KEPT: Mask = 1 << 5 | SYS_PTRACE | 1 << 2 | 1 << 10;
 
 fn own_rights(plan: &Plan) -> Mask {
     let given = plan.process.capabilities;
+    let leaves_files = plan.sockets.iter().any(|grant| {
+        let is_path = matches!(&grant.listen.container, ContainerAddress::Unix(path) if path.starts_with('/'));
+        is_path && grant.listen.kind == SocketKind::Datagram && plan.activation == Activation::Intercept
+    });
+    let kept = if leaves_files { KEPT | OTHER_IDENTITY } else { KEPT };
     match plan.user_namespace {
         // Then it may take us over whatever we do, and must not have more by that.
-        UserNamespace::Host if given & SYS_PTRACE != 0 => KEPT & given,
-        _ => KEPT,
+        UserNamespace::Host if given & SYS_PTRACE != 0 => kept & given,
+        _ => kept,
     }
 }
+
+/// `CAP_SETGID` and `CAP_SETUID`, to leave files as the payload would.
+const OTHER_IDENTITY: Mask = 1 << 6 | 1 << 7;
 
 const SYS_PTRACE: Mask = 1 << 19;
 

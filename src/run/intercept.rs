@@ -6,98 +6,67 @@
 //!
 //! Two address families share a port in more ways than one. systemd's usual socket is dual-stack, and many programs bind IPv4
 //! first and IPv6 second: the first bind gets the dual-stack socket, because it may be the only one. When the second comes, it gets that socket, and the
-//! first is undone: its own descriptor is put back, bound as the program had asked, in the container's empty network.
+//! first is undone ([`claim`]). Which socket suits whom is said in [`family`].
+//!
+//! No answer may be waited for: what is asked of the kernel here does not block, and a caller that dies or lies gets what it would
+//! get without us.
+
+pub mod activated;
+pub mod claim;
+pub mod family;
+pub mod place;
+pub mod report;
+pub mod subject;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use nix::fcntl::OFlag;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType};
-use nix::sys::stat::fstat;
 use nix::unistd::Pid;
 
 use crate::definition::{ContainerAddress, SocketKind};
 use crate::plan::Grant;
-use crate::run::failure::{Priority, say};
+use crate::run::failure::Priority;
+use crate::run::intercept::activated::Activated;
+use crate::run::intercept::claim::Claims;
+use crate::run::intercept::family::Family;
+use crate::run::intercept::report::Undeclared;
+use crate::run::intercept::subject::Subject;
 use crate::run::sockaddr::{LONGEST, Wanted, parse};
-use crate::sys::process::{descriptor_of, pidfd_open};
-use crate::sys::seccomp::{Call, Listener, Notification, OnExec};
-use crate::sys::socket;
+use crate::sys::seccomp::{Call, Listener, Notification};
+use crate::sys::socket::{self, Form};
 
 /// The answering end.
 #[derive(Debug)]
 pub struct Intercept {
     listener: Listener,
     sockets: Vec<Activated>,
-    replaced: Vec<Replaced>,
+    claims: Claims,
     /// The container's network namespace; `None` on kernels that do not tell.
     namespace: Option<u64>,
-    undeclared: Vec<u16>,
+    undeclared: Undeclared,
     /// Unix sockets of the payload that are to be replaced when it listens, by inode, with the socket that takes their place.
     bound_unix: BTreeMap<u64, usize>,
+    /// Whether all has been said that there is to say.
+    has_spoken: bool,
 }
 
-/// One of systemd's sockets.
-#[derive(Debug)]
-struct Activated {
-    socket: OwnedFd,
-    grant: Grant,
-    family: Family,
-    inode: u64,
-    served: bool,
-    /// A dual-stack socket that an IPv6 bind has: the clients of both families are that one's.
-    taken_by_ipv6: bool,
-}
+/// Ports below this one take a right to bind (ip(7)).
+const FIRST_UNPRIVILEGED: u16 = 1024;
 
-/// Which clients a socket has, or a program asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Family {
-    Ipv4,
-    Ipv6Only,
-    DualStack,
-    Unix,
-}
-
-/// An IPv4 socket of the payload in whose place lies a dual-stack one.
-#[derive(Debug)]
-struct Replaced {
-    process: Pid,
-    number: RawFd,
-    address: Vec<u8>,
-    port: u16,
-    listens: bool,
-}
-
-/// How many of them are remembered.
-const REPLACED_MAX: usize = 64;
-
-/// The descriptor that a call is about.
-struct Subject {
-    process: Pid,
-    number: RawFd,
-    inode: u64,
-    flags: OFlag,
-    /// A copy of it. Where a filter around us forbids pidfd_getfd(2), as systemd-nspawn's does, what the copy would tell is inferred.
-    copy: Option<OwnedFd>,
-}
+/// How many Unix sockets are remembered that have not listened yet.
+const BOUND_UNIX_MAX: usize = 64;
 
 impl Intercept {
     /// Answers for `sockets`, in the order of `grants`. To be made inside the container's network namespace.
     #[must_use]
     pub fn new(listener: Listener, grants: &[Grant], sockets: Vec<OwnedFd>) -> Self {
-        let activated = |(socket, grant): (OwnedFd, &Grant)| {
-            let (family, inode) = (family(socket.as_fd())?, inode(socket.as_fd())?);
-            Some(Activated {
-                socket,
-                grant: grant.clone(),
-                family,
-                inode,
-                served: false,
-                taken_by_ipv6: false,
-            })
-        };
-        let sockets = sockets.into_iter().zip(grants).filter_map(activated).collect();
+        let sockets = sockets
+            .into_iter()
+            .zip(grants)
+            .filter_map(|(socket, grant)| Activated::new(socket, grant))
+            .collect();
         let probe = nix::sys::socket::socket(AddressFamily::Unix, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None);
         let namespace = probe
             .ok()
@@ -105,10 +74,11 @@ impl Intercept {
         Self {
             listener,
             sockets,
-            replaced: Vec::new(),
+            claims: Claims::default(),
             namespace,
-            undeclared: Vec::new(),
+            undeclared: Undeclared::default(),
             bound_unix: BTreeMap::new(),
+            has_spoken: false,
         }
     }
 
@@ -116,50 +86,39 @@ impl Intercept {
     #[must_use]
     pub fn is_served(&self) -> bool {
         self.sockets.iter().all(|socket| {
-            let same = |other: &&Activated| {
-                let (ours, theirs) = (&socket.grant.listen, &other.grant.listen);
-                (ours.kind, &ours.container) == (theirs.kind, &theirs.container)
-            };
+            let same = |other: &&Activated| report::is_same(&socket.grant.listen, &other.grant.listen);
             self.sockets.iter().filter(same).any(|other| other.served)
         })
     }
 
-    /// The sockets that nobody serves, as a sentence for the journal.
-    #[must_use]
-    pub fn unserved(&self) -> Option<String> {
-        let unserved = self.sockets.iter().filter(|socket| !socket.served);
-        let unserved: Vec<String> = unserved.map(|socket| socket.describe()).collect();
-        if unserved.is_empty() {
-            return None;
+    /// What is wrong between the sockets and what the program has bound by now, each with what mends it, the worst first; once.
+    pub fn complaints(&mut self) -> Vec<(Priority, String)> {
+        if std::mem::replace(&mut self.has_spoken, true) {
+            return Vec::new();
         }
-        let mut sentence = format!("the program does not listen on {}", unserved.join(", "));
-        if let [port, ..] = self.undeclared[..] {
-            sentence.push_str(&format!("; it bound port {port}: name that one in 'PublishPort'"));
-        }
-        Some(sentence)
+        let unserved = report::unserved(&self.sockets, &self.undeclared);
+        let bridged = report::bridged(&self.sockets, &self.claims);
+        let unserved = unserved.into_iter().map(|sentence| (Priority::Warning, sentence));
+        unserved
+            .chain(bridged.into_iter().map(|sentence| (Priority::Notice, sentence)))
+            .collect()
     }
 
-    /// What may go wrong with the families that the program asked for, as sentences for the journal.
+    /// What a program that is not ready yet is waited for.
     #[must_use]
-    pub fn advice(&self) -> Vec<String> {
-        let mut ports: Vec<u16> = self.replaced.iter().map(|replaced| replaced.port).collect();
-        ports.dedup();
-        let advice = |port| {
-            format!(
-                "the program asked for IPv4 on port {port} and got a socket for IPv6 too: if it shows wrong addresses or closes \
-                 connections, bind it to '::' or publish an IPv4 address, as in 'PublishPort = \"0.0.0.0:PORT:{port}\"'"
-            )
-        };
-        ports.into_iter().map(advice).collect()
+    pub fn awaited(&self) -> Option<String> {
+        report::unserved(&self.sockets, &self.undeclared).into_iter().next()
     }
 
     /// Answers the next call.
     pub fn answer(&mut self) {
         // The caller may have been killed before we looked.
         let Ok(call) = self.listener.receive() else { return };
-        let done = match call.call {
-            Call::Bind => self.bind(&call),
-            Call::Listen => self.listen(&call),
+        // Its arguments may lie where it cannot read them itself; then the kernel says so.
+        let done = match (call.with_arguments(), call.call) {
+            (Ok(call), Call::Bind) => self.bind(&call),
+            (Ok(call), Call::Listen) => self.listen(&call),
+            (Err(_), _) => None,
         };
         match done {
             Some(()) => self.listener.succeed(&call),
@@ -170,169 +129,150 @@ impl Intercept {
     /// Replaces the caller's socket by ours; `None` if the call is none of our business.
     fn bind(&mut self, call: &Notification) -> Option<()> {
         let mut buffer = [0; LONGEST];
-        let length = usize::try_from(call.arguments[2]).ok()?.min(LONGEST);
-        let length = socket::read_address(call.thread, call.arguments[1], buffer.get_mut(..length)?).ok()?;
-        let address = buffer.get(..length)?;
-        let wanted = parse(address)?;
-        if !self.sockets.iter().any(|socket| socket.matches(&wanted)) {
-            self.note_undeclared(&wanted);
+        let length = usize::try_from(call.arguments[2] & 0xffff_ffff).ok()?;
+        let got = socket::read_address(call.thread, call.arguments[1], buffer.get_mut(..length)?).ok()?;
+        // What lies half on a page that is not there is no address to the kernel either.
+        let address = buffer.get(..length).filter(|_| got == length)?;
+        let wanted = self.complete(parse(address)?, call.thread);
+        let is_declared = self.sockets.iter().any(|socket| socket.matches(&wanted));
+        let is_news = matches!(wanted, Wanted::Port(_, port) if self.undeclared.is_news(port));
+        if !is_declared && !is_news {
             return None;
         }
-        let subject = self.subject(call)?;
-        let is_foreign = |copy: &OwnedFd| socket::namespace_cookie(copy.as_fd()).ok() != self.namespace;
-        let is_ours = self.sockets.iter().any(|socket| socket.inode == subject.inode);
-        if is_ours || subject.copy.as_ref().is_some_and(is_foreign) {
+        let subject = Subject::of(call, &self.listener)?;
+        if let Some(ours) = self.sockets.iter().find(|socket| socket.inode == subject.inode) {
+            // A signal may have interrupted the caller when it had our socket already, and it calls again (before Linux 5.19).
+            return ours.matches(&wanted).then_some(());
+        }
+        if !subject.is_in(self.namespace) {
             return None;
         }
-        let kind = subject.copy.as_ref().and_then(|copy| kind(copy.as_fd()));
-        let family = match (&subject.copy, &wanted) {
-            (Some(copy), _) => family(copy.as_fd())?,
-            (None, Wanted::Port(libc::AF_INET, _)) => Family::Ipv4,
-            (None, Wanted::Port(..)) => Family::DualStack,
-            (None, Wanted::Unix(_)) => Family::Unix,
+        let like = match &subject.copy {
+            // One that is neither of these types is none of ours.
+            Some(copy) => Some((kind(copy.as_fd())?, socket::protocol(copy.as_fd()).ok()?)),
+            None => None,
         };
-        let chosen = self.choose(&wanted, kind, family)?;
+        let family = Family::asked(subject.copy.as_ref().map(AsFd::as_fd), &wanted)?;
+        let form = match &subject.copy {
+            Some(copy) => Form::of(copy.as_fd()).ok(),
+            None => self
+                .sockets
+                .iter()
+                .find(|socket| socket.matches(&wanted))
+                .and_then(|socket| inferred(family, socket.grant.listen.kind)),
+        };
+        let Some((chosen, fit)) = self.choose(&wanted, like, family, &subject) else {
+            let is_declared = |socket: &Activated| socket.matches(&wanted) && socket.is_like(like);
+            if self.sockets.iter().any(is_declared) {
+                return self.give_own(call, &subject, &wanted, address, form?);
+            }
+            self.undeclared
+                .note(&wanted, like.map_or(SocketKind::Stream, |(kind, _)| kind));
+            return None;
+        };
         let ours = self.sockets.get_mut(chosen)?;
-        if family == Family::Unix && ours.grant.listen.kind == SocketKind::Stream {
+        if let Wanted::Unix(name) = &wanted
+            && !name.starts_with('@')
+            && ours.grant.listen.kind.listens()
+        {
             // The bind is carried out, since programs set owner and mode of what it leaves; the socket is replaced when they listen.
-            if self.bound_unix.len() == REPLACED_MAX {
+            if self.bound_unix.len() == BOUND_UNIX_MAX {
                 self.bound_unix.clear();
             }
             self.bound_unix.insert(subject.inode, chosen);
             return None;
         }
-        hand_over(&self.listener, call, &subject, ours)?;
-        // A datagram socket serves from here on.
-        ours.served |= ours.grant.listen.kind == SocketKind::Datagram;
-        if let (Wanted::Port(_, port), Family::DualStack, SocketKind::Stream) =
-            (&wanted, ours.family, ours.grant.listen.kind)
+        if let Wanted::Unix(name) = &wanted
+            && !name.starts_with('@')
         {
-            match family {
-                Family::Ipv4 => self.note_replaced(Replaced {
-                    process: subject.process,
-                    number: subject.number,
-                    address: address.to_vec(),
-                    port: *port,
-                    listens: false,
-                }),
-                _ => {
-                    ours.taken_by_ipv6 = true;
-                    self.undo(call, subject.process, *port);
-                }
-            }
+            // Nothing else is going to make the file that the program expects. If it cannot be made, let the kernel say why.
+            place::leave(name, subject.thread).ok()?;
+        }
+        ours.hand_over(&self.listener, call, &subject)?;
+        // Where there is no listening, it serves from here on.
+        ours.served |= !ours.grant.listen.kind.listens();
+        let inode = ours.inode;
+        if let (Wanted::Port(..), Some(form)) = (&wanted, form) {
+            self.claims.undo(&self.listener, call, &subject, chosen, fit);
+            self.claims.add(&subject, chosen, inode, (family, fit), form, address);
         }
         Some(())
     }
 
+    /// Carries out a bind whose clients another socket of the program has. It would be the program's own affair, were it not that a privileged
+    /// port is bound here, which the program may have no right to, having needed none for the other one.
+    fn give_own(
+        &self,
+        call: &Notification,
+        subject: &Subject,
+        wanted: &Wanted,
+        address: &[u8],
+        form: Form,
+    ) -> Option<()> {
+        if !matches!(wanted, Wanted::Port(_, port) if *port < FIRST_UNPRIVILEGED) {
+            return None;
+        }
+        let own = socket::bound(form, address).ok()?;
+        if let Some(copy) = &subject.copy {
+            socket::options::copy(copy.as_fd(), own.as_fd());
+        }
+        subject.take(&self.listener, call, own.as_fd())
+    }
+
     /// The program listens. The queue is systemd's (`Backlog=`), so only a socket of its own gets the length it asks for.
     fn listen(&mut self, call: &Notification) -> Option<()> {
-        let subject = self.subject(call)?;
-        let ours = match self.bound_unix.get(&subject.inode) {
-            Some(&chosen) => {
+        let subject = Subject::of(call, &self.listener)?;
+        let ours = match self.bound_unix.remove(&subject.inode) {
+            Some(chosen) => {
                 let ours = self.sockets.get_mut(chosen)?;
-                hand_over(&self.listener, call, &subject, ours)?;
+                ours.hand_over(&self.listener, call, &subject)?;
                 ours
             }
             None => self.sockets.iter_mut().find(|socket| socket.inode == subject.inode)?,
         };
         ours.served = true;
-        let replaced = |r: &&mut Replaced| (r.process, r.number) == (subject.process, subject.number);
-        self.replaced
-            .iter_mut()
-            .filter(replaced)
-            .for_each(|replaced| replaced.listens = true);
+        self.claims.listens(&subject);
         // It listens already, unless the program has shut it down before.
         socket::listen(ours.socket.as_fd()).ok()
     }
 
-    /// The descriptor that `call` is about, looked at while the caller certainly waits.
-    fn subject(&self, call: &Notification) -> Option<Subject> {
-        let number = RawFd::try_from(call.arguments[0]).ok()?;
-        // Most calls come from the first thread of a process, which is the process by its number.
-        let (process, pidfd) = match pidfd_open(call.thread) {
-            Ok(pidfd) => (call.thread, Ok(pidfd)),
-            Err(_) => process_of(call.thread).map(|process| (process, pidfd_open(process)))?,
-        };
-        let inode = socket_of(process, number)?;
-        let flags = flags_of(process, number)?;
-        let copy = pidfd.and_then(|pidfd| descriptor_of(pidfd.as_fd(), number)).ok();
-        self.listener.is_waiting(call).then_some(Subject {
-            process,
-            number,
-            inode,
-            flags,
-            copy,
-        })
-    }
-
-    /// The socket for what a program asks: an exact one first, then one that has its clients among others.
-    fn choose(&self, wanted: &Wanted, kind: Option<SocketKind>, family: Family) -> Option<usize> {
-        let order: &[Family] = match family {
-            Family::Ipv4 => &[Family::Ipv4, Family::DualStack],
-            Family::Ipv6Only => &[Family::Ipv6Only, Family::DualStack],
-            Family::DualStack => &[Family::DualStack, Family::Ipv6Only],
-            Family::Unix => &[Family::Unix],
-        };
-        let asked = family;
-        order.iter().find_map(|family| {
-            let fits = |socket: &Activated| {
-                kind.is_none_or(|kind| socket.grant.listen.kind == kind)
-                    && socket.family == *family
-                    && socket.matches(wanted)
-                    && !(asked == Family::Ipv4 && socket.taken_by_ipv6)
-            };
-            self.sockets.iter().position(fits)
-        })
-    }
-
-    /// Puts IPv4 sockets of the container's own network back on `port`, now that the program's IPv6 socket has the clients of both.
-    fn undo(&mut self, call: &Notification, process: Pid, port: u16) {
-        let is_undone = |replaced: &mut Replaced| replaced.process == process && replaced.port == port;
-        for Replaced {
-            number,
-            address,
-            listens,
-            ..
-        } in self.replaced.extract_if(.., is_undone)
-        {
-            let lies_there = |inode| self.sockets.iter().any(|socket| socket.inode == inode);
-            let (true, Some(flags)) = (
-                socket_of(process, number).is_some_and(lies_there),
-                flags_of(process, number),
-            ) else {
+    /// The best socket for what a program asks, and how well it fits; of equals the one at its very address, then one that nobody has.
+    fn choose(
+        &self,
+        wanted: &Wanted,
+        like: Option<(SocketKind, i32)>,
+        family: Family,
+        subject: &Subject,
+    ) -> Option<(usize, u8)> {
+        let mut best = None;
+        for (index, socket) in self.sockets.iter().enumerate() {
+            let Some(fit) = family
+                .fit(socket.family)
+                .filter(|_| socket.matches(wanted) && socket.is_like(like))
+            else {
                 continue;
             };
-            // Best effort: a bind that fails here would have failed the program itself in an ordinary container.
-            if let Ok(own) = socket::bound_ipv4(&address) {
-                let listening = if listens { socket::listen(own.as_fd()) } else { Ok(()) };
-                let blocking = listening.and_then(|()| socket::set_blocking(own.as_fd(), flags));
-                let _ = blocking.and_then(|()| self.listener.replace(call, own.as_fd(), number, on_exec(flags)));
+            let rival = self.claims.strongest(index, subject);
+            if rival.is_some_and(|rival| rival > fit) {
+                continue;
+            }
+            let score = (fit, socket.is_at(wanted), rival.is_none());
+            if best.is_none_or(|(best, _)| score > best) {
+                best = Some((score, index));
             }
         }
+        best.map(|((fit, ..), index)| (index, fit))
     }
 
-    /// Remembers a socket that may have to be put back. A program that binds again and again must not make us grow.
-    fn note_replaced(&mut self, new: Replaced) {
-        let is_other = |old: &Replaced| (old.process, old.number) != (new.process, new.number);
-        self.replaced.retain(is_other);
-        if self.replaced.len() == REPLACED_MAX {
-            self.replaced.remove(0);
-        }
-        self.replaced.push(new);
-    }
-
-    /// Remembers a port that no socket is declared for, and says once how it would be.
-    fn note_undeclared(&mut self, wanted: &Wanted) {
-        if let Wanted::Port(_, port) = *wanted
-            && port != 0
-            && self.undeclared.len() < 8
-            && !self.undeclared.contains(&port)
-        {
-            self.undeclared.push(port);
-            let message = format!(
-                "the program bound port {port}, which no socket is declared for: it is reachable inside the container only"
-            );
-            say(Priority::Warning, &message);
+    /// The address with what only the caller knows: a path may start from its working directory.
+    fn complete(&self, wanted: Wanted, thread: Pid) -> Wanted {
+        let has_path = |socket: &Activated| matches!(socket.grant.listen.container, ContainerAddress::Unix(_));
+        match wanted {
+            Wanted::Unix(path) if !path.starts_with(['/', '@']) && self.sockets.iter().any(has_path) => {
+                let directory = fs::read_link(format!("/proc/{thread}/cwd")).unwrap_or_default();
+                Wanted::Unix(directory.join(path).to_string_lossy().into_owned())
+            }
+            wanted => wanted,
         }
     }
 }
@@ -343,88 +283,30 @@ impl AsFd for Intercept {
     }
 }
 
-impl Activated {
-    fn matches(&self, wanted: &Wanted) -> bool {
-        match (&self.grant.listen.container, wanted) {
-            (ContainerAddress::Port(ours), Wanted::Port(_, theirs)) => ours == theirs,
-            (ContainerAddress::Unix(ours), Wanted::Unix(theirs)) => ours == theirs,
-            _ => false,
-        }
-    }
-
-    fn describe(&self) -> String {
-        let family = match self.family {
-            Family::Ipv4 => " (IPv4)",
-            Family::Ipv6Only => " (IPv6)",
-            Family::DualStack | Family::Unix => "",
-        };
-        match &self.grant.listen.container {
-            ContainerAddress::Port(port) => format!("port {port}{family} for '{}'", self.grant.listen.address),
-            ContainerAddress::Unix(path) => format!("'{path}' for '{}'", self.grant.listen.address),
-        }
-    }
-}
-
-/// Puts `ours` in place of the caller's socket, as the program had set up its own.
-fn hand_over(listener: &Listener, call: &Notification, subject: &Subject, ours: &Activated) -> Option<()> {
-    if let Some(copy) = &subject.copy {
-        socket::copy_options(copy.as_fd(), ours.socket.as_fd());
-    }
-    socket::set_blocking(ours.socket.as_fd(), subject.flags).ok()?;
-    listener
-        .replace(call, ours.socket.as_fd(), subject.number, on_exec(subject.flags))
-        .ok()
-}
-
-fn family(socket: BorrowedFd<'_>) -> Option<Family> {
-    match socket::domain(socket).ok()? {
-        libc::AF_INET => Some(Family::Ipv4),
-        libc::AF_INET6 if socket::is_ipv6_only(socket).ok()? => Some(Family::Ipv6Only),
-        libc::AF_INET6 => Some(Family::DualStack),
-        libc::AF_UNIX => Some(Family::Unix),
-        _ => None,
-    }
-}
-
 fn kind(socket: BorrowedFd<'_>) -> Option<SocketKind> {
     match socket::kind(socket).ok()? {
         libc::SOCK_STREAM => Some(SocketKind::Stream),
         libc::SOCK_DGRAM => Some(SocketKind::Datagram),
+        libc::SOCK_SEQPACKET => Some(SocketKind::SequentialPacket),
         _ => None,
     }
 }
 
-/// What tells one socket from another, through whatever descriptor.
-fn inode(socket: BorrowedFd<'_>) -> Option<u64> {
-    Some(fstat(socket).ok()?.st_ino)
-}
-
-/// The process that a thread belongs to (`/proc/TID/status`, proc_pid_status(5)).
-fn process_of(thread: Pid) -> Option<Pid> {
-    // The name in it may be cut off in the middle of a character.
-    let status = fs::read(format!("/proc/{thread}/status")).ok()?;
-    let status = String::from_utf8_lossy(&status);
-    let process = status.lines().find_map(|line| line.strip_prefix("Tgid:"))?;
-    Some(Pid::from_raw(process.trim().parse().ok()?))
-}
-
-/// The inode of the socket that is descriptor `number` of `process`.
-fn socket_of(process: Pid, number: RawFd) -> Option<u64> {
-    let link = fs::read_link(format!("/proc/{process}/fd/{number}")).ok()?;
-    link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
-}
-
-/// The flags of a descriptor, `O_CLOEXEC` among them (`/proc/PID/fdinfo`, proc_pid_fdinfo(5)).
-fn flags_of(process: Pid, number: RawFd) -> Option<OFlag> {
-    let information = fs::read_to_string(format!("/proc/{process}/fdinfo/{number}")).ok()?;
-    let flags = information.lines().find_map(|line| line.strip_prefix("flags:"))?;
-    Some(OFlag::from_bits_retain(i32::from_str_radix(flags.trim(), 8).ok()?))
-}
-
-fn on_exec(flags: OFlag) -> OnExec {
-    if flags.contains(OFlag::O_CLOEXEC) {
-        OnExec::Close
-    } else {
-        OnExec::Keep
-    }
+/// What a socket is likely to be that cannot be looked at.
+fn inferred(family: Family, kind: SocketKind) -> Option<Form> {
+    let domain = match family {
+        Family::Ipv4 => libc::AF_INET,
+        Family::Mapped | Family::Ipv6Only | Family::DualStack => libc::AF_INET6,
+        Family::Unix | Family::Vsock => return None,
+    };
+    let kind = match kind {
+        SocketKind::Datagram => libc::SOCK_DGRAM,
+        _ => libc::SOCK_STREAM,
+    };
+    Some(Form {
+        domain,
+        kind,
+        protocol: 0,
+        ipv6_only: family == Family::Ipv6Only,
+    })
 }

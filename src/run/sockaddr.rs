@@ -1,15 +1,19 @@
 //! Reads the address that another process passed to bind(2).
 
+use std::net::IpAddr;
+
 /// `sockaddr_storage`: no address is longer.
 pub const LONGEST: usize = 128;
 
 /// What a bind(2) asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Wanted {
-    /// A TCP or UDP port, of this address family.
-    Port(libc::c_int, u16),
+    /// A TCP or UDP port.
+    Port(IpAddr, u16),
     /// A Unix socket: a path, or `@NAME` for an abstract one.
     Unix(String),
+    /// A vsock port.
+    Vsock(u32),
 }
 
 /// The address in `bytes`; `None` for families that are none of ours, and for what is too short to be one.
@@ -18,11 +22,19 @@ pub fn parse(bytes: &[u8]) -> Option<Wanted> {
     let (&[low, high], rest) = bytes.split_first_chunk()?;
     let family = libc::c_int::from(u16::from_ne_bytes([low, high]));
     match family {
-        libc::AF_INET | libc::AF_INET6 => {
-            let (&port, _) = rest.split_first_chunk()?;
-            Some(Wanted::Port(family, u16::from_be_bytes(port)))
+        // As long as the kernel wants them (ip(7), ipv6(7), vsock(7), unix(7)): what it would refuse is not ours to take.
+        libc::AF_INET if bytes.len() >= 16 => {
+            let (&port, rest) = rest.split_first_chunk()?;
+            let (&address, _) = rest.split_first_chunk::<4>()?;
+            Some(Wanted::Port(IpAddr::from(address), u16::from_be_bytes(port)))
         }
-        libc::AF_UNIX => {
+        libc::AF_INET6 if bytes.len() >= 24 => {
+            // Between port and address lies the flow (ipv6(7)).
+            let (&port, rest) = rest.split_first_chunk()?;
+            let (&address, _) = rest.get(4..)?.split_first_chunk::<16>()?;
+            Some(Wanted::Port(IpAddr::from(address), u16::from_be_bytes(port)))
+        }
+        libc::AF_UNIX if bytes.len() <= 110 => {
             let (name, is_abstract) = match rest {
                 [] => return None,
                 [0, name @ ..] => (name, true),
@@ -36,13 +48,36 @@ pub fn parse(bytes: &[u8]) -> Option<Wanted> {
                 name.to_owned()
             }))
         }
+        libc::AF_VSOCK if bytes.len() >= 16 => {
+            // A reserved word lies before the port (vsock(7)).
+            let (&port, _) = rest.get(2..)?.split_first_chunk()?;
+            Some(Wanted::Vsock(u32::from_ne_bytes(port)))
+        }
         _ => None,
+    }
+}
+
+/// A path as it is compared: without what makes two spellings of one place, `/var/run` among it, which is `/run` nearly everywhere.
+#[must_use]
+pub fn plain_path(path: &str) -> String {
+    if path.starts_with('@') {
+        return path.to_owned();
+    }
+    let parts = path.split('/').filter(|part| !part.is_empty() && *part != ".");
+    let mut plain = String::with_capacity(path.len());
+    for part in parts {
+        plain.push('/');
+        plain.push_str(part);
+    }
+    match plain.strip_prefix("/var/run/") {
+        Some(rest) => format!("/run/{rest}"),
+        None => plain,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Wanted, parse};
+    use super::{Wanted, parse, plain_path};
 
     fn address(family: i32, rest: &[u8]) -> Vec<u8> {
         [&u16::try_from(family).expect("small").to_ne_bytes(), rest].concat()
@@ -50,8 +85,20 @@ mod tests {
 
     #[test]
     fn addresses_of_our_families() {
-        let ipv4 = address(libc::AF_INET, &[0x1f, 0x90, 0, 0, 0, 0]);
-        assert_eq!(parse(&ipv4), Some(Wanted::Port(libc::AF_INET, 8080)));
+        let ipv4 = address(libc::AF_INET, &[&[0x1f, 0x90][..], &[0; 12]].concat());
+        assert_eq!(parse(&ipv4), Some(Wanted::Port([0, 0, 0, 0].into(), 8080)));
+        let mut ipv6 = address(libc::AF_INET6, &[0x1f, 0x90, 0, 0, 0, 0]);
+        ipv6.extend(std::net::Ipv6Addr::LOCALHOST.octets());
+        ipv6.extend([0; 4]);
+        assert_eq!(
+            parse(&ipv6),
+            Some(Wanted::Port(std::net::Ipv6Addr::LOCALHOST.into(), 8080))
+        );
+        let vsock = address(
+            libc::AF_VSOCK,
+            &[[0, 0].as_slice(), &1234_u32.to_ne_bytes(), &[255; 8]].concat(),
+        );
+        assert_eq!(parse(&vsock), Some(Wanted::Vsock(1234)));
         assert_eq!(
             parse(&address(libc::AF_UNIX, b"/run/x\0junk")),
             Some(Wanted::Unix("/run/x".into()))
@@ -68,11 +115,24 @@ mod tests {
             vec![],
             vec![2],
             address(libc::AF_INET, &[1]),
+            address(libc::AF_INET, &[0x1f, 0x90, 0, 0, 0, 0]),
+            address(libc::AF_INET6, &[0x1f, 0x90, 0, 0, 0, 0, 1]),
+            address(libc::AF_VSOCK, &[0, 0, 1]),
             address(libc::AF_UNIX, b""),
+            address(libc::AF_UNIX, &[b'a'; 109]),
             address(libc::AF_NETLINK, &[0; 10]),
         ] {
             assert_eq!(parse(&bytes), None, "{bytes:?}");
         }
+    }
+
+    #[test]
+    fn spellings_of_one_place() {
+        for path in ["/run/a/x", "//run/./a//x", "/var/run/a/x"] {
+            assert_eq!(plain_path(path), "/run/a/x");
+        }
+        assert_eq!(plain_path("@a//b"), "@a//b");
+        assert_eq!(plain_path("/var/runner/x"), "/var/runner/x");
     }
 
     proptest::proptest! {

@@ -269,7 +269,7 @@ pub fn end(socket: BorrowedFd<'_>) -> io::Result<End> {
         _ => return Ok(End::Datagrams),
     }
     let name = socket::name(socket)?;
-    let (family, protocol) = (socket::domain(socket)?, socket::protocol(socket)?);
+    let (family, protocol) = (socket::domain(socket)?, socket::exact_protocol(socket)?);
     let port = name.get(2..4).and_then(|bytes| bytes.try_into().ok());
     let port = port.map_or(0, u16::from_be_bytes);
     let mut address = [0; 16];

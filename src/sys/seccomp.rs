@@ -10,7 +10,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use nix::errno::Errno;
 use nix::unistd::Pid;
 
-use crate::sys::bpf::{ANSWER, ARCHITECTURE, EQUAL, Instruction, LOAD, LONGEST, NUMBER, jump, plain};
+use crate::sys::bpf::{AND, ANSWER, ARCHITECTURE, EQUAL, Instruction, LOAD, LONGEST, NUMBER, argument, jump, plain};
+use crate::sys::socket::read_address;
 
 /// The end that receives the notifications. When it is closed, the calls it stands for fail with `ENOSYS`.
 #[derive(Debug)]
@@ -25,7 +26,34 @@ pub struct Notification {
     pub thread: Pid,
     /// The arguments.
     pub arguments: [u64; 6],
+    /// Where they lie in the caller's memory, as words of 32 bits, if they are not known yet (socketcall(2)).
+    indirect: Option<u64>,
     id: u64,
+}
+
+impl Notification {
+    /// The same with its arguments, wherever they lie.
+    ///
+    /// # Errors
+    /// `EFAULT` for a wild pointer.
+    pub fn with_arguments(mut self) -> io::Result<Self> {
+        let Some(place) = self.indirect.take() else {
+            return Ok(self);
+        };
+        let mut words = [0; 12];
+        let wanted = match self.call {
+            Call::Bind => 12,
+            Call::Listen => 8,
+        };
+        let got = read_address(self.thread, place & 0xffff_ffff, &mut words[..wanted])?;
+        if got != wanted {
+            return Err(Errno::EFAULT.into());
+        }
+        for (argument, &[a, b, c, d]) in self.arguments.iter_mut().zip(words.as_chunks().0) {
+            *argument = u64::from(u32::from_ne_bytes([a, b, c, d]));
+        }
+        Ok(self)
+    }
 }
 
 /// The system calls that are caught.
@@ -38,25 +66,14 @@ pub enum Call {
 }
 
 /// Catches bind(2) and listen(2) of this process and all that it starts from now on, and makes io_uring_setup(2) fail with `ENOSYS`, since
-/// a ring can bind without a system call.
+/// a ring can bind without a system call. Calls by 32-bit programs are caught too.
 ///
 /// This process must never bind or listen afterwards: nobody would answer. It needs `CAP_SYS_ADMIN` or `no_new_privs`.
 ///
 /// # Errors
 /// What seccomp(2) says: `EBUSY` if a filter with a listener is there already.
 pub fn catch_bind_and_listen() -> io::Result<Listener> {
-    let program = [
-        plain(LOAD, ARCHITECTURE),
-        // Calls of another architecture (32-bit programs) have other numbers; they are let through.
-        jump(EQUAL, 0, 5, NATIVE_ARCHITECTURE),
-        plain(LOAD, NUMBER),
-        jump(EQUAL, 4, 0, number(libc::SYS_bind)),
-        jump(EQUAL, 3, 0, number(libc::SYS_listen)),
-        jump(EQUAL, 0, 1, number(libc::SYS_io_uring_setup)),
-        plain(ANSWER, libc::SECCOMP_RET_ERRNO | libc::ENOSYS.cast_unsigned()),
-        plain(ANSWER, libc::SECCOMP_RET_ALLOW),
-        plain(ANSWER, libc::SECCOMP_RET_USER_NOTIF),
-    ];
+    let program = catching();
     // Once we have seen a call, only a fatal signal may interrupt it (Linux 5.19): Go's scheduler sends signals all the time.
     let fd = install(
         &program,
@@ -69,6 +86,32 @@ pub fn catch_bind_and_listen() -> io::Result<Listener> {
     // SAFETY: the request takes its argument by value.
     unsafe { libc::ioctl(listener.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_SET_FLAGS, SYNC_WAKE_UP) };
     Ok(Listener(listener))
+}
+
+/// The filter that catches them, for both tables of calls that a machine has; the numbers of a third one (x32) are the first one's with a
+/// bit. What comes by any other table is let through. Each line says where it stands, for the jumps.
+fn catching() -> [Instruction; 18] {
+    [
+        plain(LOAD, ARCHITECTURE),
+        jump(EQUAL, 5, 0, NATIVE_ARCHITECTURE),      // 1: to 7
+        jump(EQUAL, 0, 12, compat::ARCHITECTURE),    // 2: else to 15
+        plain(LOAD, NUMBER),                         // 3: a 32-bit program's
+        jump(EQUAL, 11, 0, compat::BIND),            // 4: to 16
+        jump(EQUAL, 10, 0, compat::LISTEN),          // 5: to 16
+        jump(EQUAL, 5, 4, compat::SOCKETCALL),       // 6: to 12, else to 11
+        plain(LOAD, NUMBER),                         // 7
+        plain(AND, !X32),                            // 8
+        jump(EQUAL, 6, 0, number(libc::SYS_bind)),   // 9: to 16
+        jump(EQUAL, 5, 0, number(libc::SYS_listen)), // 10: to 16
+        // 11: to 17, else to 15. It has the same number everywhere.
+        jump(EQUAL, 5, 3, number(libc::SYS_io_uring_setup)),
+        plain(LOAD, argument(0)),                    // 12: which call socketcall(2) stands for
+        jump(EQUAL, 2, 0, socketcall::BIND),         // 13: to 16
+        jump(EQUAL, 1, 0, socketcall::LISTEN),       // 14: to 16
+        plain(ANSWER, libc::SECCOMP_RET_ALLOW),      // 15
+        plain(ANSWER, libc::SECCOMP_RET_USER_NOTIF), // 16
+        plain(ANSWER, libc::SECCOMP_RET_ERRNO | libc::ENOSYS.cast_unsigned()), // 17
+    ]
 }
 
 /// Filters all further system calls of this process and of all that it starts. It needs `CAP_SYS_ADMIN` or `no_new_privs`.
@@ -133,15 +176,18 @@ impl Listener {
         let mut raw: libc::seccomp_notif = unsafe { std::mem::zeroed() };
         // SAFETY: the request and the structure belong together.
         Errno::result(unsafe { libc::ioctl(self.0.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_RECV, &raw mut raw) })?;
-        let call = if libc::c_long::from(raw.data.nr) == libc::SYS_listen {
-            Call::Listen
-        } else {
-            Call::Bind
+        let number = raw.data.nr.cast_unsigned();
+        let is_listen = match raw.data.arch {
+            compat::ARCHITECTURE if number == compat::SOCKETCALL => raw.data.args[0] == u64::from(socketcall::LISTEN),
+            compat::ARCHITECTURE => number == compat::LISTEN,
+            _ => number & !X32 == self::number(libc::SYS_listen),
         };
+        let is_indirect = raw.data.arch == compat::ARCHITECTURE && number == compat::SOCKETCALL;
         Ok(Notification {
-            call,
+            call: if is_listen { Call::Listen } else { Call::Bind },
             thread: Pid::from_raw(raw.pid.cast_signed()),
             arguments: raw.data.args,
+            indirect: is_indirect.then_some(raw.data.args[1]),
             id: raw.id,
         })
     }
@@ -242,6 +288,36 @@ const CONTINUE: u32 = 1;
 const NATIVE_ARCHITECTURE: u32 = 0xc000_003e;
 #[cfg(target_arch = "aarch64")]
 const NATIVE_ARCHITECTURE: u32 = 0xc000_00b7;
+
+/// The bit of calls by x32, the third table of x86_64.
+#[cfg(target_arch = "x86_64")]
+const X32: u32 = 0x4000_0000;
+#[cfg(target_arch = "aarch64")]
+const X32: u32 = 0;
+
+/// The table of the machine's 32-bit programs: i386.
+#[cfg(target_arch = "x86_64")]
+mod compat {
+    pub(super) const ARCHITECTURE: u32 = 0x4000_0003;
+    pub(super) const BIND: u32 = 361;
+    pub(super) const LISTEN: u32 = 363;
+    pub(super) const SOCKETCALL: u32 = 102;
+}
+
+/// The table of the machine's 32-bit programs: arm, which has no socketcall(2).
+#[cfg(target_arch = "aarch64")]
+mod compat {
+    pub(super) const ARCHITECTURE: u32 = 0x4000_0028;
+    pub(super) const BIND: u32 = 282;
+    pub(super) const LISTEN: u32 = 284;
+    pub(super) const SOCKETCALL: u32 = u32::MAX;
+}
+
+/// Which call socketcall(2) stands for.
+mod socketcall {
+    pub(super) const BIND: u32 = 2;
+    pub(super) const LISTEN: u32 = 4;
+}
 
 fn number(call: libc::c_long) -> u32 {
     u32::try_from(call).unwrap_or(u32::MAX)

@@ -1,13 +1,19 @@
-//! What init must know of a socket that it did not make, some calls on one, and descriptors that go through one.
+//! What init must know of a socket that it did not make, the calls on one, and descriptors that go through one.
+
+pub mod options;
 
 use std::io;
 use std::mem;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
+use std::net::IpAddr;
+use std::os::fd::{AsFd as _, AsRawFd, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::sys::socket::sockopt::ReuseAddr;
-use nix::sys::socket::{AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, sendmsg, setsockopt, socketpair};
+use nix::sys::socket::sockopt::{Ipv6V6Only, ReuseAddr};
+use nix::sys::socket::{
+    AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, SockaddrStorage, getsockname, sendmsg, setsockopt,
+    socketpair,
+};
 
 /// `SO_DOMAIN`: the address family (`AF_…`).
 ///
@@ -25,11 +31,11 @@ pub fn kind(socket: BorrowedFd<'_>) -> io::Result<i32> {
     option(socket, libc::SOL_SOCKET, libc::SO_TYPE)
 }
 
-/// `SO_PROTOCOL` (`IPPROTO_…`).
+/// `SO_PROTOCOL` (`IPPROTO_…`), MPTCP told from TCP.
 ///
 /// # Errors
 /// `ENOTSOCK`.
-pub fn protocol(socket: BorrowedFd<'_>) -> io::Result<i32> {
+pub fn exact_protocol(socket: BorrowedFd<'_>) -> io::Result<i32> {
     option(socket, libc::SOL_SOCKET, libc::SO_PROTOCOL)
 }
 
@@ -65,34 +71,26 @@ pub fn namespace_cookie(socket: BorrowedFd<'_>) -> io::Result<u64> {
     Ok(value)
 }
 
-/// Copies the options that a program sets before bind(2), and that its data connections would have inherited.
-pub fn copy_options(from: BorrowedFd<'_>, to: BorrowedFd<'_>) {
-    for (level, name) in INHERITED {
-        if let Ok(value) = option(from, level, name)
-            && option(to, level, name).is_ok_and(|old| old != value)
-        {
-            // SAFETY: the option is an int, as `option` has just found.
-            unsafe {
-                libc::setsockopt(
-                    to.as_raw_fd(),
-                    level,
-                    name,
-                    (&raw const value).cast(),
-                    size::<libc::c_int>(),
-                );
-            }
-        }
-    }
+/// `SO_PROTOCOL`, where MPTCP counts as the TCP that it is to a program.
+///
+/// # Errors
+/// `ENOTSOCK`.
+pub fn protocol(socket: BorrowedFd<'_>) -> io::Result<i32> {
+    Ok(match exact_protocol(socket)? {
+        libc::IPPROTO_MPTCP => libc::IPPROTO_TCP,
+        protocol => protocol,
+    })
 }
 
-/// Integer options that an accepted connection takes from its listener.
-const INHERITED: [(i32, i32); 5] = [
-    (libc::SOL_SOCKET, libc::SO_KEEPALIVE),
-    (libc::IPPROTO_TCP, libc::TCP_NODELAY),
-    (libc::IPPROTO_TCP, libc::TCP_KEEPIDLE),
-    (libc::IPPROTO_TCP, libc::TCP_KEEPINTVL),
-    (libc::IPPROTO_TCP, libc::TCP_KEEPCNT),
-];
+/// The IP address that a socket is bound to, if it is one of IP.
+///
+/// # Errors
+/// What getsockname(2) says.
+pub fn internet_address(socket: BorrowedFd<'_>) -> io::Result<Option<IpAddr>> {
+    let name: SockaddrStorage = getsockname(socket.as_raw_fd())?;
+    let four = name.as_sockaddr_in().map(|address| IpAddr::V4(address.ip()));
+    Ok(four.or_else(|| name.as_sockaddr_in6().map(|address| IpAddr::V6(address.ip()))))
+}
 
 /// Sets or clears `O_NONBLOCK` as it is in `flags`. It belongs to the open socket and not to the descriptor.
 ///
@@ -107,18 +105,70 @@ pub fn set_blocking(socket: BorrowedFd<'_>, flags: OFlag) -> io::Result<()> {
     Ok(())
 }
 
-/// A new TCP socket over IPv4, bound to an address as it came from another process.
+/// A new socket, bound to an address as it came from another process.
+///
+/// # Errors
+/// What socket(2) and bind(2) say.
+pub fn bound(form: Form, address: &[u8]) -> io::Result<OwnedFd> {
+    let socket = form.create()?;
+    setsockopt(&socket, ReuseAddr, &true)?;
+    bind(socket.as_fd(), address)?;
+    Ok(socket)
+}
+
+/// bind(2) to an address as it came from another process.
 ///
 /// # Errors
 /// What bind(2) says.
-pub fn bound_ipv4(address: &[u8]) -> io::Result<OwnedFd> {
+pub fn bind(socket: BorrowedFd<'_>, address: &[u8]) -> io::Result<()> {
     let length = libc::socklen_t::try_from(address.len()).map_err(io::Error::other)?;
-    let socket = nix::sys::socket::socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
-    setsockopt(&socket, ReuseAddr, &true)?;
     // SAFETY: the kernel copies `len` bytes and checks them; sockaddr has no alignment that it asks for.
-    let result = unsafe { libc::bind(socket.as_raw_fd(), address.as_ptr().cast(), length) };
-    Errno::result(result)?;
-    Ok(socket)
+    Errno::result(unsafe { libc::bind(socket.as_raw_fd(), address.as_ptr().cast(), length) })?;
+    Ok(())
+}
+
+/// What socket(2) is told, and what bind(2) makes of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Form {
+    /// `AF_…`.
+    pub domain: i32,
+    /// `SOCK_…`.
+    pub kind: i32,
+    /// `IPPROTO_…`.
+    pub protocol: i32,
+    /// `IPV6_V6ONLY`; always so for sockets of other families.
+    pub ipv6_only: bool,
+}
+
+impl Form {
+    /// That of a socket.
+    ///
+    /// # Errors
+    /// `ENOTSOCK`.
+    pub fn of(socket: BorrowedFd<'_>) -> io::Result<Self> {
+        Ok(Self {
+            domain: domain(socket)?,
+            kind: kind(socket)?,
+            protocol: option(socket, libc::SOL_SOCKET, libc::SO_PROTOCOL)?,
+            ipv6_only: is_ipv6_only(socket).unwrap_or(true),
+        })
+    }
+
+    /// A new socket of it.
+    ///
+    /// # Errors
+    /// What socket(2) says.
+    pub fn create(self) -> io::Result<OwnedFd> {
+        let kind = self.kind | libc::SOCK_CLOEXEC;
+        // SAFETY: plain integers; a non-negative result is a new descriptor that nobody else owns.
+        let socket = Errno::result(unsafe { libc::socket(self.domain, kind, self.protocol) })?;
+        // SAFETY: see above.
+        let socket = unsafe { OwnedFd::from_raw_fd(socket) };
+        if self.domain == libc::AF_INET6 {
+            setsockopt(&socket, Ipv6V6Only, &self.ipv6_only)?;
+        }
+        Ok(socket)
+    }
 }
 
 /// The size of `T` as socket calls take it.
@@ -130,11 +180,14 @@ const fn size<T>() -> libc::socklen_t {
     size
 }
 
-/// listen(2) with the longest queue that the kernel allows. On a socket that listens it does no more than set the queue's length.
+/// listen(2) with the longest queue that the kernel allows, on a socket that does not listen: of one that does, the queue is what it is.
 ///
 /// # Errors
 /// What listen(2) says.
 pub fn listen(socket: BorrowedFd<'_>) -> io::Result<()> {
+    if option(socket, libc::SOL_SOCKET, libc::SO_ACCEPTCONN)? != 0 {
+        return Ok(());
+    }
     // SAFETY: plain integers.
     Errno::result(unsafe { libc::listen(socket.as_raw_fd(), libc::c_int::MAX) })?;
     Ok(())

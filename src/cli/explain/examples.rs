@@ -40,7 +40,11 @@ pub fn default(key: &Key) -> Option<&'static str> {
         (Section::Network, "DisableDNS" | "IPv6" | "Internal") => "false",
         (Section::Network, "Subnet") => "a /24 of 10.208.0.0/12 that follows from the network's name",
         (Section::Socket, "ContainerListen") => "the address itself",
+        (Section::Socket, "BindIPv6Only") => "default: for both, unless net.ipv6.bindv6only says otherwise",
         (Section::Socket, "FileDescriptorName") => "the unit's name, or NAME of [Socket.NAME]",
+        (Section::Socket, "FreeBind") => "true where an address is given",
+        (Section::Socket, "RemoveOnStop") => "true where there is a path or an abstract name",
+        (Section::Socket, "SocketMode") => "0660",
         _ => return None,
     })
 }
@@ -143,7 +147,23 @@ fn special(key: &Key) -> Option<&'static str> {
         (Section::Volume, "VolumeName") => "\"web-data\"",
         (Section::Socket, "Accept") => "false",
         (Section::Socket, "ContainerListen") => "\"80\"",
+        (Section::Socket, "BindToDevice") => "\"eth0\"",
+        (Section::Socket, "DeferTrigger") => "\"patient\"",
+        (Section::Socket, "DirectoryMode") => "\"0750\"",
+        (Section::Socket, "ExecStartPost" | "ExecStartPre" | "ExecStopPost" | "ExecStopPre") => {
+            "\"/usr/bin/logger web.socket\""
+        }
         (Section::Socket, "FileDescriptorName") => "\"http\"",
+        (Section::Socket, "IPTOS") => "\"low-delay\"",
+        (Section::Socket, "ListenFIFO") => "\"/run/web.pipe\"",
+        (Section::Socket, "ListenSequentialPacket") => "\"/run/web.packets\"",
+        (Section::Socket, "SmackLabel" | "SmackLabelIPIn" | "SmackLabelIPOut") => "\"web\"",
+        (Section::Socket, "SocketGroup" | "SocketUser") => "\"www-data\"",
+        (Section::Socket, "SocketMode") => "\"0600\"",
+        (Section::Socket, "SocketProtocol") => "\"mptcp\"",
+        (Section::Socket, "Symlinks") => "\"/run/www.sock\"",
+        (Section::Socket, "TCPCongestion") => "\"cubic\"",
+        (Section::Socket, "XAttrAccept" | "XAttrEntryPoint" | "XAttrListen") => "\"user.of=web\"",
         (Section::Socket, "ListenDatagram") => "\"127.0.0.1:5353\"",
         (Section::Socket, "ListenStream") => "\"/run/web.sock\"",
         _ => return None,

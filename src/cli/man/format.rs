@@ -6,7 +6,7 @@
 use std::fmt::Write;
 
 use crate::cli::explain::examples::{default, example};
-use crate::cli::explain::{support, value};
+use crate::cli::explain::{since, support, value};
 use crate::definition::keys::{self, Key, Repeat, Section, Support};
 
 const HEAD: &str = r#".SH NAME
@@ -88,7 +88,7 @@ fn describe(key: &Key, page: &mut String) {
     let value = format!(
         "Value: {}{repeatable}.{default} Since {}. Support: {}.",
         value(key.kind),
-        key.since,
+        since(key),
         support(key)
     );
     let _ = writeln!(page, ".RS\n.PP\n{}", escape(&value));

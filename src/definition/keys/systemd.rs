@@ -1,14 +1,10 @@
-//! Keys of systemd's sections of which there is something to say: Coracle's addition to `[Socket]`, and those that the generated units
-//! need for themselves. All other keys go through as they are.
+//! Keys of systemd's sections of which there is something to say: those that the generated units need for themselves. All other keys go
+//! through as they are. `[Socket]` has a table of its own.
 
 use crate::definition::diagnostic::Severity;
 use crate::definition::keys::Kind::{Boolean, Text};
 use crate::definition::keys::Repeat::{Many, Once};
-use crate::definition::keys::{Key, Kind, Origin, Repeat, Section};
-
-const fn socket(name: &'static str, kind: Kind, repeat: Repeat, meaning: &'static str) -> Key {
-    Key::new(Section::Socket, name, kind, repeat, meaning).of(Origin::Systemd)
-}
+use crate::definition::keys::{Key, Origin, Section};
 
 const fn service(name: &'static str, meaning: &'static str, instead: &'static str) -> Key {
     Key::new(Section::Service, name, Text, Many, meaning)
@@ -16,34 +12,7 @@ const fn service(name: &'static str, meaning: &'static str, instead: &'static st
         .never(Severity::Error, "the generated service needs it for itself", instead)
 }
 
-const OTHER_SOCKET: &str = "use ListenStream or ListenDatagram";
 const INSIDE: &str = "it would apply to Coracle's own shim, not to the program";
-
-/// `[Socket]`, sorted by name.
-pub(super) const SOCKET: &[Key] = &[
-    socket("Accept", Boolean, Once, "Whether each connection starts a container of its own; only false so far."),
-    socket(
-        "ContainerListen",
-        Text,
-        Many,
-        "What the program binds inside the container for each address: a port, a path or an abstract name; by default the same.",
-    )
-    .of(Origin::Coracle),
-    socket("FileDescriptorName", Text, Once, "The name of the sockets in $LISTEN_FDNAMES; by default the unit's or NAME of [Socket.NAME]."),
-    socket("ListenDatagram", Text, Many, "Listens for datagrams on a port, an address with a port, a path or an abstract name."),
-    socket("ListenFIFO", Text, Many, "Opens a named pipe.").refused(OTHER_SOCKET),
-    socket("ListenMessageQueue", Text, Many, "Opens a POSIX message queue.").refused(OTHER_SOCKET),
-    socket("ListenNetlink", Text, Many, "Opens a netlink socket.").refused(OTHER_SOCKET),
-    socket("ListenSequentialPacket", Text, Many, "Listens for sequential packets on a Unix socket.").refused(OTHER_SOCKET),
-    socket("ListenSpecial", Text, Many, "Opens a special file.").refused(OTHER_SOCKET),
-    socket("ListenStream", Text, Many, "Listens for connections on a port, an address with a port, a path or an abstract name."),
-    socket("ListenUSBFunction", Text, Many, "Opens a USB gadget's endpoints.").refused(OTHER_SOCKET),
-    socket("Service", Text, Once, "The unit that is activated; always the container.").never(
-        Severity::Error,
-        "the socket starts the container it is defined with",
-        "remove it",
-    ),
-];
 
 /// `[Unit]`, sorted by name.
 pub(super) const UNIT: &[Key] = &[Key::new(

@@ -12,6 +12,9 @@ const RANGE_MAX: u16 = 256;
 /// The longest path of a Unix socket (unix(7)), without the NUL at its end.
 const UNIX_PATH_MAX: usize = 107;
 
+/// The longest path, with the NUL at its end.
+const PATH_MAX: usize = 4096;
+
 /// What is wrong with an address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Mistake {
@@ -37,8 +40,9 @@ pub(super) fn publish(text: &str) -> Result<Vec<Listen>, Mistake> {
         Some((ports, "tcp")) => (ports, SocketKind::Stream),
         Some((ports, "udp")) => (ports, SocketKind::Datagram),
         Some((_, protocol)) => {
-            let why = format!("'{text}': protocol '{protocol}' is not known or not carried out yet, write tcp or udp");
-            return Err(Mistake::new(why));
+            let why = format!("'{text}': a port is published for tcp or udp, not for '{protocol}'");
+            let other = "other protocols have sockets of their own: [Socket.NAME] with SocketProtocol".to_owned();
+            return Err(Mistake::suggesting(why, other));
         }
     };
     let (ip, host, container) = split_ports(text, ports)?;
@@ -156,8 +160,8 @@ fn port(text: &str) -> Result<u16, Mistake> {
 ///
 /// The latter is not known where the port is left to a specifier.
 pub(super) fn listen(text: &str) -> Result<(String, Option<ContainerAddress>), Mistake> {
-    if text.starts_with("vsock:") {
-        return Err(Mistake::new(format!("'{text}': vsock sockets are not carried out yet")));
+    if text.starts_with("vsock") {
+        return vsock(text).map(|port| (text.to_owned(), port.map(ContainerAddress::Vsock)));
     }
     if let Some(path) = unix(text)? {
         return Ok((text.to_owned(), Some(path)));
@@ -205,8 +209,45 @@ pub(super) fn listen(text: &str) -> Result<(String, Option<ContainerAddress>), M
     Ok((format!("{ip}:{port}{scope}"), Some(ContainerAddress::Port(port))))
 }
 
-/// What the payload binds: `80`, `tcp/80`, `udp/53`, a path, `@NAME`.
+/// The path of a named pipe.
+pub(super) fn fifo(text: &str) -> Result<String, Mistake> {
+    match (text.starts_with('/'), is_path_of_a_file(text)) {
+        (true, true) if text.len() < PATH_MAX => Ok(text.to_owned()),
+        _ => Err(Mistake::new(format!("'{text}' is no path of a named pipe"))),
+    }
+}
+
+/// The port of `vsock:CID:PORT`, where the context id may be empty for any; nothing where the port is left to a specifier.
+fn vsock(text: &str) -> Result<Option<u32>, Mistake> {
+    let mistake = || {
+        let suggestion = "write \"vsock:CID:PORT\", or \"vsock::PORT\" for any context id".to_owned();
+        Mistake::suggesting(format!("'{text}' is no vsock address"), suggestion)
+    };
+    let parts = text.strip_prefix("vsock:").and_then(|rest| rest.split_once(':'));
+    let (id, port) = parts.ok_or_else(mistake)?;
+    let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u32>().is_ok();
+    let is_specifier = |text: &str| {
+        let is_good = |c: char| c.is_ascii_alphanumeric() || c == '%';
+        text.contains('%') && text.chars().all(is_good)
+    };
+    if !(id.is_empty() || is_number(id) || is_specifier(id)) {
+        return Err(mistake());
+    }
+    match port.parse() {
+        Ok(port) if is_number(text.rsplit(':').next().unwrap_or_default()) => Ok(Some(port)),
+        _ if is_specifier(port) => Ok(None),
+        _ => Err(mistake()),
+    }
+}
+
+/// What the payload binds: `80`, `tcp/80`, `udp/53`, a path, `@NAME`, `vsock::80`.
 pub(super) fn container(text: &str, kind: SocketKind) -> Result<ContainerAddress, Mistake> {
+    if text.starts_with("vsock") {
+        return match vsock(text)? {
+            Some(port) => Ok(ContainerAddress::Vsock(port)),
+            None => Err(Mistake::new(format!("'{text}' names no port"))),
+        };
+    }
     if let Some(path) = unix(text)? {
         return Ok(path);
     }
@@ -218,7 +259,7 @@ pub(super) fn container(text: &str, kind: SocketKind) -> Result<ContainerAddress
                 "'{text}' is a stream's address, but the socket is for datagrams"
             )));
         }
-        (Some(("udp", _)), SocketKind::Stream) => {
+        (Some(("udp", _)), _) => {
             return Err(Mistake::new(format!(
                 "'{text}' is a datagram's address, but the socket is for streams"
             )));
@@ -245,10 +286,14 @@ fn unix(text: &str) -> Result<Option<ContainerAddress>, Mistake> {
     if text.len() < 2 {
         return Err(Mistake::new(format!("'{text}' names no socket")));
     }
-    if text.starts_with('/') && (text.ends_with('/') || text.split('/').any(|part| part == "..")) {
+    if text.starts_with('/') && !is_path_of_a_file(text) {
         return Err(Mistake::new(format!("'{text}' is no path of a socket")));
     }
     Ok(Some(ContainerAddress::Unix(text.to_owned())))
+}
+
+fn is_path_of_a_file(text: &str) -> bool {
+    !text.ends_with('/') && !text.split('/').any(|part| part == "..")
 }
 
 #[cfg(test)]
@@ -263,7 +308,7 @@ mod tests {
             .into_iter()
             .map(|listen| match listen.container {
                 ContainerAddress::Port(port) => (listen.kind, listen.address, port),
-                ContainerAddress::Unix(path) => panic!("{path}"),
+                other => panic!("{other}"),
             })
             .collect()
     }
@@ -332,6 +377,16 @@ mod tests {
         assert_eq!(listen("/run/x.sock"), path("/run/x.sock"));
         assert_eq!(listen("/run/%i.sock"), path("/run/%i.sock"));
         assert_eq!(listen("@x"), path("@x"));
+        for (address, port) in [
+            ("vsock:2:80", Some(80)),
+            ("vsock::4294967295", Some(u32::MAX)),
+            ("vsock:2:%i", None),
+        ] {
+            assert_eq!(
+                listen(address),
+                Ok((address.to_owned(), port.map(ContainerAddress::Vsock)))
+            );
+        }
         assert_eq!(listen("80%i"), Ok(("80%i".to_owned(), None)));
         assert_eq!(listen("127.0.0.1:80%i"), Ok(("127.0.0.1:80%i".to_owned(), None)));
         for text in [
@@ -342,7 +397,12 @@ mod tests {
             "/",
             "/a/",
             "/a/../b",
-            "vsock::1",
+            "vsock:1",
+            "vsock::",
+            "vsock:x:1",
+            "vsock::4294967296",
+            "vsock:2:+1",
+            "vsock-stream:2:1",
             "70000",
             "::1:80",
             "[::1:80",
@@ -362,6 +422,15 @@ mod tests {
             container("udp/80", SocketKind::Datagram),
             Ok(ContainerAddress::Port(80))
         );
+        assert_eq!(
+            container("vsock::80", SocketKind::Stream),
+            Ok(ContainerAddress::Vsock(80))
+        );
+        assert!(container("vsock::%i", SocketKind::Stream).is_err());
+        assert_eq!(fifo("/run/x"), Ok("/run/x".to_owned()));
+        for text in ["x", "@x", "/", "/run/", "/run/../x", ""] {
+            assert!(fifo(text).is_err(), "{text}");
+        }
         assert!(container("udp/80", SocketKind::Stream).is_err());
         assert!(container("tcp/80", SocketKind::Datagram).is_err());
         assert!(container("x/80", SocketKind::Stream).is_err());

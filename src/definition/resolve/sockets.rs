@@ -91,6 +91,8 @@ impl SocketDrafts {
         match key.name {
             "ListenStream" => draft.listen(SocketKind::Stream, key, setting, to),
             "ListenDatagram" => draft.listen(SocketKind::Datagram, key, setting, to),
+            "ListenSequentialPacket" => draft.listen(SocketKind::SequentialPacket, key, setting, to),
+            "ListenFIFO" => draft.listen(SocketKind::Fifo, key, setting, to),
             "ContainerListen" => {
                 if value.is_reset() {
                     draft.container.clear();
@@ -117,7 +119,7 @@ impl SocketDrafts {
                 _ if value.is_reset() => {}
                 _ => to.wrong_type(key, value),
             },
-            _ => {}
+            _ => to.pass_on(setting, &mut draft.options),
         }
     }
 
@@ -150,6 +152,9 @@ impl SocketDrafts {
                 }
             }
             let span = draft.span.unwrap_or_default();
+            for given in &draft.options {
+                to.note_too_new(Section::Socket, given);
+            }
             if listens.is_empty() {
                 draft.without_addresses(span, to);
                 continue;
@@ -179,7 +184,16 @@ impl SocketDraft {
         }
         self.tried = Tried::Yes;
         for (text, span) in to.texts(key, &setting.value) {
-            match ports::listen(&text) {
+            let address = match kind {
+                SocketKind::Fifo => ports::fifo(&text).map(|path| (path, Some(ContainerAddress::Nothing))),
+                _ => ports::listen(&text),
+            };
+            match address {
+                Ok((address, _)) if kind == SocketKind::SequentialPacket && !address.starts_with(['/', '@', 'v']) => {
+                    let why = format!("'{text}': sequential packets are for Unix and vsock sockets only");
+                    let suggestion = Some("write ListenStream or ListenDatagram for a port".to_owned());
+                    say(to, key.name, span, Mistake { why, suggestion });
+                }
                 Ok(_) if !to.takes_addresses(1, span) => return,
                 Ok((address, container)) => self.listens.push(ListenDraft {
                     kind,
@@ -208,6 +222,7 @@ impl SocketDraft {
         let mut pairs = Vec::new();
         for (index, listen) in listens.into_iter().enumerate() {
             let container = match inner.get(index).or(inner.first()) {
+                _ if listen.kind == SocketKind::Fifo => ContainerAddress::Nothing,
                 Some((text, span)) => match ports::container(text, listen.kind) {
                     Ok(address) => address,
                     Err(mistake) => {
@@ -225,12 +240,12 @@ impl SocketDraft {
                     }
                 },
             };
-            if lies_in_the_file_system(&listen.address) != matches!(container, ContainerAddress::Unix(_)) {
+            if listen.kind != SocketKind::Fifo && family(&listen.address) != family(&container.to_string()) {
                 let message = format!(
                     "'{}' and '{container}' are of different families: the program gets the socket as systemd made it",
                     listen.address
                 );
-                let suggestion = Some("write two ports or two paths".to_owned());
+                let suggestion = Some("write two ports, two paths or two vsock addresses".to_owned());
                 to.report.say(Severity::Error, listen.span, message, suggestion);
                 continue;
             }
@@ -296,9 +311,21 @@ impl SocketDraft {
     }
 }
 
-/// Whether it is the address of a Unix socket: a path, perhaps behind a specifier, or an abstract name.
-fn lies_in_the_file_system(address: &str) -> bool {
-    address.starts_with('@') || address.contains('/')
+/// Families of addresses between which a socket cannot change.
+#[derive(PartialEq, Eq)]
+enum Family {
+    Internet,
+    Unix,
+    Vsock,
+}
+
+fn family(address: &str) -> Family {
+    // A path may stand behind a specifier.
+    match address {
+        _ if address.starts_with("vsock:") => Family::Vsock,
+        _ if address.starts_with('@') || address.contains('/') => Family::Unix,
+        _ => Family::Internet,
+    }
 }
 
 fn say(to: &mut Resolver<'_, '_>, key: &str, span: Span, mistake: Mistake) {

@@ -6,6 +6,7 @@
 
 use crate::definition::Socket;
 use crate::definition::diagnostic::Severity;
+use crate::definition::keys::newer;
 use crate::definition::keys::refused::{self, Culprit, Outcome, Refusal};
 use crate::definition::keys::{self, Section};
 use crate::definition::report::Span;
@@ -135,6 +136,18 @@ impl Resolver<'_, '_> {
         }
     }
 
+    /// Notes an option that not every supported systemd has, for the generator, which knows the one that runs.
+    pub(super) fn note_too_new(&mut self, section: Section, given: &Given) {
+        let key = given.line.key();
+        if let Some(version) = newer::since(key)
+            && self.blamed.replace(given.key) != Some(given.key)
+        {
+            let message = format!("'{key}=' in [{section}] came with systemd {version}, ignoring");
+            let diagnostic = self.report.diagnostic(Severity::Warning, given.key, message);
+            self.too_new.extend(diagnostic.map(|diagnostic| (version, diagnostic)));
+        }
+    }
+
     fn line(&mut self, setting: &Setting<'_>, span: Span, text: String) -> Option<Given> {
         let (key, section) = (setting.key.as_ref(), setting.section);
         match Line::new(key, text) {
@@ -196,8 +209,11 @@ impl Resolver<'_, '_> {
             let suggestion = Some(format!("it belongs in [{}]", Section::Container));
             self.report.say(Severity::Warning, key_span, message, suggestion);
         } else if section == Section::Socket
-            && !key.starts_with("Listen")
+            // Of a key that cannot be one of systemd's enough is said elsewhere.
+            && Line::new(key, String::new()).is_ok()
             && let Some(near) = keys::nearest(section, key)
+            // `StateDirectoryMode=` is no slip of the pen, but another unit's `DirectoryMode=`.
+            && !key.ends_with(near.name)
         {
             let message = format!("key '{key}' in [{section}] is not known, passing it on as it is");
             let suggestion = Some(format!("did you mean '{}'?", near.name));
