@@ -6,6 +6,7 @@
 //!
 //! Nothing here opens a file or reads the environment, but for [`places`], which lists and reads definition files.
 
+pub mod activation;
 pub mod diagnostic;
 pub mod keys;
 pub mod label;
@@ -74,24 +75,6 @@ impl Definition {
     #[must_use]
     pub fn stem(&self) -> &str {
         self.passthrough.service_name.as_deref().unwrap_or(&self.name)
-    }
-
-    /// The units that start the container, as stem and type: its sockets and its timer, so that nothing runs before somebody connects
-    /// or the time comes; its service where it has neither.
-    #[must_use]
-    pub fn wakers(&self) -> Vec<(&str, &'static str)> {
-        let mut wakers: Vec<(&str, &str)> = self
-            .sockets
-            .iter()
-            .map(|socket| (socket.unit.as_str(), "socket"))
-            .collect();
-        if !self.passthrough.timer.is_empty() {
-            wakers.push((self.stem(), "timer"));
-        }
-        if wakers.is_empty() {
-            wakers.push((self.stem(), "service"));
-        }
-        wakers
     }
 }
 
@@ -429,13 +412,17 @@ pub enum Activation {
     Intercept,
     /// The sd_listen_fds(3) protocol, and `{fd:NAME}` in arguments and environment.
     Inherit,
+    /// The program keeps sockets of its own, and systemd-socket-proxyd(8) in its network copies what comes and goes.
+    Proxy,
+    /// A container for each connection, which it gets as descriptor 3, or as standard input and output.
+    Accept,
 }
 
 /// `Notify=`: when the unit counts as started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Notify {
-    /// When the payload listens on every declared stream socket. The default with `Activation=intercept` and sockets.
+    /// When the payload listens on every declared stream socket. The default with `Activation=intercept` and `proxy` and sockets.
     Listening,
     /// When the payload has been executed. The default otherwise.
     Started,

@@ -14,7 +14,7 @@ use nix::pty::Winsize;
 use nix::sys::signal::SigSet;
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
-use crate::definition::{Notify, SocketKind, UserNamespace};
+use crate::definition::{Activation, Notify, SocketKind, UserNamespace};
 use crate::plan::Plan;
 use crate::run::failure::{Failure, NAMESPACE, OrFail as _, Priority, say};
 use crate::run::intercept::Intercept;
@@ -22,6 +22,7 @@ use crate::run::log::Pipe;
 use crate::run::notify::{Relay, Systemd};
 use crate::run::payload::{Payload, Prepared};
 use crate::run::terminal;
+use crate::run::watch::Watch;
 use crate::sys::capability::{self, Mask};
 use crate::sys::death::die_of;
 use crate::sys::process::{self, Outcome, exit, forbid_inspection, trim_memory};
@@ -38,6 +39,7 @@ struct Init<'a> {
     payload: Payload,
     signals: SignalFd,
     intercept: Option<Intercept>,
+    watch: Option<Watch>,
     relay: Option<Relay>,
     logs: Vec<(Pipe, Stream)>,
     systemd: &'a Systemd,
@@ -80,7 +82,8 @@ pub fn run(
         Ok(init) => init,
         Err(failure) => return failure,
     };
-    let woken_by_sockets = !sockets.is_empty();
+    // A connection that was served in no time is no reason to be started again.
+    let woken_by_sockets = !sockets.is_empty() && plan.activation != Activation::Accept;
     let sockets = init.arrange(&plan, sockets);
     drop(plan);
     loop {
@@ -127,6 +130,7 @@ impl<'a> Init<'a> {
             payload,
             signals,
             intercept: None,
+            watch: None,
             relay,
             logs,
             systemd,
@@ -145,10 +149,12 @@ impl<'a> Init<'a> {
         let kept = sockets
             .iter()
             .zip(&plan.sockets)
-            .filter(|(_, grant)| grant.listen.kind == SocketKind::Stream);
+            .filter(|(_, grant)| plan.activation != Activation::Accept && grant.listen.kind == SocketKind::Stream);
         let kept = kept.filter_map(|(socket, _)| socket.try_clone().ok()).collect();
-        if let Some(listener) = self.payload.listener.take() {
-            self.intercept = Some(Intercept::new(listener, &plan.sockets, sockets));
+        match (self.payload.listener.take(), plan.activation) {
+            (Some(listener), Activation::Proxy) => self.watch = Some(Watch::new(listener, &plan.sockets)),
+            (Some(listener), _) => self.intercept = Some(Intercept::new(listener, &plan.sockets, sockets)),
+            (None, _) => {}
         }
         // The payload may be root, and must not find in us what it lacks. What is left serves to signal it and to read its addresses.
         let _ = capability::set(own_rights(plan));
@@ -174,6 +180,11 @@ impl<'a> Init<'a> {
                 Source::Call => {
                     if let Some(intercept) = &mut self.intercept {
                         intercept.answer();
+                    }
+                }
+                Source::Watched => {
+                    if let Some(watch) = &mut self.watch {
+                        watch.answer();
                     }
                 }
                 Source::Relay => self.relay_notifications(),
@@ -212,7 +223,10 @@ impl<'a> Init<'a> {
     fn is_ready(&self) -> bool {
         let is_ready = match self.wanted {
             Notify::Started => true,
-            Notify::Listening => self.intercept.as_ref().is_none_or(Intercept::is_served),
+            Notify::Listening => {
+                self.intercept.as_ref().is_none_or(Intercept::is_served)
+                    && self.watch.as_ref().is_none_or(Watch::is_served)
+            }
             // The payload says so itself, and is believed when it does.
             Notify::Yes => false,
         };
@@ -222,6 +236,7 @@ impl<'a> Init<'a> {
     fn wait(&self) -> nix::Result<Vec<Source>> {
         let mut sources = vec![(Source::Signal, self.signals.as_fd())];
         sources.extend(self.intercept.iter().map(|intercept| (Source::Call, intercept.as_fd())));
+        sources.extend(self.watch.iter().map(|watch| (Source::Watched, watch.as_fd())));
         sources.extend(self.relay.iter().map(|relay| (Source::Relay, relay.as_fd())));
         let (output, error) = (std::io::stdout(), std::io::stderr());
         let mut polled: Vec<PollFd<'_>> = sources
@@ -316,9 +331,11 @@ impl<'a> Init<'a> {
 
     /// Names the sockets that the payload never listened on, unless that was said when it became ready.
     fn explain_silence(&self) {
-        if !(self.ready && self.wanted == Notify::Listening)
-            && let Some(unserved) = self.intercept.as_ref().and_then(Intercept::unserved)
-        {
+        if self.ready && self.wanted == Notify::Listening {
+            return;
+        }
+        let unserved = self.intercept.as_ref().and_then(Intercept::unserved);
+        if let Some(unserved) = unserved.or_else(|| self.watch.as_ref().and_then(Watch::unserved)) {
             say(Priority::Warning, &unserved);
         }
     }
@@ -341,6 +358,7 @@ impl<'a> Init<'a> {
 enum Source {
     Signal,
     Call,
+    Watched,
     Relay,
     Log,
 }

@@ -400,7 +400,7 @@ fn inode(socket: BorrowedFd<'_>) -> Option<u64> {
 }
 
 /// The process that a thread belongs to (`/proc/TID/status`, proc_pid_status(5)).
-fn process_of(thread: Pid) -> Option<Pid> {
+pub(super) fn process_of(thread: Pid) -> Option<Pid> {
     // The name in it may be cut off in the middle of a character.
     let status = fs::read(format!("/proc/{thread}/status")).ok()?;
     let status = String::from_utf8_lossy(&status);
@@ -409,7 +409,7 @@ fn process_of(thread: Pid) -> Option<Pid> {
 }
 
 /// The inode of the socket that is descriptor `number` of `process`.
-fn socket_of(process: Pid, number: RawFd) -> Option<u64> {
+pub(super) fn socket_of(process: Pid, number: RawFd) -> Option<u64> {
     let link = fs::read_link(format!("/proc/{process}/fd/{number}")).ok()?;
     link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
 }

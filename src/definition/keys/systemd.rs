@@ -21,7 +21,7 @@ const INSIDE: &str = "it would apply to Coracle's own shim, not to the program";
 
 /// `[Socket]`, sorted by name.
 pub(super) const SOCKET: &[Key] = &[
-    socket("Accept", Boolean, Once, "Whether each connection starts a container of its own; only false so far."),
+    socket("Accept", Boolean, Once, "Whether each connection starts a container of its own: with Activation=accept alone."),
     socket(
         "ContainerListen",
         Text,
