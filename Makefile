@@ -36,6 +36,8 @@ install: ## Install what `make build` has built (DESTDIR=, PREFIX=/usr)
 	install -D -m 644 -t '$(DESTDIR)/etc/apparmor.d' packaging/apparmor/coracle-default
 	if [ -z '$(DESTDIR)' ] && grep -qs Y /sys/module/apparmor/parameters/enabled; then \
 		apparmor_parser --replace /etc/apparmor.d/coracle-default; fi
+	install -D -m 644 -t '$(DESTDIR)$(PREFIX)/share/selinux/packages' packaging/selinux/coracle.cil
+	if [ -z '$(DESTDIR)' ] && [ -e /sys/fs/selinux/enforce ]; then semodule -i packaging/selinux/coracle.cil; fi
 	install -D -m 644 -t '$(DESTDIR)$(PREFIX)/lib/systemd/system' units/system/*
 	install -d '$(DESTDIR)/etc/coracle'
 

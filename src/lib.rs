@@ -155,11 +155,14 @@
 //! has a hole, and it is all that holds where a definition gives the host's own root (`UserNS=host`) the right to mount. It is left out
 //! where a definition opens what it closes: `Unmask=`, and the right to mount in a user namespace of its own. On a host with SELinux
 //! `SecurityLabelType=`, `SecurityLabelLevel=` and `SecurityLabelFileType=` set the context of the processes, and that of the files through
-//! `context=` of every mount that is made for the container; without these keys the context stays what systemd gives the shim.
+//! `context=` of every mount that is made for the container; without these keys the context stays what systemd gives the shim, and for
+//! `coracle exec` that of its caller. The types, and what they may, are the policy's; packaging/selinux adds the way from the shim's type into
+//! them, under `no_new_privs` and onto a root that is mounted nosuid, and the use of what systemd listens on.
 //!
 //! The generator finds out which module is in use and leaves it in the resolved definition, so that a host without one pays nothing at
-//! a start. A label that a definition names applies or the container does not start. It is taken by the payload itself, for its exec,
-//! through the container's own procfs, which is made sure to be one, and beneath which no other mount is entered. init has no label.
+//! a start. SELinux itself confines generators and hides its own files from them, so it is known by what the generator is called. A label that
+//! a definition names applies or the container does not start. It is taken by the payload itself, for its exec, through the container's
+//! own procfs, which is made sure to be one, and beneath which no other mount is entered. init has no label.
 //!
 //! Landlock is used for one thing, on the host's network alone, since a network namespace does it everywhere else: to keep the payload from
 //! the host's abstract Unix sockets (`AbstractSockets=`, Linux 6.12). A program of `coracle exec` is kept from them in the same way, but by a domain of its
@@ -251,8 +254,9 @@
 //!
 //! `coracle exec` asks systemd for the container's init, and the shim goes in ([`run::exec`]): it forks into the unit's control group, joins all
 //! namespaces of init in one call, and starts the program by the code that starts payloads, from a plan made in the same way. So rights cannot
-//! differ, but the definition is the one of the last reload. systemd would rather move the process itself (`AttachProcessesToUnit()`), but
-//! does that for units with `Delegate=` only, whose control groups it leaves to their payload; a process that is born where it belongs
+//! differ, but the definition is the one of the last reload. Filters that the unit itself was given, by a drop-in, are inherited and can be joined
+//! by nobody, so a container under such ones is not entered ([`run::exec::restrictions`]). systemd would rather move the process itself
+//! (`AttachProcessesToUnit()`), but does that for units with `Delegate=` only, whose control groups it leaves to their payload; a process that is born where it belongs
 //! (`CLONE_INTO_CGROUP`) looks to systemd like any other that the payload has forked.
 //!
 //! A user cannot look at init any more than the container can, and goes in by the payload ([`run::entrance`]): the owner of a user namespace has

@@ -25,7 +25,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, ensure};
 use oci_spec::image::Config;
 
-use crate::definition::label::AbstractSockets;
+use crate::definition::label::{AbstractSockets, SecurityModule};
 use crate::definition::network::Network;
 use crate::definition::{
     Activation, ContainerAddress, Definition, Device, Listen, Notify, Root, SeccompProfile, Sysctl, UserNamespace,
@@ -216,6 +216,13 @@ pub fn plan(definition: &Definition, source: Source<'_>, surroundings: Surroundi
     if let Some(Label::Selinux { files, .. }) = &label {
         mount::set_context(&mut mounts, files);
     }
+    let labelled = match (definition.security_module, &label) {
+        (SecurityModule::Selinux, Some(Label::Selinux { files, .. })) => {
+            volume::label(container, &mut mounts, Some(files))
+        }
+        (SecurityModule::Selinux, _) => volume::label(container, &mut mounts, None),
+        _ => Vec::new(),
+    };
     let stop_signal = match (
         container.stop_signal,
         source.config.and_then(|c| c.stop_signal().as_deref()),
@@ -238,7 +245,7 @@ pub fn plan(definition: &Definition, source: Source<'_>, surroundings: Surroundi
         },
         sysctls: container.sysctls.clone(),
         devices: device::devices(container, &specifiers)?,
-        labelled: volume::labelled(container, &mounts),
+        labelled,
         owned: volume::owned(container),
         secret_variables: volume::variables(container),
         credentials_directory: surroundings

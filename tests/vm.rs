@@ -1,8 +1,9 @@
 //! The tests that need a kernel of their own: each folder of `tests/vm` in a virtual machine, which boots once for all of them.
 //!
 //! A case is `CASE/test`, a short script in the manner of `tests/system`, and `CASE/root`, files that are laid over the machine's root
-//! first. A case that has a `CASE/test.2` goes on with it after a reboot, and so forth. tests/machine/vm boots the machine, and
-//! tests/machine/guest runs the cases in it, in the order of their names.
+//! first. A case that has a `CASE/test.2` goes on with it after a reboot, and so forth. `CASE/boot` is what it wants on the kernel's command line;
+//! cases that want the same share a machine. tests/machine/vm boots the machines, and tests/machine/guest runs the cases in them, in the
+//! order of their names.
 //!
 //! No case is ever skipped: where the machine does not come up, or goes before its time, all that it still owed have failed. One case
 //! by hand: `tests/machine/vm tests/vm/CASE`, or `cargo test --test vm CASE`.

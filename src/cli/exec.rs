@@ -89,6 +89,14 @@ fn carry_out(arguments: &Arguments) -> Result<u8> {
     let container = inside::find(&scope, name)?;
     let manager = scope.service_manager();
     let main = inside::main_process(manager, &container)?;
+    ensure!(
+        main.restrictions.is_empty(),
+        "a command would have more rights than the container's program: {} of '{}' cannot be had by another process. Use 'SeccompProfile' in \
+         [Container] instead, and see 'systemctl cat {}'",
+        main.restrictions.join(" and "),
+        container.unit,
+        container.unit
+    );
     let size = window_size(io::stdin().as_fd()).or_else(|| window_size(io::stdout().as_fd()));
     if arguments.tty && environment.iter().all(|(name, _)| name != "TERM") {
         let term = std::env::var("TERM").unwrap_or_else(|_| "xterm".to_owned());

@@ -115,11 +115,12 @@ pub enum Kind {
     Credentials(Vec<String>),
 }
 
-/// Gives what lies on the new file systems an SELinux context, where they know such a thing.
+/// Gives what lies on the new file systems an SELinux context. Those that are the kernel's own take none: mqueue has been mounted with its
+/// namespace already, and the files of the others are labelled by the policy.
 pub fn set_context(mounts: &mut [Mount], context: &str) {
     for mount in mounts {
         if let Kind::New {
-            filesystem: "tmpfs" | "devpts" | "mqueue",
+            filesystem: "tmpfs" | "ramfs" | "devpts",
             parameters,
         } = &mut mount.kind
         {

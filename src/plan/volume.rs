@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use oci_spec::image::Config;
 
 use crate::definition::secret::{Form, Secret};
-use crate::definition::volume::{Backing, Copying, Memory, Named, Owner, Settings, Source, is_name};
+use crate::definition::volume::{Backing, Copying, Label, Memory, Named, Owner, Settings, Source, is_name};
 use crate::definition::{Container, Exec, Propagation, Tmpfs};
 use crate::plan::Surroundings;
 use crate::plan::label::of_volume;
@@ -26,7 +26,7 @@ pub struct Volume {
     pub propagation: Propagation,
     /// What of it is mounted, relative.
     pub subpath: Option<PathBuf>,
-    /// The SELinux context that it gets with its name.
+    /// The SELinux context that it gets when it is made.
     pub context: Option<String>,
 }
 
@@ -89,7 +89,7 @@ pub fn own(container: &Container, specifiers: &Specifiers<'_>, surroundings: &Su
                     settings: settings.clone(),
                     propagation: volume.propagation,
                     subpath: volume.subpath.clone(),
-                    context: of_volume(volume.label, &container.security_labels),
+                    context: None,
                 }))
             }
             Source::Anonymous(copy) => Kind::Volume(Box::new(Volume {
@@ -184,20 +184,29 @@ pub struct Labelled {
     pub context: String,
 }
 
-/// What of the host is to have the label of containers' files.
-#[must_use]
-pub fn labelled(container: &Container, mounts: &[Mount]) -> Vec<Labelled> {
-    let of = |mount: &Mount| {
-        let path = match &mount.kind {
+/// Decides on the labels of volumes on a host with SELinux, where the container's own files have the context `own` if they have one. Returns what
+/// there may be already, and gets another label.
+pub fn label(container: &Container, mounts: &mut [Mount], own: Option<&str>) -> Vec<Labelled> {
+    let labels = &container.security_labels;
+    let mut labelled = Vec::new();
+    for mount in mounts {
+        let volume = container.volumes.iter().find(|volume| volume.target == mount.target);
+        let wanted = volume.and_then(|volume| of_volume(volume.label, labels));
+        let path = match &mut mount.kind {
             Kind::Bind { source, .. } => source.clone(),
-            Kind::Volume(volume) => volume.directory.clone(),
-            _ => return None,
+            Kind::Volume(volume) => {
+                // Made for a container that has a label, it is to be of use to that one.
+                volume.context = wanted.clone().or_else(|| match volume.name {
+                    Some(_) => own.and(of_volume(Label::OfContainers, labels)),
+                    None => own.map(str::to_owned),
+                });
+                volume.directory.clone()
+            }
+            _ => continue,
         };
-        let volume = container.volumes.iter().find(|volume| volume.target == mount.target)?;
-        let context = of_volume(volume.label, &container.security_labels)?;
-        Some(Labelled { path, context })
-    };
-    mounts.iter().filter_map(of).collect()
+        labelled.extend(wanted.map(|context| Labelled { path, context }));
+    }
+    labelled
 }
 
 /// The places that are to belong to the program's user.

@@ -22,6 +22,7 @@ use nix::unistd::symlinkat;
 
 use crate::definition::Device;
 use crate::plan::device::{NODES, is_group};
+use crate::run::label;
 use crate::run::lend::Output;
 use crate::sys::mount::Filesystem;
 
@@ -129,11 +130,7 @@ fn everybody() -> Mode {
 /// The file system for `/dev`, with all files in the SELinux `context` if there is one.
 fn empty(context: Option<&str>) -> Result<OwnedFd> {
     let filesystem = Filesystem::open("tmpfs")?;
-    if let Some(context) = context {
-        filesystem
-            .set("context", context)
-            .context("setting the SELinux context")?;
-    }
+    label::files(&filesystem, context)?;
     filesystem.set("mode", "0755")?;
     filesystem.set("size", "64k")?;
     Ok(filesystem.mount(MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC)?)

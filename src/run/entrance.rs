@@ -136,14 +136,21 @@ fn payload_of(init: Pid) -> Result<Entrance> {
 }
 
 /// What `/proc/PID/status` says, which everybody may read.
-struct Status(String);
+#[derive(Debug)]
+pub struct Status(String);
 
 impl Status {
-    fn of(pid: Pid) -> io::Result<Self> {
+    /// Of this process.
+    ///
+    /// # Errors
+    /// It is gone.
+    pub fn of(pid: Pid) -> io::Result<Self> {
         fs::read_to_string(format!("/proc/{pid}/status")).map(Self)
     }
 
-    fn field(&self, name: &str) -> Option<&str> {
+    /// What stands behind `name`, which ends in a colon.
+    #[must_use]
+    pub fn field(&self, name: &str) -> Option<&str> {
         self.0.lines().find_map(|line| line.strip_prefix(name)).map(str::trim)
     }
 

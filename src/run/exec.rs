@@ -53,6 +53,7 @@ use crate::sys::user::become_root;
 
 pub mod plan;
 pub mod request;
+pub mod restrictions;
 
 /// What [`report`] says besides the text: the waiter's exit status where the program has none.
 const NOT_MADE: i32 = 125;
@@ -117,6 +118,7 @@ fn wait(request: &Request) -> Result<i32, Failure> {
     let entrance = Entrance::find(request.init)
         .with_context(|| format!("entering '{}'", request.unit))
         .or_fail(NAMESPACE)?;
+    restrictions::refuse(request.init, &request.unit).or_fail(NAMESPACE)?;
     let signals = SigSet::all();
     signals.thread_block().or_fail(NAMESPACE)?;
     let signals = SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).or_fail(NAMESPACE)?;

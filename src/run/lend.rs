@@ -166,7 +166,11 @@ pub fn lend(
             }),
             Kind::File(_) => Some(staging.made_file(usize::from(number))?),
             Kind::Image(_) => parts.next(),
-            Kind::Credentials(_) => Some(secrets.directory(number).context("making the credentials")?),
+            Kind::Credentials(_) => Some(
+                secrets
+                    .directory(number, plan.file_context())
+                    .context("making the credentials")?,
+            ),
             Kind::Bind { .. }
             | Kind::BindIfPresent(_)
             | Kind::ZoneFile(_)

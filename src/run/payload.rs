@@ -21,7 +21,7 @@ use crate::plan::seccomp::Moment;
 use crate::run::failure::{EXEC, Failure, NAMESPACE, OrFail as _};
 use crate::run::payload::child::Child;
 use crate::run::payload::link::{Link, Word};
-use crate::run::program;
+use crate::run::{label, program};
 use crate::sys::memory::Shared;
 use crate::sys::process::{Parent, clone_process};
 use crate::sys::seccomp::Listener;
@@ -122,7 +122,7 @@ fn refusal(plan: &Plan, path: &Path, head: &[u8], errno: Errno) -> Error {
     let why = if forbids {
         "the seccomp profile does not let execve(2) through".to_owned()
     } else {
-        program::explain(path, head, errno)
+        label::explain(plan.label.as_ref(), errno).unwrap_or_else(|| program::explain(path, head, errno))
     };
     anyhow!("executing '{}': {why}", path.display())
 }

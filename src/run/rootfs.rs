@@ -26,6 +26,7 @@ use crate::plan::volume::Volume;
 use crate::run::failure::{Priority, say};
 use crate::run::fill::fill;
 use crate::run::handover::{Message, Taker};
+use crate::run::label;
 use crate::run::user;
 use crate::sys::mount::{Depth, Filesystem, add_attributes, attach, clone_tree, open_place};
 use crate::sys::path::{Links, file_type, make_directory_in_root, make_file_in_root, open_in_root};
@@ -52,7 +53,7 @@ impl<'a> Prepared<'a> {
         let mut prepared = Self {
             plan,
             filesystems: BTreeMap::new(),
-            cover: Cover::new().context("making what closed paths are covered with")?,
+            cover: Cover::new(plan.file_context()).context("making what closed paths are covered with")?,
         };
         for (number, mount) in (0..).zip(&plan.mounts) {
             if let Kind::New { filesystem, parameters } = &mount.kind {
@@ -194,13 +195,15 @@ pub struct Cover {
 }
 
 impl Cover {
-    /// Makes them. The mount lies on `/proc`, in the way of nobody who mounts a procfs there.
+    /// Makes them, in the SELinux `context` if there is one. The mount lies on `/proc`, in the way of nobody who mounts a procfs there.
     ///
     /// # Errors
     /// What the kernel says of the mount.
-    pub fn new() -> Result<Self> {
+    pub fn new(context: Option<&str>) -> Result<Self> {
         let attributes = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
-        let mount = Filesystem::open("tmpfs")?.mount(attributes & !MOUNT_ATTR_RDONLY)?;
+        let filesystem = Filesystem::open("tmpfs")?;
+        label::files(&filesystem, context)?;
+        let mount = filesystem.mount(attributes & !MOUNT_ATTR_RDONLY)?;
         let mode = Mode::from_bits_truncate(0o755);
         mkdirat(&mount, "directory", mode)?;
         let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_WRONLY | OFlag::O_CLOEXEC;
@@ -257,7 +260,12 @@ fn mount_volume(
     let (message, part) = shim.await_either([Message::Mount(number), Message::Fresh(number)])?;
     let part = part.context("the shim has made none")?;
     if message == Message::Fresh(number) {
-        fill(volume, &mount.target, root, part.as_fd(), help.program)?;
+        let filled = |context| {
+            label::new_files(root, context)?;
+            fill(volume, &mount.target, root, part.as_fd(), help.program)?;
+            label::new_files(root, context.map(|_| ""))
+        };
+        filled(volume.context.as_deref())?;
         if mount.access == Access::ReadOnly {
             add_attributes(part.as_fd(), MOUNT_ATTR_RDONLY, Depth::Mount)?;
         }

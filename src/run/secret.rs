@@ -18,6 +18,7 @@ use nix::sys::stat::Mode;
 use crate::plan::Plan;
 use crate::plan::mount::Kind;
 use crate::plan::volume::SecretFile;
+use crate::run::label;
 use crate::run::staging::{SECRETS, Staging};
 use crate::sys::mount::{Depth, Filesystem, clone_tree};
 
@@ -127,8 +128,8 @@ impl Secrets {
     ///
     /// # Errors
     /// What the kernel says of a file.
-    pub fn directory(&self, number: u16) -> Result<OwnedFd> {
-        let directory = memory()?;
+    pub fn directory(&self, number: u16, context: Option<&str>) -> Result<OwnedFd> {
+        let directory = memory(context)?;
         for (name, content) in self.of(number) {
             write(&directory, name, content, 0o400)?;
         }
@@ -147,12 +148,14 @@ impl Secrets {
     }
 }
 
-/// A file system in memory that is never swapped out.
+/// A file system in memory that is never swapped out, with all files in the SELinux `context` if there is one.
 ///
 /// # Errors
 /// What fsmount(2) says.
-pub fn memory() -> io::Result<OwnedFd> {
-    Filesystem::open("ramfs")?.mount(MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC)
+pub fn memory(context: Option<&str>) -> Result<OwnedFd> {
+    let filesystem = Filesystem::open("ramfs")?;
+    label::files(&filesystem, context)?;
+    Ok(filesystem.mount(MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC)?)
 }
 
 fn write(directory: &OwnedFd, name: &str, content: &[u8], mode: u32) -> Result<()> {

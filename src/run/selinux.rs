@@ -1,28 +1,52 @@
-//! SELinux labels of volumes (`z`, `Z`), where the host runs SELinux; elsewhere there is nothing to do.
+//! SELinux on the host: whether its policy knows what a definition names, and labels of volumes (`z`, `Z`). A plan has none of that on another host.
 //!
 //! Containers here have no categories of their own that would tell one from another unless `SecurityLabelLevel=` gives them some, so `Z` is as `z`
 //! without it. What it is good for then is that other container engines on the host may read the same files.
 //!
-//! What is in a new volume has the label of its directory, which has it before there is anything in it.
+//! A new volume has its label before there is anything in it, and what it is filled with is created with the same ([`crate::run::label`]).
 
+use std::fs::OpenOptions;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 
+use crate::plan::Plan;
+use crate::plan::label::Label;
 use crate::plan::volume::Labelled;
 use crate::store::copy::set_attribute;
 
-/// There where the kernel has SELinux and it is on (selinux(8)).
-const ENFORCE: &str = "/sys/fs/selinux/enforce";
+/// Takes a context, and refuses it where the policy has none like it (security_check_context(3)).
+const CONTEXT: &str = "/sys/fs/selinux/context";
+
+/// Makes sure that the policy has the contexts of `plan`, before a file system is mounted with one and fails without saying why.
+///
+/// # Errors
+/// It has not, or SELinux is not in use any more.
+pub fn check(plan: &Plan) -> Result<()> {
+    let Some(Label::Selinux { process, files }) = &plan.label else {
+        return Ok(());
+    };
+    for (context, key) in [(process, "SecurityLabelType"), (files, "SecurityLabelFileType")] {
+        let mut policy = OpenOptions::new()
+            .write(true)
+            .open(CONTEXT)
+            .with_context(|| format!("asking SELinux about the context '{context}'"))?;
+        match policy.write_all(&terminated(context)) {
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
+                bail!("SELinux's policy has no context '{context}': see '{key}' and 'SecurityLabelLevel'")
+            }
+            written => written.with_context(|| format!("asking SELinux about the context '{context}'"))?,
+        }
+    }
+    Ok(())
+}
 
 /// Labels these directories and files with all that is in them, as far as they are there.
 ///
 /// # Errors
 /// One is a part of the system, or what setxattr(2) says.
 pub fn label(wanted: &[Labelled]) -> Result<()> {
-    if wanted.is_empty() || !Path::new(ENFORCE).exists() {
-        return Ok(());
-    }
     for Labelled { path, context } in wanted.iter().filter(|wanted| wanted.path.exists()) {
         ensure!(
             may_be_labelled(path),
@@ -39,16 +63,17 @@ pub fn label(wanted: &[Labelled]) -> Result<()> {
 /// # Errors
 /// What setxattr(2) says.
 pub fn label_new(directory: &Path, context: Option<&str>) -> Result<()> {
-    match context {
-        Some(context) if Path::new(ENFORCE).exists() => set(directory, context),
-        _ => Ok(()),
-    }
+    context.map_or(Ok(()), |context| set(directory, context))
 }
 
 fn set(path: &Path, context: &str) -> Result<()> {
-    // The kernel wants the end of the text too.
-    set_attribute(path, "security.selinux", &[context.as_bytes(), b"\0"].concat())
-        .with_context(|| format!("setting the SELinux label of '{}'", path.display()))
+    set_attribute(path, "security.selinux", &terminated(context))
+        .with_context(|| format!("giving '{}' the SELinux context '{context}'", path.display()))
+}
+
+/// The kernel wants the end of the text too.
+fn terminated(context: &str) -> Vec<u8> {
+    [context.as_bytes(), b"\0"].concat()
 }
 
 /// Whether the system does not depend on the labels there.

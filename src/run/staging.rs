@@ -24,6 +24,7 @@ use nix::sys::stat::{Mode, mkdirat};
 
 use crate::plan::Plan;
 use crate::plan::mount::Kind;
+use crate::run::{label, secret};
 use crate::sys::mount::{Depth, Filesystem, add_attributes, attach, clone_tree, open_place};
 
 /// The tmpfs.
@@ -31,6 +32,7 @@ use crate::sys::mount::{Depth, Filesystem, add_attributes, attach, clone_tree, o
 pub struct Staging {
     mount: OwnedFd,
     path: PathBuf,
+    context: Option<String>,
     secrets: OnceCell<OwnedFd>,
 }
 
@@ -67,15 +69,15 @@ impl Staging {
         let path = plan.mount_point.clone();
         let place = open_place(&path).with_context(|| format!("opening '{}'", path.display()))?;
         let filesystem = Filesystem::open("tmpfs")?;
-        if let Some(context) = plan.file_context() {
-            filesystem
-                .set("context", context)
-                .context("setting the SELinux context")?;
-        }
+        label::files(&filesystem, plan.file_context())?;
         let mount = filesystem.mount(MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC)?;
         attach(mount.as_fd(), place.as_fd()).context("mounting a tmpfs to work in")?;
-        let secrets = OnceCell::new();
-        let staging = Self { mount, path, secrets };
+        let staging = Self {
+            mount,
+            path,
+            context: plan.file_context().map(str::to_owned),
+            secrets: OnceCell::new(),
+        };
         staging.fill(plan).context("filling the tmpfs to work in")?;
         Ok(staging)
     }
@@ -169,7 +171,7 @@ impl Staging {
     /// What fsmount(2) says.
     pub fn secrets(&self) -> Result<OwnedFd> {
         if self.secrets.get().is_none() {
-            let memory = crate::run::secret::memory().context("mounting a ramfs for secrets")?;
+            let memory = secret::memory(self.context.as_deref()).context("mounting a ramfs for secrets")?;
             self.put(SECRETS, memory.as_fd())?;
             let _ = self.secrets.set(memory);
         }

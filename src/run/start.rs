@@ -62,6 +62,7 @@ pub fn start(resolved: &Path, unit: &str, terminal: Option<Winsize>) -> Result<(
     let (mut plan, images) =
         planning::plan(&definition, unit, &environment, &mount_point, &store, chosen).or_fail(CONFIG)?;
     secret::set_variables(&mut plan).or_fail(CONFIG)?;
+    selinux::check(&plan).or_fail(CONFIG)?;
     let maps = maps(&plan).or_fail(CONFIG)?;
     let store = match &maps {
         None => store,

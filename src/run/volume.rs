@@ -57,6 +57,7 @@ pub fn find(volume: &Volume, mount: &Mount, identities: Option<&Identities>) -> 
     let (path, state) = match &volume.name {
         None => {
             std::fs::create_dir(path).with_context(|| format!("making '{}'", path.display()))?;
+            selinux::label_new(path, volume.context.as_deref())?;
             (path.to_owned(), State::New)
         }
         Some(name) if volume.settings.backing == Backing::Mount => {

@@ -70,6 +70,8 @@ pub struct Main {
     pub arguments: Vec<String>,
     /// `UMask=`.
     pub umask: u32,
+    /// The keys by which systemd restricts what its processes may ask of the kernel. Such a restriction is inherited and cannot be joined.
+    pub restrictions: Vec<&'static str>,
 }
 
 /// The main process of a service; `None` if it has none.
@@ -90,6 +92,7 @@ pub fn main_process(manager: Manager, unit: &str) -> Result<Option<Main>> {
         let control_group = service.control_group().await.with_context(asking)?;
         let commands = service.exec_start().await.with_context(asking)?;
         let umask = service.umask().await.with_context(asking)?;
+        let restrictions = restrictions(&service).await.with_context(asking)?;
         let pid = i32::try_from(pid)
             .ok()
             .filter(|pid| *pid != 0 && !control_group.is_empty());
@@ -98,8 +101,28 @@ pub fn main_process(manager: Manager, unit: &str) -> Result<Option<Main>> {
             control_group,
             arguments: commands.into_iter().next().map(|command| command.1).unwrap_or_default(),
             umask,
+            restrictions,
         }))
     })
+}
+
+async fn restrictions(service: &ServiceProxy<'_>) -> zbus::Result<Vec<&'static str>> {
+    let (lists_allowed, calls) = service.system_call_filter().await?;
+    let (lists_families, families) = service.restrict_address_families().await?;
+    let restrictions = [
+        ("SystemCallFilter=", lists_allowed || !calls.is_empty()),
+        ("RestrictAddressFamilies=", lists_families || !families.is_empty()),
+        (
+            "SystemCallArchitectures=",
+            !service.system_call_architectures().await?.is_empty(),
+        ),
+        ("LockPersonality=", service.lock_personality().await?),
+        ("MemoryDenyWriteExecute=", service.memory_deny_write_execute().await?),
+        ("RestrictRealtime=", service.restrict_realtime().await?),
+        ("RestrictSUIDSGID=", service.restrict_set_ids().await?),
+    ];
+    let is_set = |(key, is_set): (&'static str, bool)| is_set.then_some(key);
+    Ok(restrictions.into_iter().filter_map(is_set).collect())
 }
 
 /// For how long a property is changed.

@@ -89,6 +89,34 @@ pub trait Service {
     #[zbus(property, name = "UMask")]
     fn umask(&self) -> zbus::Result<u32>;
 
+    /// `SystemCallFilter`: whether it lists what is allowed, and the calls.
+    #[zbus(property)]
+    fn system_call_filter(&self) -> zbus::Result<(bool, Vec<String>)>;
+
+    /// `RestrictAddressFamilies`, likewise.
+    #[zbus(property)]
+    fn restrict_address_families(&self) -> zbus::Result<(bool, Vec<String>)>;
+
+    /// `SystemCallArchitectures`.
+    #[zbus(property)]
+    fn system_call_architectures(&self) -> zbus::Result<Vec<String>>;
+
+    /// `LockPersonality`.
+    #[zbus(property)]
+    fn lock_personality(&self) -> zbus::Result<bool>;
+
+    /// `MemoryDenyWriteExecute`.
+    #[zbus(property)]
+    fn memory_deny_write_execute(&self) -> zbus::Result<bool>;
+
+    /// `RestrictRealtime`.
+    #[zbus(property)]
+    fn restrict_realtime(&self) -> zbus::Result<bool>;
+
+    /// `RestrictSUIDSGID`.
+    #[zbus(property, name = "RestrictSUIDSGID")]
+    fn restrict_set_ids(&self) -> zbus::Result<bool>;
+
     /// `ControlGroup`: its path below the mount point; empty while there is none.
     #[zbus(property)]
     fn control_group(&self) -> zbus::Result<String>;

@@ -131,7 +131,11 @@ fn in_service(key: &str) -> Option<Refusal> {
         | "RestrictSUIDSGID"
         | "LockPersonality"
         | "MemoryDenyWriteExecute" => error(SHIM, "use 'SeccompProfile=' in [Container]"),
-        "RestrictFileSystems" | "Personality" | "SecureBits" | "PAMName" => Some(Refusal::new(Outcome::Refused, SHIM)),
+        "AppArmorProfile" => error(SHIM, "use 'AppArmor=' in [Container]"),
+        "SELinuxContext" => error(SHIM, "use 'SecurityLabelType=' and its kind in [Container]"),
+        "SmackProcessLabel" | "RestrictFileSystems" | "Personality" | "SecureBits" | "PAMName" => {
+            Some(Refusal::new(Outcome::Refused, SHIM))
+        }
         "BindPaths" | "BindReadOnlyPaths" | "MountImages" | "ExtensionImages" | "ExtensionDirectories" => {
             error(SHIM, "use 'Volume=' in [Container]")
         }

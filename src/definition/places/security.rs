@@ -12,10 +12,16 @@ pub fn find(root: &Path) -> SecurityModule {
     if app_armor.is_ok_and(|text| text.starts_with(b"Y")) {
         return SecurityModule::AppArmor;
     }
-    match root.join("sys/fs/selinux/enforce").exists() {
-        true => SecurityModule::Selinux,
-        false => SecurityModule::None,
+    // SELinux's own files are out of sight of systemd's generators, which its policies confine; what this process is called is not.
+    match fs::read(root.join("proc/self/attr/current")) {
+        Ok(label) if is_context(&label) => SecurityModule::Selinux,
+        _ => SecurityModule::None,
     }
+}
+
+/// Whether it is written as SELinux's contexts are, USER:ROLE:TYPE and maybe :LEVEL. Without a policy everything is called `kernel`.
+fn is_context(label: &[u8]) -> bool {
+    label.iter().filter(|&&byte| byte == b':').count() >= 2
 }
 
 #[cfg(test)]
@@ -31,10 +37,14 @@ mod tests {
         assert_eq!(find(root.path()), SecurityModule::None);
         let parameters = root.path().join("sys/module/apparmor/parameters");
         fs::create_dir_all(&parameters).unwrap();
-        fs::create_dir_all(root.path().join("sys/fs/selinux")).unwrap();
+        let attributes = root.path().join("proc/self/attr");
+        fs::create_dir_all(&attributes).unwrap();
         fs::write(parameters.join("enabled"), "N\n").unwrap();
         assert_eq!(find(root.path()), SecurityModule::None);
-        fs::write(root.path().join("sys/fs/selinux/enforce"), "0").unwrap();
+        fs::write(attributes.join("current"), "kernel\0").unwrap();
+        assert_eq!(find(root.path()), SecurityModule::None);
+        let own = "system_u:system_r:systemd_generator_t:s0\0";
+        fs::write(attributes.join("current"), own).unwrap();
         assert_eq!(find(root.path()), SecurityModule::Selinux);
         fs::write(parameters.join("enabled"), "Y\n").unwrap();
         assert_eq!(find(root.path()), SecurityModule::AppArmor);

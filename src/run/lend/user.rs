@@ -18,6 +18,7 @@ use crate::run::handover::{Giver, Message};
 use crate::run::lend::{Lender, Output, lend};
 use crate::run::mark::{self, Marks};
 use crate::run::pasta::Pasta;
+use crate::run::selinux;
 use crate::run::start::prepare;
 use crate::run::subordinate::maps::Maps;
 use crate::store::volume::Making;
@@ -46,6 +47,7 @@ pub fn lend_as_user(
     let marks = Marks::of_this_user().open()?;
     mark::show(plan, &marks)?;
     prepare_places(plan, store)?;
+    selinux::label(&plan.labelled)?;
     let process = pidfd_open(container).context("opening the container's process")?;
     maps.give(container).context("mapping the container's identities")?;
     let pasta = (plan.network == Network::Pasta)

@@ -211,11 +211,9 @@ impl Child<'_> {
         let exec = Exec::new(name, arguments.collect::<Result<_, _>>()?, environment);
         let Some(refused) = self.refused else {
             let errno = exec.execute();
-            bail!(
-                "executing '{}': {}",
-                path.display(),
-                program::explain(&path, &head, errno)
-            );
+            let label = self.plan.label.as_ref();
+            let why = label::explain(label, errno).unwrap_or_else(|| program::explain(&path, &head, errno));
+            bail!("executing '{}': {why}", path.display());
         };
         self.link.tell(&Word::Executing { path, head });
         // The very last thing: from here on any call may be refused, or end us, but for the exec.
