@@ -6,12 +6,14 @@
 //!
 //! Nothing here opens, accepts on or closes a socket.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 use anyhow::{Result, ensure};
 use listenfd::ListenFd;
+use nix::sys::stat::{SFlag, fstat};
 
 use crate::definition::Socket;
+use crate::sys::path::file_type;
 use crate::sys::process::adopt;
 
 /// A descriptor that systemd passed, with its name.
@@ -72,4 +74,20 @@ pub fn in_order(declared: &[Socket], mut passed: Vec<Passed>) -> Result<Vec<Owne
         ordered.extend(mine.into_iter().map(|passed| passed.socket));
     }
     Ok(ordered)
+}
+
+/// The connection that an instance was started for, unless it is the standard input.
+///
+/// # Errors
+/// There is none: somebody else has started the service.
+pub fn connection(passed: Vec<Passed>, standard_input: BorrowedFd<'_>) -> Result<Vec<OwnedFd>> {
+    ensure!(
+        passed.len() == 1 || (passed.is_empty() && is_socket(standard_input)),
+        "there is no connection to serve: this container is started by its socket alone"
+    );
+    Ok(passed.into_iter().map(|passed| passed.socket).collect())
+}
+
+fn is_socket(file: BorrowedFd<'_>) -> bool {
+    fstat(file).is_ok_and(|status| file_type(&status) == SFlag::S_IFSOCK)
 }

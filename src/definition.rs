@@ -6,6 +6,7 @@
 //!
 //! Nothing here opens a file or reads the environment, but for [`places`], which lists and reads definition files.
 
+pub mod activation;
 pub mod diagnostic;
 pub mod idle;
 pub mod keys;
@@ -413,13 +414,17 @@ pub enum Activation {
     Intercept,
     /// The sd_listen_fds(3) protocol, and `{fd:NAME}` in arguments and environment.
     Inherit,
+    /// The program keeps sockets of its own, and systemd-socket-proxyd(8) in its network copies what comes and goes.
+    Proxy,
+    /// A container for each connection, which it gets as descriptor 3, or as standard input and output.
+    Accept,
 }
 
 /// `Notify=`: when the unit counts as started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Notify {
-    /// When the payload listens on every declared stream socket. The default with `Activation=intercept` and sockets.
+    /// When the payload listens on every declared stream socket. The default with `Activation=intercept` and `proxy` and sockets.
     Listening,
     /// When the payload has been executed. The default otherwise.
     Started,

@@ -7,11 +7,13 @@
 //! Nothing here but [`run`] and what it uses opens a file or reads the environment. The same definitions always give the same bytes:
 //! systemd rereads units at every reload, and a socket whose text changed must be restarted (systemd.generator(7)).
 
+pub mod accept;
 pub mod broken;
 pub mod credential;
 pub mod draft;
 pub mod install;
 pub mod invocation;
+pub mod proxy;
 pub mod report;
 pub mod run;
 pub mod service;

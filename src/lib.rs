@@ -16,7 +16,7 @@
 //! | program | runs | does | never |
 //! | --- | --- | --- | --- |
 //! | `coracle-generator` | at every daemon-reload, as a systemd.generator(7) | reads definitions, writes units, warns | writes outside its three directories, fails because of one bad file, needs network, D-Bus or `/var` |
-//! | `coracle-shim` | at every start, as `ExecStart=` | makes the container's first process and what takes the host's rights, hands the main PID over, exits | starts a thread, keeps running beside a container, speaks D-Bus |
+//! | `coracle-shim` | at every start, as `ExecStart=` | makes the container's first process and what takes the host's rights, hands the main PID over, exits | starts a thread, keeps running beside a container unless it is its proxy's parent, speaks D-Bus |
 //! | `coracle-oci` | when another engine calls it: Podman, containerd | makes, starts and removes containers from bundles, by the command line of the OCI runtime specification | keeps running beside a container; decides what an engine has to say |
 //! | init: the container's first process | as PID 1 of each container | builds the container around itself, starts the payload, forwards signals, reaps, answers `bind(2)`, tells readiness, stops an idle payload, ends as the payload ended | grows: its private memory is tens of kilobytes; touches the data path |
 //! | `coracle` | when somebody types it | init, probe, check, list, show, explain, run, exec, cp, diff, stats, top, set, image, network, volume, man, completions | replaces systemctl or journalctl |
@@ -214,6 +214,16 @@
 //! is no such gate, all in the container is held by SIGSTOP for the last look, since init is in the control group that it would otherwise freeze. Status 0
 //! is then "idle, by our own decision". A closed gate outlives whoever has closed it; so the shim opens those that it finds at each start, and a
 //! container that was killed in between is started again by systemd like any other that was killed.
+//!
+//! # Proxies and single connections
+//!
+//! A program that must keep its own sockets has a proxy (`Activation=proxy`). `NAME.socket` activates `NAME-proxy.service`, one for each address
+//! in the container; that one wants `NAME.service`, comes after it, and stops with it. There the shim finds init by the control group beside its own, joins its network namespace, waits until
+//! somebody listens, gives up every right, and starts systemd-socket-proxyd(8), with which it ends, and the other way round ([`run::proxy`]). It
+//! is the one program of Coracle's that stays beside a container, and nothing in there can see it.
+//!
+//! With `Activation=accept` systemd accepts, and each connection is an instance of the template `NAME@.service` ([`generate::accept`]). It is
+//! served once: its instance is not started again, and is forgotten when it has ended, however it ended.
 //!
 //! # The network
 //!

@@ -174,14 +174,19 @@ pub fn plan(definition: &Definition, source: Source<'_>, surroundings: Surroundi
         "{} has no layers",
         describe_root(&container.root)
     );
-    let sockets = grants(definition, &specifiers).context("expanding 'ContainerListen'")?;
+    let sockets = match definition.accepts() {
+        true => connection(definition, &surroundings).into_iter().collect(),
+        false => grants(definition, &specifiers).context("expanding 'ContainerListen'")?,
+    };
     let activation = container.activation.unwrap_or(Activation::Intercept);
     let notify = container.notify.unwrap_or(match (activation, sockets.is_empty()) {
-        (Activation::Intercept, false) => Notify::Listening,
+        (Activation::Intercept | Activation::Proxy, false) => Notify::Listening,
         _ => Notify::Started,
     });
     let hostname = match &container.hostname {
         Some(hostname) => specifiers.expand(hostname).context("expanding 'HostName'")?,
+        // The instances' names say where their connections come from, which no program expects of a host's name.
+        None if definition.accepts() => default_hostname(&[&definition.name, ".service"].concat()),
         None => default_hostname(surroundings.unit),
     };
     let process = process::process(
@@ -328,6 +333,23 @@ fn grants(definition: &Definition, specifiers: &Specifiers<'_>) -> Result<Vec<Gr
         }
     }
     Ok(grants)
+}
+
+/// The connection of this instance, if systemd passes one; nothing where it is the standard input. Its name is its socket's: the one that
+/// systemd gives to it depends on systemd's version.
+fn connection(definition: &Definition, surroundings: &Surroundings<'_>) -> Option<Grant> {
+    let mut environment = surroundings.environment.iter();
+    environment.find(|(name, _)| name == "LISTEN_FDNAMES")?;
+    let prefix = surroundings.unit.split('@').next().unwrap_or_default();
+    let mut sockets = definition.sockets.iter();
+    let socket = sockets
+        .find(|socket| socket.unit == prefix)
+        .or(definition.sockets.first())?;
+    Some(Grant {
+        name: socket.name.clone(),
+        index: 0,
+        listen: socket.listen.first()?.clone(),
+    })
 }
 
 /// The unit's name without suffix, as far as a host name may have its characters (hostname(7)).

@@ -1,5 +1,5 @@
-//! `coracle-shim`: one start of one container (`ExecStart=`), or the cleaning up after one (`ExecStopPost=`), or the waiting for the end of
-//! the `coracle run` that a container belongs to.
+//! `coracle-shim`: one start of one container (`ExecStart=`), or the cleaning up after one (`ExecStopPost=`), or the proxy before
+//! one, or the waiting for the end of the `coracle run` that a container belongs to.
 //!
 //! It parses its arguments by hand: it is on the start path, and nobody types it.
 
@@ -12,18 +12,20 @@ use coracle::run::cleanup::clean_up;
 use coracle::run::exec::{self, complain};
 use coracle::run::failure::{CONFIG, OrFail as _};
 use coracle::run::network::names::serve;
+use coracle::run::proxy;
 use coracle::run::start::{report, start};
 use coracle::run::terminal::parse_size;
 
 const USAGE: &str = "usage: coracle-shim [--terminal ROWSxCOLUMNS] RESOLVED.json UNIT
        coracle-shim --cleanup UNIT [RESOLVED.json]
+       coracle-shim --proxy UNIT CONTAINER TARGET [OPTIONS OF systemd-socket-proxyd]
        coracle-shim --attend
        coracle-shim --serve-names
        coracle-shim --exec UNIT RESOLVED.json INIT CGROUP UMASK [OPTIONS] -- COMMAND...
 
 Starts the container of a resolved definition, as systemd's ExecStart= in a unit that coracle-generator wrote; or
-removes the writable layer of a container that has stopped, and a definition that was made for one run; or waits for the
-end of standard input; or becomes the server of names of all networks; or runs one more program in a container that
+removes the writable layer of a container that has stopped, and a definition that was made for one run; or forwards
+connections into a container; or waits for the end of standard input; or becomes the server of names of all networks; or runs one more program in a container that
 runs. See coracle(1).";
 
 coracle::entry!(run);
@@ -39,6 +41,7 @@ fn run() -> i32 {
     let result = match arguments[..] {
         ["--cleanup", unit] => clean_up(unit, None),
         ["--cleanup", unit, resolved] => clean_up(unit, Some(Path::new(resolved))),
+        ["--proxy", unit, container, target, ref options @ ..] => proxy::run(unit, container, target, options),
         ["--attend"] => attend(),
         ["--serve-names"] => serve(),
         ["--terminal", size, resolved, unit] => parse_size(size)

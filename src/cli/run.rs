@@ -224,6 +224,10 @@ impl Made {
             scope.user || nix::unistd::geteuid().is_root(),
             "the system's service manager runs containers for root only, and you are not: leave out '--manager', or use sudo"
         );
+        ensure!(
+            !loaded.definition.is_proxied() && !loaded.definition.accepts(),
+            "'Activation' can be 'proxy' and 'accept' in a file only: these containers have units that stay when one of them ends"
+        );
         // What the shim would say in the journal is said here, and sooner.
         plan::config(&loaded.definition, &unit, scope)?;
 

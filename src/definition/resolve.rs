@@ -3,6 +3,7 @@
 //! Later files stand over earlier ones: a value that can be given once is replaced, others are added to, and an empty string or
 //! array takes back what was there, as in systemd's drop-ins. Nothing fails: whatever is wrong is said, and left out.
 
+mod activation;
 pub(in crate::definition) mod attachment;
 mod container;
 mod devices;
@@ -110,11 +111,12 @@ pub fn resolve(name: &str, source: &Path, settings: &Settings<'_>, report: &mut 
     resolver.name_unsupported();
     let idle = std::mem::take(&mut draft.idle);
     let ports = draft.finish(&mut definition, &mut sections.service, &mut resolver);
-    definition.sockets = sockets.finish(name, ports, &mut resolver);
+    definition.sockets = sockets.finish(name, definition.container.activation, ports, &mut resolver);
     resolver.idle(&idle, &sections.service, &mut definition, settings);
     definition.too_new = std::mem::take(&mut resolver.too_new);
     resolver.check_notify(&definition, settings);
     resolver.check_sockets(&definition, settings);
+    resolver.activation(&mut definition, &mut sections, settings);
     resolver.check_propagation(&definition, settings);
     resolver.check_resolver(&definition, settings);
     resolver.check_host_gateway(&definition, settings);
@@ -282,6 +284,9 @@ impl Resolver<'_, '_> {
 
     /// Says that a service is no template though its sockets are, or the other way round: an instance would start none.
     fn check_templates(&mut self, definition: &Definition, settings: &Settings<'_>) {
+        if definition.accepts() {
+            return;
+        }
         let stem = definition.stem();
         let is_other = |socket: &&Socket| name::is_template(&socket.unit) != name::is_template(stem);
         let other = definition.sockets.iter().find(is_other);

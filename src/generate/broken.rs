@@ -17,7 +17,7 @@ use crate::unitfile::{UnitFile, quote};
 pub fn by_stem<'a>(drafts: &'a [Draft<'_>]) -> BTreeMap<&'a str, Vec<&'a Draft<'a>>> {
     let mut stems: BTreeMap<&str, Vec<&Draft<'_>>> = BTreeMap::new();
     for draft in drafts.iter().filter(|draft| draft.is_broken()) {
-        stems.entry(&draft.stem).or_default().push(draft);
+        stems.entry(draft.failing_stem()).or_default().push(draft);
     }
     stems
 }

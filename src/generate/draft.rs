@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::definition::diagnostic::{Diagnostic, Severity};
 use crate::definition::places::Loaded;
 use crate::definition::{self, Definition};
-use crate::generate::{Context, service, socket, timer};
+use crate::generate::{Context, proxy, service, socket, timer};
 use crate::unitfile::name;
 
 /// What one definition becomes.
@@ -17,7 +17,8 @@ pub struct Draft<'a> {
     loaded: &'a Loaded,
     /// The service's name without its suffix: the definition's, or what is made of it where it can be no unit's.
     pub stem: String,
-    /// The service's full name.
+    /// The full name of the service that it is, or becomes if it is broken. Where each connection has a service of its own, that is none
+    /// of these: nobody connects to a broken one.
     service: String,
     /// File name and text, if it is not broken.
     pub files: Vec<(String, String)>,
@@ -44,6 +45,8 @@ impl<'a> Draft<'a> {
             draft.refuse_name(wanted);
             draft.stem = definition::name::escape(wanted.as_bytes());
             draft.service = [&draft.stem, ".service"].concat();
+        } else if loaded.definition.accepts() {
+            draft.service = [&loaded.definition.name, ".service"].concat();
         }
         for (scope, diagnostic) in &loaded.definition.out_of_reach {
             if *scope == context.scope {
@@ -76,10 +79,16 @@ impl<'a> Draft<'a> {
         self.diagnostics.iter().any(|d| d.severity == Severity::Error)
     }
 
-    /// The service's full name.
+    /// The service's full name, by which it is spoken of.
     #[must_use]
     pub fn unit(&self) -> String {
         self.service.clone()
+    }
+
+    /// The name without suffix of the service that a broken one becomes.
+    #[must_use]
+    pub fn failing_stem(&self) -> &str {
+        self.service.strip_suffix(".service").unwrap_or_default()
     }
 
     /// The file names that it claims: of a broken one, its service's.
@@ -139,6 +148,9 @@ impl<'a> Draft<'a> {
         service::draft(self, context);
         for one in &self.definition().sockets {
             socket::draft(self, one, context);
+        }
+        if self.definition().is_proxied() {
+            proxy::draft(self, context);
         }
         timer::draft(self);
         match json(&Sound::Container(self.definition())) {

@@ -24,7 +24,7 @@ pub fn link(draft: &mut Draft<'_>, context: &Context) {
     let mut links = Vec::new();
     if draft.is_broken() {
         let by = said.unwrap_or_default().into_iter().map(|(_, unit)| ("wants", unit));
-        want(&mut links, install, (&draft.stem, "service"), by);
+        want(&mut links, install, (draft.failing_stem(), "service"), by);
     } else {
         for (stem, kind) in definition.wakers() {
             let default = match kind {

@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use crate::definition::network::Network;
 use crate::definition::{Definition, Root};
 use crate::generate::draft::Draft;
-use crate::generate::{Context, credential, unit_section};
+use crate::generate::{Context, accept, credential, unit_section};
 use crate::plan::device;
 use crate::unitfile::line::Line;
 use crate::unitfile::{UnitFile, name, quote};
@@ -29,7 +29,14 @@ pub fn draft(draft: &mut Draft<'_>, context: &Context) {
     let mut file = UnitFile::new(COMMENT);
     file.section("Unit", pairs(&unit));
     file.section("Service", pairs(&service));
-    draft.add(draft.unit(), file.into_text());
+    let text = file.into_text();
+    if draft.definition().accepts() {
+        for name in accept::services(draft.definition()) {
+            draft.add(name, text.clone());
+        }
+    } else {
+        draft.add(draft.unit(), text);
+    }
 }
 
 /// `ExecStart=` of every service, broken ones too: the resolved definition, and `%n` because only systemd knows the instance.
@@ -101,10 +108,15 @@ fn service_section<'a>(draft: &Draft<'a>, context: &Context) -> Lines<'a> {
         // SIGTERM to init alone, which forwards the image's own stop signal; SIGKILL to all that is left.
         ("KillMode", "mixed".into()),
         ("Slice", "coracle.slice".into()),
-        ("SyslogIdentifier", syslog_identifier(&draft.stem).into()),
-        ("Restart", "on-failure".into()),
     ];
-    defaults.extend(restart_pause(&given, context));
+    if definition.accepts() {
+        defaults.push(("SyslogIdentifier", syslog_identifier(&definition.name).into()));
+        defaults.extend(accept::service(&given));
+    } else {
+        defaults.push(("SyslogIdentifier", syslog_identifier(&draft.stem).into()));
+        defaults.push(("Restart", "on-failure".into()));
+        defaults.extend(restart_pause(&given, context));
+    }
     let allowed = device::allowed(&definition.container);
     if allowed.is_some() {
         defaults.push(("DevicePolicy", "closed".into()));
@@ -134,7 +146,8 @@ pub fn is_on_bridges(definition: &Definition) -> bool {
 
 /// The pause between two tries, growing where systemd can do that. The counter is only reset by a stop, so the longest pause is also
 /// what a container that crashes once a week would come to: it is kept short.
-fn restart_pause(given: &Lines<'_>, context: &Context) -> Lines<'static> {
+#[must_use]
+pub fn restart_pause(given: &Lines<'_>, context: &Context) -> Lines<'static> {
     let own = given.iter().any(|(key, _)| *key == "RestartSec");
     match (own, context.systemd_version) {
         (true, _) => Lines::new(),

@@ -11,7 +11,7 @@ use crate::definition::keys::newer;
 use crate::generate::Context;
 use crate::generate::draft::Draft;
 use crate::generate::service::{self, Lines};
-use crate::generate::unit_section;
+use crate::generate::{accept, proxy, unit_section};
 use crate::unitfile::{UnitFile, quote};
 
 /// Adds a socket's unit to the draft.
@@ -47,7 +47,13 @@ fn socket_lines<'s>(draft: &Draft<'_>, socket: &'s Socket, context: &Context) ->
         lines.push((listen.kind.key(), quote::specifiers(&listen.address)));
     }
     let mut defaults: Lines<'_> = vec![("FileDescriptorName", quote::text(&socket.name))];
-    if socket.unit != draft.stem {
+    if draft.definition().accepts() {
+        // By systemd's own rule the service is the template of the same name, and can be no other.
+        defaults.extend(accept::socket());
+    } else if draft.definition().is_proxied() {
+        let proxy = [&service::instance_of(&proxy::stem(socket)), ".service"].concat();
+        defaults.push(("Service", proxy.into()));
+    } else if socket.unit != draft.stem {
         // By default systemd takes the service of the same name.
         let service = [&service::instance_of(&draft.stem), ".service"].concat();
         defaults.push(("Service", service.into()));

@@ -11,20 +11,23 @@ use std::path::Path;
 use crate::definition::network::Network;
 use crate::definition::volume::{Backing, DIRECTORY, Source};
 use crate::definition::{Definition, Root};
-use crate::generate::Context;
 use crate::generate::service::{self, Lines};
+use crate::generate::{Context, accept};
 use crate::unitfile::{name, quote, words};
 
 /// The service's `[Unit]`.
 #[must_use]
 pub fn service<'a>(definition: &'a Definition, context: &Context) -> Lines<'a> {
     let given = given(definition, context);
-    let defaults = vec![
+    let mut defaults: Lines<'_> = vec![
         ("Description", service::description(definition).into()),
         ("SourcePath", source_path(definition).into()),
         // Nobody ever needs reset-failed, and no socket dies of its service's failures.
         ("StartLimitIntervalSec", "0".into()),
     ];
+    if definition.accepts() {
+        defaults.extend(accept::unit());
+    }
     let mut lines = service::over_defaults(defaults, given);
     lines.extend(own_sockets(definition));
     lines.extend(names(definition));
@@ -71,7 +74,8 @@ fn is_check(key: &str) -> bool {
 
 /// A service that is started by hand gets its sockets too, and one whose socket is restarted is restarted with it.
 fn own_sockets(definition: &Definition) -> Lines<'static> {
-    if !is_activated(definition) {
+    // Instances come from their socket.
+    if !is_activated(definition) || definition.accepts() {
         return Lines::new();
     }
     let units: Vec<String> = definition
@@ -79,7 +83,12 @@ fn own_sockets(definition: &Definition) -> Lines<'static> {
         .iter()
         .map(|socket| [&service::instance_of(&socket.unit), ".socket"].concat())
         .collect();
-    ["Requires", "After"].map(|key| (key, units.join(" ").into())).into()
+    // Where the sockets are a proxy's, it is this one that is ordered after them.
+    let keys = match definition.is_proxied() {
+        true => ["Wants", "PartOf"],
+        false => ["Requires", "After"],
+    };
+    keys.map(|key| (key, units.join(" ").into())).into()
 }
 
 /// A container that shares another's network ends with that one. With sockets it only wants that one, and looks for it itself when it starts.

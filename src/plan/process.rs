@@ -40,6 +40,9 @@ const OF_A_PROCESS: [&str; 3] = ["LISTEN_PID", "LISTEN_PIDFDID", "WATCHDOG_PID"]
 /// Variables that hold for the payload as they do for the shim.
 const PASSED_ON: [&str; 2] = ["INVOCATION_ID", "JOURNAL_STREAM"];
 
+/// Where the one who has connected is, where systemd accepts.
+const OF_THE_PEER: [&str; 2] = ["REMOTE_ADDR", "REMOTE_PORT"];
+
 /// Decides the payload.
 ///
 /// # Errors
@@ -78,6 +81,9 @@ pub fn process(
     ];
     let passed = |name: &str| surroundings.environment.iter().find(|(key, _)| key == name).cloned();
     environment.extend(PASSED_ON.into_iter().filter_map(passed));
+    if activation == Activation::Accept {
+        environment.extend(OF_THE_PEER.into_iter().filter_map(passed));
+    }
     for entry in image.and_then(|c| c.env().as_ref()).into_iter().flatten() {
         let (name, value) = entry
             .split_once('=')
@@ -100,7 +106,7 @@ pub fn process(
         set(&mut environment, name, text);
     }
     environment.retain(|(name, _)| !OF_A_PROCESS.contains(&name.as_str()));
-    if activation == Activation::Inherit && !sockets.is_empty() {
+    if activation.hands_over() && !sockets.is_empty() {
         set(&mut environment, "LISTEN_FDS", sockets.len().to_string());
         let names: Vec<&str> = sockets.iter().map(|grant| grant.name.as_str()).collect();
         set(&mut environment, "LISTEN_FDNAMES", names.join(":"));

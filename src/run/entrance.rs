@@ -56,6 +56,12 @@ impl Entrance {
         self.process.as_fd()
     }
 
+    /// The process, for one who only wants to know when it ends.
+    #[must_use]
+    pub fn into_process(self) -> OwnedFd {
+        self.process
+    }
+
     /// Moves this process into some of its namespaces.
     ///
     /// # Errors

@@ -16,13 +16,14 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use crate::definition::{Activation, ContainerAddress, Notify, SocketKind, UserNamespace};
 use crate::plan::Plan;
-use crate::run::failure::{Failure, NAMESPACE, OrFail as _, say};
+use crate::run::failure::{Failure, NAMESPACE, OrFail as _, Priority, say};
 use crate::run::idle::Idle;
 use crate::run::intercept::Intercept;
 use crate::run::log::Pipe;
 use crate::run::notify::{Relay, Systemd};
 use crate::run::payload::{Payload, Prepared};
 use crate::run::terminal;
+use crate::run::watch::Watch;
 use crate::sys::capability::{self, Mask};
 use crate::sys::death::die_of;
 use crate::sys::diag::Diag;
@@ -40,6 +41,7 @@ struct Init<'a> {
     payload: Payload,
     signals: SignalFd,
     intercept: Option<Intercept>,
+    watch: Option<Watch>,
     relay: Option<Relay>,
     logs: Vec<(Pipe, Stream)>,
     systemd: &'a Systemd,
@@ -85,7 +87,8 @@ pub fn run(
         Ok(init) => init,
         Err(failure) => return failure,
     };
-    let woken_by_sockets = !sockets.is_empty();
+    // A connection that was served in no time is no reason to be started again.
+    let woken_by_sockets = !sockets.is_empty() && plan.activation != Activation::Accept;
     let sockets = init.arrange(&plan, sockets, diag);
     drop(plan);
     loop {
@@ -136,6 +139,7 @@ impl<'a> Init<'a> {
             payload,
             signals,
             intercept: None,
+            watch: None,
             relay,
             logs,
             systemd,
@@ -156,11 +160,13 @@ impl<'a> Init<'a> {
         let kept = sockets
             .iter()
             .zip(&plan.sockets)
-            .filter(|(_, grant)| grant.listen.kind.listens());
+            .filter(|(_, grant)| plan.activation != Activation::Accept && grant.listen.kind.listens());
         let kept = kept.filter_map(|(socket, _)| socket.try_clone().ok()).collect();
         self.idle = Idle::new(plan, &sockets, diag);
-        if let Some(listener) = self.payload.listener.take() {
-            self.intercept = Some(Intercept::new(listener, &plan.sockets, sockets));
+        match (self.payload.listener.take(), plan.activation) {
+            (Some(listener), Activation::Proxy) => self.watch = Some(Watch::new(listener, &plan.sockets)),
+            (Some(listener), _) => self.intercept = Some(Intercept::new(listener, &plan.sockets, sockets)),
+            (None, _) => {}
         }
         // The payload may be root, and must not find in us what it lacks. What is left serves to signal it and to read its addresses.
         let _ = capability::set(own_rights(plan));
@@ -189,6 +195,11 @@ impl<'a> Init<'a> {
                 Source::Call => {
                     if let Some(intercept) = &mut self.intercept {
                         intercept.answer();
+                    }
+                }
+                Source::Watched => {
+                    if let Some(watch) = &mut self.watch {
+                        watch.answer();
                     }
                 }
                 Source::Relay => self.relay_notifications(),
@@ -229,7 +240,9 @@ impl<'a> Init<'a> {
 
     /// Says what is wrong between the sockets and what the payload binds, in the journal and, the worst of it, to systemd.
     fn complain(&mut self) {
-        let complaints = self.intercept.as_mut().map(Intercept::complaints).unwrap_or_default();
+        let mut complaints = self.intercept.as_mut().map(Intercept::complaints).unwrap_or_default();
+        let unserved = self.watch.iter().filter(|_| !self.ready).find_map(Watch::unserved);
+        complaints.extend(unserved.map(|sentence| (Priority::Warning, sentence)));
         if let Some((_, worst)) = complaints.first() {
             self.systemd.tell(&format!("STATUS={worst}\n"));
             self.idle.iter_mut().for_each(Idle::keep_silent);
@@ -241,7 +254,10 @@ impl<'a> Init<'a> {
     fn is_ready(&self) -> bool {
         let is_ready = match self.wanted {
             Notify::Started => true,
-            Notify::Listening => self.intercept.as_ref().is_none_or(Intercept::is_served),
+            Notify::Listening => {
+                self.intercept.as_ref().is_none_or(Intercept::is_served)
+                    && self.watch.as_ref().is_none_or(Watch::is_served)
+            }
             // The payload says so itself, and is believed when it does.
             Notify::Yes => false,
         };
@@ -251,6 +267,7 @@ impl<'a> Init<'a> {
     fn wait(&self) -> nix::Result<Vec<Source>> {
         let mut sources = vec![(Source::Signal, self.signals.as_fd())];
         sources.extend(self.intercept.iter().map(|intercept| (Source::Call, intercept.as_fd())));
+        sources.extend(self.watch.iter().map(|watch| (Source::Watched, watch.as_fd())));
         sources.extend(self.relay.iter().map(|relay| (Source::Relay, relay.as_fd())));
         let (output, error) = (std::io::stdout(), std::io::stderr());
         let mut polled: Vec<PollFd<'_>> = sources
@@ -363,6 +380,7 @@ impl<'a> Init<'a> {
 enum Source {
     Signal,
     Call,
+    Watched,
     Relay,
     Log,
 }

@@ -20,9 +20,9 @@ use nix::sys::stat::{Mode, SFlag, fstat, umask};
 use nix::unistd::Pid;
 use sd_notify::NotifyState;
 
-use crate::activation;
+use crate::activation::{self, Passed};
 use crate::definition::network::Network;
-use crate::definition::{Definition, Resolved, UserNamespace};
+use crate::definition::{Activation, Definition, Resolved, UserNamespace};
 use crate::plan::Plan;
 use crate::run::cleanup::remove_writable_layer;
 use crate::run::container::{self, Beginning};
@@ -57,7 +57,7 @@ pub fn start(resolved: &Path, unit: &str, terminal: Option<Winsize>) -> Result<(
     let passed = activation::take(&environment).or_fail(CONFIG)?;
     // An init that was killed while it stopped its idle payload has left them closed.
     passed.iter().for_each(|passed| gate::open(passed.socket.as_fd()));
-    let sockets = activation::in_order(&definition.sockets, passed).or_fail(CONFIG)?;
+    let sockets = sockets(&definition, passed).or_fail(CONFIG)?;
     let store = place::store().or_fail(CONFIG)?;
     let mount_point = planning::mount_point().or_fail(CONFIG)?;
     let addresses = Addresses::of_unit(&definition.container.network, unit).or_fail(NAMESPACE)?;
@@ -117,6 +117,16 @@ pub fn start(resolved: &Path, unit: &str, terminal: Option<Winsize>) -> Result<(
                 .collect();
             attend(container, &plan, outputs, locks, notify.as_ref(), &giver).or_fail(NAMESPACE)
         }
+    }
+}
+
+/// What systemd passed, in the order of the plan's sockets.
+fn sockets(definition: &Definition, passed: Vec<Passed>) -> Result<Vec<OwnedFd>> {
+    match definition.container.activation {
+        Some(Activation::Accept) => activation::connection(passed, std::io::stdin().as_fd()),
+        // They are the proxy's.
+        Some(Activation::Proxy) => Ok(Vec::new()),
+        Some(Activation::Intercept | Activation::Inherit) | None => activation::in_order(&definition.sockets, passed),
     }
 }
 

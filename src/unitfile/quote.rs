@@ -52,6 +52,17 @@ pub fn command_word(word: &str) -> Cow<'_, str> {
     })
 }
 
+/// One word of a command line in which the user's specifiers stay.
+#[must_use]
+pub fn expanded_command_word(word: &str) -> Cow<'_, str> {
+    let word = specifiers(word);
+    quoted(if word.contains('$') {
+        Cow::Owned(word.replace('$', "$$"))
+    } else {
+        word
+    })
+}
+
 /// One word of a list of paths or names that has specifiers, such as `RequiresMountsFor=`; the user's specifiers stay.
 #[must_use]
 pub fn list_word(word: &str) -> Cow<'_, str> {
@@ -88,7 +99,7 @@ fn is_plain(c: char) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{command_word, list_word, specifiers, text};
+    use super::{command_word, expanded_command_word, list_word, specifiers, text};
     use crate::unitfile::words::split;
 
     #[test]
@@ -102,6 +113,7 @@ mod tests {
             "\"a b%%$$'\\\"\\\\\\x0a\\x7f\\u0085ü\""
         );
         assert_eq!(specifiers("%i %% 5% %z%"), "%i %% 5%% %%z%%");
+        assert_eq!(expanded_command_word("@%i 5% $a"), "\"@%i 5%% $$a\"");
         assert_eq!(list_word("/srv/%i/a b"), r#""/srv/%i/a b""#);
     }
 

@@ -21,7 +21,7 @@ pub fn default(key: &Key) -> Option<&'static str> {
         (Section::Container, "LogDriver") => "the journal",
         (Section::Container, "Network") => "none",
         (Section::Container, "NoNewPrivileges" | "RunInit") => "true",
-        (Section::Container, "Notify") => "listening where sockets are intercepted, started otherwise",
+        (Section::Container, "Notify") => "listening where sockets are intercepted or have a proxy, started otherwise",
         (Section::Container, "ReadOnly") => "false",
         (Section::Container, "ReadOnlyTmpfs") => "true",
         (Section::Container, "ShmSize") => "64M",

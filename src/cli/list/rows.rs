@@ -1,5 +1,6 @@
 //! What the list says, from the definitions and from systemd's answer. Nothing here asks anybody.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
@@ -89,6 +90,17 @@ pub(super) fn defined<'a>(loaded: &'a [Loaded], context: &Context) -> Vec<Define
 }
 
 impl Defined<'_> {
+    /// The names of its services: of one that accepts, a template for each socket.
+    fn service_stems(&self) -> Vec<Cow<'_, str>> {
+        match self.definition.accepts() && self.errors == 0 {
+            true => self
+                .socket_stems()
+                .map(|stem| Cow::Owned([stem, "@"].concat()))
+                .collect(),
+            false => vec![Cow::Borrowed(self.stem.as_str())],
+        }
+    }
+
     fn socket_stems(&self) -> impl Iterator<Item = &str> {
         self.definition.sockets.iter().map(|socket| socket.unit.as_str())
     }
@@ -98,7 +110,8 @@ impl Defined<'_> {
 pub(super) fn question(definitions: &[Defined<'_>]) -> Question {
     let mut question = Question::default();
     for defined in definitions {
-        let services = std::iter::once((defined.stem.as_str(), ".service"));
+        let services = defined.service_stems();
+        let services = services.iter().map(|stem| (stem.as_ref(), ".service"));
         for (stem, suffix) in services.chain(defined.socket_stems().map(|stem| (stem, ".socket"))) {
             if is_template(stem) {
                 // A backslash is part of an escaped name, and would quote the next character in a pattern.
@@ -116,7 +129,9 @@ pub(super) fn rows(definitions: &[Defined<'_>], states: &States) -> Vec<Row> {
     let mut rows = Vec::new();
     for defined in definitions {
         rows.push(row(defined, None, states));
-        if is_template(&defined.stem) {
+        if defined.definition.accepts() {
+            rows.extend(connections(defined, states));
+        } else if is_template(&defined.stem) {
             rows.extend(
                 instances(defined, states)
                     .into_iter()
@@ -139,6 +154,32 @@ fn instances<'s>(defined: &Defined<'_>, states: &'s States) -> BTreeSet<&'s str>
         })
         .filter(|instance| !instance.is_empty())
         .collect()
+}
+
+/// The containers that serve a connection now. Their socket is the definition's, and is not said again.
+fn connections(defined: &Defined<'_>, states: &States) -> Vec<Row> {
+    let services = defined.service_stems();
+    let is_ours = |unit: &&String| services.iter().any(|stem| unit.starts_with(stem.as_ref()));
+    let units = states
+        .iter()
+        .filter(|(unit, state)| is_ours(unit) && state.load != "not-found");
+    let row = |(unit, state): (&String, &UnitState)| Row {
+        name: unit.strip_suffix(".service").unwrap_or(unit).to_owned(),
+        sockets: Vec::new(),
+        service: described(unit.clone(), Some(state)),
+        ..row(defined, None, states)
+    };
+    units.map(row).collect()
+}
+
+fn described(unit: String, state: Option<&UnitState>) -> Unit {
+    Unit {
+        load_state: state.map(|state| state.load.clone()),
+        active_state: state.map(|state| state.active.clone()),
+        sub_state: state.map(|state| state.sub.clone()),
+        main_pid: state.and_then(|state| state.main_pid),
+        unit,
+    }
 }
 
 fn row(defined: &Defined<'_>, instance: Option<&str>, states: &States) -> Row {
@@ -165,13 +206,7 @@ fn row(defined: &Defined<'_>, instance: Option<&str>, states: &States) -> Row {
         rootfs,
         errors: defined.errors,
         warnings: defined.warnings,
-        service: Unit {
-            load_state: state.map(|state| state.load.clone()),
-            active_state: state.map(|state| state.active.clone()),
-            sub_state: state.map(|state| state.sub.clone()),
-            main_pid: state.and_then(|state| state.main_pid),
-            unit,
-        },
+        service: described(unit, state),
         sockets: definition
             .sockets
             .iter()
@@ -267,5 +302,37 @@ mod tests {
         assert_eq!(rows[2].sockets[0].sub_state.as_deref(), Some("listening"));
         assert_eq!(rows[2].sockets[0].listen, ["/run/two.sock"]);
         assert_eq!(rows[2].service.active_state, None);
+    }
+
+    #[test]
+    fn lists_a_connection_each() {
+        let text = "[Container]\nImage = \"x\"\nPublishPort = \"7:7\"\nActivation = \"accept\"\n[Socket.b]\nListenStream = \"/run/b\"\n";
+        let loaded = [loaded("a", text)];
+        let defined = defined(&loaded, &context());
+        let question = question(&defined);
+        assert_eq!(question.names, ["a.socket", "a-b.socket"]);
+        assert_eq!(question.patterns, ["a@*.service", "a-b@*.service"]);
+        let running = |pid| state("loaded", "active", "running", Some(pid));
+        let states = States::from([
+            ("a-b@0-7-8.service".to_owned(), running(7)),
+            ("a@1-127.0.0.1:7-127.0.0.1:9.service".to_owned(), running(8)),
+            ("a@2.service".to_owned(), state("not-found", "inactive", "dead", None)),
+            ("ab@1.service".to_owned(), running(9)),
+            ("a.socket".to_owned(), state("loaded", "active", "listening", None)),
+        ]);
+        let rows = rows(&defined, &states);
+        let seen: Vec<_> = rows
+            .iter()
+            .map(|row| (row.name.as_str(), row.service.main_pid, row.sockets.len()))
+            .collect();
+        assert_eq!(
+            seen,
+            [
+                ("a", None, 2),
+                ("a-b@0-7-8", Some(7), 0),
+                ("a@1-127.0.0.1:7-127.0.0.1:9", Some(8), 0)
+            ]
+        );
+        assert_eq!(rows[0].sockets[0].sub_state.as_deref(), Some("listening"));
     }
 }

@@ -24,7 +24,10 @@ pub fn config(definition: &Definition, unit: &str, scope: &Scope) -> anyhow::Res
     let store = Store::open(&scope.store())?;
     let mount_point = Path::new(SHIM).parent().context("the shim lies in no directory")?;
     let addresses = likely(&definition.container.network, unit);
-    let (plan, _) = planning::plan(definition, unit, &[], mount_point, &store, &addresses)
+    // One that is started for a connection is nothing without it.
+    let connection = ("LISTEN_FDNAMES".to_owned(), "connection".to_owned());
+    let environment: &[_] = if definition.accepts() { &[connection] } else { &[] };
+    let (plan, _) = planning::plan(definition, unit, environment, mount_point, &store, &addresses)
         .with_context(|| format!("planning the start of '{unit}'"))?;
     oci::config(&plan)
 }

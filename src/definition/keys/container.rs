@@ -31,7 +31,7 @@ pub(super) const KEYS: &[Key] = &[
         "Activation",
         Choice(&["intercept", "inherit", "proxy", "accept"]),
         Once,
-        "How the program gets its sockets: 'intercept' puts them in place of what it binds, 'inherit' hands them over as systemd does.",
+        "How the program gets its sockets: 'intercept' puts them in place of what it binds, 'inherit' hands them over as systemd does, 'proxy' copies between them and the program's own in the container, 'accept' starts a container for each connection, which is its descriptor 3, or its standard input and output with StandardInput=socket in [Service].",
     ),
     key(
         "AddCapability",

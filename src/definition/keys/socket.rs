@@ -15,7 +15,7 @@ const fn key(name: &'static str, kind: Kind, repeat: Repeat, meaning: &'static s
 
 /// Sorted by name.
 pub(super) const KEYS: &[Key] = &[
-    key("Accept", Boolean, Once, "Whether each connection starts a container of its own; only false so far."),
+    key("Accept", Boolean, Once, "Whether each connection starts a container of its own: with Activation=accept alone."),
     key("AcceptFileDescriptors", Boolean, Once, "Whether file descriptors may be sent to the program through a Unix socket (SO_PASSRIGHTS)."),
     key("Backlog", Integer, Once, "How many connections may wait to be accepted; at most and by default net.core.somaxconn."),
     key("BindIPv6Only", Choice(&["default", "both", "ipv6-only"]), Once, "Whether an IPv6 address without a host serves IPv4 clients too."),

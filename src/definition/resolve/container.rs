@@ -362,20 +362,12 @@ fn service_name(to: &mut Resolver<'_, '_>, key: &Key, value: &Value<'_>) -> Opti
 
 fn activation(to: &mut Resolver<'_, '_>, key: &Key, value: &Value<'_>) -> Option<Activation> {
     let modes = [
-        ("intercept", Some(Activation::Intercept)),
-        ("inherit", Some(Activation::Inherit)),
-        ("proxy", None),
-        ("accept", None),
+        ("intercept", Activation::Intercept),
+        ("inherit", Activation::Inherit),
+        ("proxy", Activation::Proxy),
+        ("accept", Activation::Accept),
     ];
-    let mode = to.choice(key, value, &modes)?;
-    if mode.is_none() {
-        to.impossible(
-            key,
-            value.span,
-            "this mode is not carried out yet, write 'intercept' or 'inherit'",
-        );
-    }
-    mode
+    to.choice(key, value, &modes)
 }
 
 /// Quadlet's booleans are taken too: true lets the program notify, false does not.

@@ -14,7 +14,7 @@ use crate::definition::resolve::Resolver;
 use crate::definition::resolve::ports::{self, Mistake};
 use crate::definition::resolve::systemd::{self, Given};
 use crate::definition::setting::{Data, Header, Setting};
-use crate::definition::{ContainerAddress, Listen, Socket, SocketKind};
+use crate::definition::{Activation, ContainerAddress, Listen, Socket, SocketKind};
 
 /// The longest name of a descriptor (sd_listen_fds(3)).
 const NAME_MAX: usize = 255;
@@ -36,6 +36,7 @@ struct SocketDraft {
     tried: Tried,
     container: Vec<(String, Span)>,
     descriptor_name: Option<(String, Span)>,
+    accept: Option<(bool, Span)>,
     options: Vec<Given>,
 }
 
@@ -110,13 +111,8 @@ impl SocketDrafts {
                 }
             }
             "Accept" => match value.data {
-                Data::Boolean(false) => {}
-                Data::Boolean(true) => {
-                    let message = "a container for each connection (Accept) is not carried out yet".to_owned();
-                    let suggestion = Some("remove it, one container then serves all connections".to_owned());
-                    to.report.say(Severity::Error, value.span, message, suggestion);
-                }
-                _ if value.is_reset() => {}
+                Data::Boolean(accepts) => draft.accept = Some((accepts, value.span)),
+                _ if value.is_reset() => draft.accept = None,
                 _ => to.wrong_type(key, value),
             },
             _ => to.pass_on(setting, &mut draft.options),
@@ -127,6 +123,7 @@ impl SocketDrafts {
     pub(super) fn finish(
         mut self,
         definition: &str,
+        activation: Option<Activation>,
         published: Vec<(Listen, Span)>,
         to: &mut Resolver<'_, '_>,
     ) -> Vec<Socket> {
@@ -144,7 +141,8 @@ impl SocketDrafts {
                 None => published.take().unwrap_or_default(),
                 Some(_) => Vec::new(),
             };
-            listens.extend(draft.pair(to));
+            draft.check_accept(activation, to);
+            listens.extend(draft.pair(activation, to));
             for (listen, span) in &listens {
                 if !addresses.insert((listen.kind as u8, listen.address.clone())) {
                     to.report
@@ -207,7 +205,9 @@ impl SocketDraft {
     }
 
     /// Each address with what the payload binds for it.
-    fn pair(&mut self, to: &mut Resolver<'_, '_>) -> Vec<(Listen, Span)> {
+    fn pair(&mut self, activation: Option<Activation>, to: &mut Resolver<'_, '_>) -> Vec<(Listen, Span)> {
+        // Bytes that are copied, and a connection that is handed over, come from whatever family.
+        let is_same_socket = !matches!(activation, Some(Activation::Proxy | Activation::Accept));
         let inner = std::mem::take(&mut self.container);
         let listens = std::mem::take(&mut self.listens);
         if let (true, Some((_, span))) = (inner.len() > 1 && inner.len() != listens.len(), inner.first()) {
@@ -240,7 +240,8 @@ impl SocketDraft {
                     }
                 },
             };
-            if listen.kind != SocketKind::Fifo && family(&listen.address) != family(&container.to_string()) {
+            let is_one_family = family(&listen.address) == family(&container.to_string());
+            if is_same_socket && listen.kind != SocketKind::Fifo && !is_one_family {
                 let message = format!(
                     "'{}' and '{container}' are of different families: the program gets the socket as systemd made it",
                     listen.address
@@ -259,6 +260,26 @@ impl SocketDraft {
             ));
         }
         pairs
+    }
+
+    /// Says that systemd's key and ours do not agree.
+    fn check_accept(&self, activation: Option<Activation>, to: &mut Resolver<'_, '_>) {
+        let accepts = activation == Some(Activation::Accept);
+        let Some((_, span)) = self.accept.filter(|(said, _)| *said != accepts) else {
+            return;
+        };
+        let (message, suggestion) = match accepts {
+            true => (
+                "'Accept' is false, but 'Activation' in [Container] is 'accept'",
+                "remove one of them",
+            ),
+            false => (
+                "a container for each connection (Accept) is a matter of the whole definition",
+                "write Activation = \"accept\" in [Container]",
+            ),
+        };
+        let suggestion = Some(suggestion.to_owned());
+        to.report.say(Severity::Error, span, message.to_owned(), suggestion);
     }
 
     /// The descriptor's name and the unit's.

@@ -507,6 +507,8 @@ fn impossible_values() {
         "PublishPort = [\"80:80\", \"80:81\"]",
         "Activation = \"proxy\"",
         "Activation = \"accept\"",
+        "Activation = \"accept\"\nPublishPort = \"80:80/udp\"",
+        "Activation = \"proxy\"\nPublishPort = \"80:80/udp\"",
         "Activation = \"Intercept\"",
         "Notify = \"healthy\"",
         "Notify = \"listening\"",

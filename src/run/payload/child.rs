@@ -18,8 +18,8 @@ use nix::sys::signal::Signal;
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{chdir, getpid, setsid};
 
-use crate::definition::Activation;
 use crate::definition::label::AbstractSockets;
+use crate::definition::{Activation, Notify};
 use crate::plan::Plan;
 use crate::plan::process::FIRST_DESCRIPTOR;
 use crate::plan::seccomp::Moment;
@@ -128,7 +128,14 @@ impl Child<'_> {
         umask(mask);
         // First of all the filter, while there still is the right to install it without no_new_privs.
         let plan = self.plan;
-        let catches = plan.activation == Activation::Intercept && !self.sockets.is_empty();
+        let catches = match plan.activation {
+            Activation::Intercept => !self.sockets.is_empty(),
+            // Init only watches; nobody would answer a program that is started later.
+            Activation::Proxy => {
+                self.starter == Starter::Init && plan.notify == Notify::Listening && !plan.sockets.is_empty()
+            }
+            Activation::Inherit | Activation::Accept => false,
+        };
         let listener = catches.then(catch_bind_and_listen).transpose();
         let listener = listener.context("installing the bind filter")?;
         self.link.tell(&Word::Ready(listener.map(OwnedFd::from)));
@@ -141,11 +148,7 @@ impl Child<'_> {
         // Closed now and not at the exec: by its name in /proc/self/fd, init's lock on a layer would be a way to the host for whatever path
         // of the image is looked up from here on. The link moves out of the numbers that the sockets are going to have.
         let first_free = i32::try_from(FIRST_DESCRIPTOR + self.sockets.len())?;
-        let granted = if plan.activation == Activation::Inherit {
-            first_free
-        } else {
-            3
-        };
+        let granted = if plan.activation.hands_over() { first_free } else { 3 };
         self.link.move_above(first_free)?;
         if granted == first_free {
             place(self.sockets, first_free)?;
@@ -247,7 +250,10 @@ fn environment(plan: &Plan, identity: &Identity) -> Vec<(String, String)> {
 }
 
 /// Puts the sockets at 3, 4, 5 … in order, whatever lies there now.
-fn place(sockets: &[OwnedFd], first_free: RawFd) -> Result<()> {
+///
+/// # Errors
+/// What fcntl(2) and dup2(2) say.
+pub fn place(sockets: &[OwnedFd], first_free: RawFd) -> Result<()> {
     let mut moved = Vec::with_capacity(sockets.len());
     for socket in sockets {
         moved.push(adopt(fcntl(socket, FcntlArg::F_DUPFD_CLOEXEC(first_free))?)?);
