@@ -43,6 +43,21 @@ pub fn stem(socket: &Socket) -> String {
     }
 }
 
+/// What the container's service has where its proxies end when nobody connects: it ends with the last of them, and so one that was started by
+/// hand has them started too. It cannot want them for that, see above.
+#[must_use]
+pub fn pin(definition: &Definition, scope: Scope) -> Lines<'static> {
+    if !definition.is_proxied() || definition.container.idle.is_none() {
+        return Lines::new();
+    }
+    let proxies = definition.sockets.iter();
+    let proxies = proxies.map(|socket| [&service::instance_of(&stem(socket)), ".service"].concat());
+    let manager = if scope == Scope::User { " --user" } else { "" };
+    let proxies = proxies.collect::<Vec<_>>().join(" ");
+    let command = format!("-/usr/bin/systemctl{manager} --no-block start {proxies}");
+    vec![("ExecStartPost", command.into())]
+}
+
 fn unit_lines<'a>(definition: &'a Definition, socket: &Socket, container: &str) -> Lines<'a> {
     let description = [&unit_section::description(definition), ", proxy"].concat();
     let container = [&service::instance_of(container), ".service"].concat();
@@ -105,7 +120,9 @@ fn exec_start(draft: &Draft<'_>, socket: &Socket, connections: u32, context: &Co
         quote::expanded_command_word(&target.unwrap_or_default()).into_owned(),
         format!("--connections-max={connections}"),
     ];
-    words.join(" ")
+    let idle = draft.definition().container.idle.as_ref();
+    let idle = idle.map(|idle| format!("--exit-idle-time={}ms", idle.timeout));
+    words.into_iter().chain(idle).collect::<Vec<_>>().join(" ")
 }
 
 /// `MaxConnections=` of `[Socket]`, which systemd itself only heeds where it accepts.

@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use crate::definition::network::Network;
 use crate::definition::{Definition, Root};
 use crate::generate::draft::Draft;
-use crate::generate::{Context, accept, credential, unit_section};
+use crate::generate::{Context, accept, credential, proxy, unit_section};
 use crate::plan::device;
 use crate::unitfile::line::Line;
 use crate::unitfile::{UnitFile, name, quote};
@@ -129,6 +129,7 @@ fn service_section<'a>(draft: &Draft<'a>, context: &Context) -> Lines<'a> {
         lines.push(("RestartPreventExitStatus", "0".into()));
     }
     lines.extend(credential::lines(definition, context));
+    lines.extend(proxy::pin(definition, context.scope));
     // After the user's own, so that an empty `ExecStopPost=` resets those and not ours. It runs after every stop, `kill -9` too. An
     // image's volumes lie beside the writable layer, so even a container without one may leave something.
     let command = ["-", &path_word(&context.shim), " --cleanup %n"].concat();

@@ -28,6 +28,9 @@ pub fn service<'a>(definition: &'a Definition, context: &Context) -> Lines<'a> {
     if definition.accepts() {
         defaults.extend(accept::unit());
     }
+    if definition.is_proxied() && definition.container.idle.is_some() {
+        defaults.push(("StopWhenUnneeded", "yes".into()));
+    }
     let mut lines = service::over_defaults(defaults, given);
     lines.extend(own_sockets(definition));
     lines.extend(names(definition));
