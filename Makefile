@@ -37,6 +37,7 @@ install: ## Install what `make build` has built (DESTDIR=, PREFIX=/usr)
 	if [ -z '$(DESTDIR)' ] && grep -qs Y /sys/module/apparmor/parameters/enabled; then \
 		apparmor_parser --replace /etc/apparmor.d/coracle-default; fi
 	install -D -m 644 -t '$(DESTDIR)$(PREFIX)/lib/systemd/system' units/system/*
+	install -D -m 644 -t '$(DESTDIR)$(PREFIX)/lib/systemd/user' units/user/*
 	install -d '$(DESTDIR)/etc/coracle'
 
 stage: build
@@ -54,11 +55,15 @@ $(TARGET)/tools/opt/test/client: tests/payload/client.c
 	@mkdir -p '$(@D)'
 	gcc -O2 -static -Wall -o '$@' '$<'
 
+$(TARGET)/tools/opt/test/payload: tests/payload/payload.c
+	@mkdir -p '$(@D)'
+	gcc -O2 -static -Wall -o '$@' '$<'
+
 $(TARGET)/tools/opt/test/libsubid_test.so: tests/machine/subid.c
 	@mkdir -p '$(@D)'
 	gcc -O2 -shared -fPIC -Wall -o '$@' '$<'
 
-machines: stage roots $(TARGET)/tools/opt/test/client $(TARGET)/tools/opt/test/libsubid_test.so ## Build and cache all that the machines of tests, demo and bench need
+machines: stage roots $(TARGET)/tools/opt/test/client $(TARGET)/tools/opt/test/payload $(TARGET)/tools/opt/test/libsubid_test.so ## Build and cache all that the machines of tests, demo and bench need
 	tests/machine/images
 
 disks: machines

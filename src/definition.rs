@@ -12,6 +12,7 @@ pub mod label;
 pub mod name;
 pub mod network;
 pub mod places;
+pub mod renewal;
 pub mod report;
 pub mod resolve;
 pub mod secret;
@@ -28,6 +29,7 @@ use crate::definition::diagnostic::Diagnostic;
 use crate::definition::label::{AbstractSockets, Labels, SecurityModule};
 use crate::definition::network::Network;
 use crate::definition::places::Scope;
+use crate::definition::renewal::Renewal;
 use crate::definition::secret::Secret;
 use crate::definition::volume::Volume;
 use crate::sys::user::Extent;
@@ -241,6 +243,9 @@ pub struct Container {
     /// `Notify=`: `None` where the file does not say.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub notify: Option<Notify>,
+    /// How it comes to what is new.
+    #[serde(skip_serializing_if = "Renewal::is_nothing")]
+    pub renewal: Renewal,
     /// `Label=` and `Annotation=`: for people and tools, without effect on the container.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub labels: Vec<(String, String)>,

@@ -12,6 +12,7 @@ pub mod credential;
 pub mod draft;
 pub mod install;
 pub mod invocation;
+pub mod reload;
 pub mod report;
 pub mod run;
 pub mod service;

@@ -27,6 +27,7 @@ use oci_spec::image::Config;
 
 use crate::definition::label::AbstractSockets;
 use crate::definition::network::Network;
+use crate::definition::renewal::{DescriptorStore, Reload};
 use crate::definition::{
     Activation, ContainerAddress, Definition, Device, Listen, Notify, Root, SeccompProfile, Sysctl, UserNamespace,
 };
@@ -97,6 +98,10 @@ pub struct Plan {
     pub notify: Notify,
     /// What the payload is sent when systemd sends SIGTERM.
     pub stop_signal: i32,
+    /// The signal that makes a payload reload that tells systemd of it.
+    pub reload_signal: Option<i32>,
+    /// Whether the payload may leave descriptors to its next run.
+    pub descriptor_store: DescriptorStore,
 }
 
 impl Plan {
@@ -257,6 +262,11 @@ pub fn plan(definition: &Definition, source: Source<'_>, surroundings: Surroundi
             }
         },
         activation,
+        reload_signal: match container.renewal.reload {
+            Some(Reload::Signal(signal)) if notify == Notify::Yes => Some(signal),
+            _ => None,
+        },
+        descriptor_store: container.renewal.descriptor_store,
         notify,
         stop_signal,
     })

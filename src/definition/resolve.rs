@@ -18,6 +18,7 @@ mod network;
 pub mod network_file;
 mod ports;
 mod reach;
+mod renewal;
 mod secrets;
 mod sockets;
 mod sysctl;

@@ -21,6 +21,7 @@ use crate::run::intercept::Intercept;
 use crate::run::log::Pipe;
 use crate::run::notify::{Relay, Systemd};
 use crate::run::payload::{Payload, Prepared};
+use crate::run::reloading::Reloading;
 use crate::run::terminal;
 use crate::sys::capability::{self, Mask};
 use crate::sys::death::die_of;
@@ -42,6 +43,7 @@ struct Init<'a> {
     logs: Vec<(Pipe, Stream)>,
     systemd: &'a Systemd,
     stop_signal: i32,
+    reloading: Option<Reloading>,
     wanted: Notify,
     /// When systemd will hear that the payload is ready.
     ready_at: Option<Instant>,
@@ -114,7 +116,7 @@ pub fn run(
 impl<'a> Init<'a> {
     fn start(plan: &Plan, payload: Prepared, systemd: &'a Systemd, terminal: Option<Winsize>) -> Result<Self, Failure> {
         let relay = (plan.notify == Notify::Yes)
-            .then(Relay::create)
+            .then(|| Relay::create(plan.descriptor_store))
             .transpose()
             .or_fail(NAMESPACE)?;
         let logs = open_logs().context("opening /dev/stdout").or_fail(NAMESPACE)?;
@@ -131,6 +133,7 @@ impl<'a> Init<'a> {
             logs,
             systemd,
             stop_signal: plan.stop_signal,
+            reloading: plan.reload_signal.map(Reloading::by),
             wanted: plan.notify,
             ready_at: None,
             ready: false,
@@ -167,6 +170,9 @@ impl<'a> Init<'a> {
         if self.settled_at.is_some_and(|settled| settled <= now) {
             self.settled_at = None;
             self.settle();
+        }
+        if let Some(lines) = self.reloading.as_mut().and_then(|reloading| reloading.due(now)) {
+            self.systemd.tell_surely(lines);
         }
         for source in self.wait().context("waiting").or_fail(NAMESPACE)? {
             match source {
@@ -254,7 +260,8 @@ impl<'a> Init<'a> {
     }
 
     fn timeout(&self) -> PollTimeout {
-        let next = self.ready_at.into_iter().chain(self.settled_at).min();
+        let next = self.ready_at.into_iter().chain(self.settled_at);
+        let next = next.chain(self.reloading.as_ref().and_then(Reloading::due_at)).min();
         let rest = next.map(|next| next.saturating_duration_since(Instant::now()));
         // One more, since poll(2) counts in whole milliseconds and would wake too early.
         let rest = rest.and_then(|rest| PollTimeout::try_from(rest + Duration::from_millis(1)).ok());
@@ -270,7 +277,12 @@ impl<'a> Init<'a> {
                     self.stopping = true;
                     self.forward(self.stop_signal);
                 }
-                _ => self.forward(number),
+                _ => {
+                    if let Some(lines) = self.reloading.as_mut().and_then(|reloading| reloading.begin(number)) {
+                        self.systemd.tell_surely(&lines);
+                    }
+                    self.forward(number);
+                }
             }
         }
     }
@@ -300,6 +312,15 @@ impl<'a> Init<'a> {
                 "" => {}
                 lines if relayed.ready => self.systemd.tell_surely(lines),
                 lines => self.systemd.tell(lines),
+            }
+            if let Some(reloading) = &mut self.reloading {
+                reloading.hear(&relayed.lines);
+            }
+            if let Some(why) = relayed.wish.and_then(|wish| self.systemd.grant(wish)) {
+                say(
+                    Priority::Warning,
+                    &format!("a descriptor is not left to the next run: {why}"),
+                );
             }
             self.ready |= relayed.ready;
         }

@@ -11,6 +11,7 @@ use crate::definition::resolve::identities::Identities;
 use crate::definition::resolve::mount::Mounted;
 use crate::definition::resolve::names::{added_group, capabilities, group, hostname, signal, user};
 use crate::definition::resolve::ports::publish;
+use crate::definition::resolve::renewal::Renewal;
 use crate::definition::resolve::systemd::Given;
 use crate::definition::resolve::values::is_absolute;
 use crate::definition::resolve::{Resolver, Tried};
@@ -34,6 +35,7 @@ pub(super) struct Draft {
     service_name: Option<String>,
     identities: Identities,
     networks: Networks,
+    renewal: Renewal,
 }
 
 /// Appends unless the value takes back what is there.
@@ -184,6 +186,7 @@ impl Draft {
                 add(&mut self.ports, value, new.into_iter().flatten());
             }
             "Activation" => container.activation = once(reset, || activation(to, key, value)),
+            "AutoUpdate" | "ReloadCmd" | "ReloadSignal" => self.renewal.set(key, value, to),
             "Notify" => container.notify = once(reset, || notify(to, key, value)),
             "NoNewPrivileges" | "RunInit" if !reset && to.boolean(key, value) == Some(false) => {
                 let message = format!("'{}' is always true so far, ignoring", key.name);
@@ -209,6 +212,7 @@ impl Draft {
                 Mounted::Memory(tmpfs) => definition.container.tmpfs.push(tmpfs),
             }
         }
+        self.renewal.finish(definition, service, to);
         to.networks(self.networks, definition);
         to.check_sysctls(&self.sysctls, &definition.container.network);
         definition.container.sysctls = self.sysctls.into_iter().map(|(sysctl, _)| sysctl).collect();
