@@ -17,6 +17,7 @@ pub mod list;
 pub mod man;
 pub mod network;
 pub mod output;
+pub mod probe;
 pub mod run;
 pub mod scope;
 pub mod set;
@@ -71,6 +72,7 @@ what containers use, runs single commands in containers, and keeps the images an
 
 const EXAMPLES: &str = "\
 Examples:
+  coracle init IMAGE             run it once, and write a definition that fits
   coracle check                  look for mistakes before the reload
   coracle apply                  reload, and do what a daemon-reload leaves undone
   coracle list                   what is defined, and what runs
@@ -106,6 +108,8 @@ pub enum Verb {
     Update(update::Arguments),
     Show(show::Arguments),
     Explain(explain::Arguments),
+    Probe(probe::Arguments),
+    Init(probe::Init),
     Image(image::Arguments),
     Network(network::Arguments),
     Volume(volume::Arguments),
@@ -132,6 +136,8 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Verb::Update(arguments) => update::run(&arguments, &mut output),
         Verb::Show(arguments) => show::run(&arguments, &mut output),
         Verb::Explain(arguments) => explain::run(&arguments, &mut output),
+        Verb::Probe(arguments) => probe::run(&arguments, &mut output),
+        Verb::Init(arguments) => probe::init(&arguments, &mut output),
         Verb::Image(arguments) => image::run(&arguments, &mut output),
         Verb::Network(arguments) => network::run(&arguments, &mut output),
         Verb::Volume(arguments) => volume::run(&arguments, &mut output),

@@ -112,6 +112,8 @@ pub struct Passthrough {
     pub service_name: Option<String>,
     /// What is to be said at the place of each network that the container names, if it cannot be had.
     pub network_places: Vec<Option<Diagnostic>>,
+    /// The units whose names do not follow from the file's, each with the place where its name stands.
+    pub unit_places: Vec<(String, Diagnostic)>,
 }
 
 /// `[Install]`: what the container's units are started by, and how else they are called. All names are units', with their types.
@@ -127,6 +129,8 @@ pub struct Install {
     pub not_upheld: Vec<Diagnostic>,
     /// `Alias=`: each name with the unit that it is another name of.
     pub aliases: Vec<(String, String)>,
+    /// Where each of them stands.
+    pub places: Vec<(String, Diagnostic)>,
     /// `DefaultInstance=`: makes a name of each of the units that are templates.
     pub default_instance: Option<String>,
 }

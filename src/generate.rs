@@ -136,13 +136,13 @@ fn refuse_collisions(drafts: &mut [Draft<'_>]) {
                     others.join(", ")
                 )
             };
-            errors.push((*index, message));
+            errors.push((*index, name.to_owned(), message));
         }
     }
     errors.dedup();
-    for (index, message) in errors {
+    for (index, name, message) in errors {
         let suggestion = "rename one of the files, its sockets, or set 'ServiceName='";
-        drafts[index].say(Severity::Error, message, Some(suggestion.to_owned()));
+        drafts[index].say_of_unit(&name, Severity::Error, message, Some(suggestion.to_owned()));
     }
 }
 
@@ -153,11 +153,9 @@ fn install_links(draft: &mut Draft<'_>, output: &mut Output) {
             Entry::Occupied(same) if *same.get() == target => {}
             Entry::Vacant(free) if !output.files.contains_key(free.key()) => _ = free.insert(target),
             taken => {
-                let message = format!(
-                    "the name '{}' in [Install] is taken by another unit, ignoring",
-                    taken.key()
-                );
-                draft.say(Severity::Warning, message, None);
+                let name = taken.key();
+                let message = format!("the name '{name}' in [Install] is taken by another unit, ignoring");
+                draft.say_of_unit(name, Severity::Warning, message, None);
             }
         }
     }

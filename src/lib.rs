@@ -19,7 +19,7 @@
 //! | `coracle-shim` | at every start, as `ExecStart=` | makes the container's first process and what takes the host's rights, hands the main PID over, exits | starts a thread, keeps running beside a container, speaks D-Bus |
 //! | `coracle-oci` | when another engine calls it: Podman, containerd | makes, starts and removes containers from bundles, by the command line of the OCI runtime specification | keeps running beside a container; decides what an engine has to say |
 //! | init: the container's first process | as PID 1 of each container | builds the container around itself, starts the payload, forwards signals, reaps, answers `bind(2)`, tells readiness, ends as the payload ended | grows: its private memory is tens of kilobytes; touches the data path |
-//! | `coracle` | when somebody types it | check, apply, list, show, explain, run, exec, cp, diff, stats, top, set, update, image, network, volume, man, completions | replaces systemctl or journalctl |
+//! | `coracle` | when somebody types it | init, probe, check, apply, list, show, explain, run, exec, cp, diff, stats, top, set, update, image, network, volume, man, completions | replaces systemctl or journalctl |
 //!
 //! # The way the data takes
 //!

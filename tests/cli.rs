@@ -207,7 +207,7 @@ fn check_shows_collisions() {
     let run = tree.run(&["check"]);
     assert_eq!(run.code, 1, "{run:?}");
     assert!(
-        run.out.contains("/etc/coracle/web.toml: error: ") && run.out.contains("/etc/coracle/other.toml: error: "),
+        run.out.contains("/etc/coracle/web.toml: error: ") && run.out.contains("/etc/coracle/other.toml:3:15: error: "),
         "{}",
         run.out
     );
@@ -893,14 +893,25 @@ fn exec_takes_what_stands_behind_the_name_as_it_is() {
         assert_eq!(run.code, 125, "{run:?}");
         assert!(run.err.contains("no container 'no-such-container'"), "{}", run.err);
     }
-    assert_eq!(run(&["exec", "-e", "=x", "web", "true"]).code, 125);
-    for wrong in [
-        &["exec"][..],
-        &["exec", "web"],
-        &["exec", "-d", "-t", "web", "sh"],
-        &["exec", "--bogus", "web", "sh"],
+}
+
+#[test]
+fn exec_points_at_the_option_that_is_wrong() {
+    for (arguments, code, words) in [
+        (&[][..], 2, "NAME CMD"),
+        (&["web"], 2, "NAME CMD"),
+        (&["-d", "-t", "web", "sh"], 2, "'--detach' cannot be used with '--tty'"),
+        (&["-id", "web", "sh"], 2, "'--interactive'"),
+        (&["--bogus", "web", "sh"], 2, "'--bogus'"),
+        (&["--user"], 2, "'--user <USER[:GROUP]>'"),
+        (&["-w"], 2, "'--workdir <DIR>'"),
+        (&["--manager", "both", "web", "sh"], 2, "'both'"),
+        (&["-e", "=x", "web", "sh"], 125, "'--env==x': a variable needs a name"),
+        (&["-e", "", "web", "sh"], 125, "a variable needs a name"),
     ] {
-        assert_eq!(run(wrong).code, 2, "{wrong:?}");
+        let run = run(&[&["exec"][..], arguments].concat());
+        assert_eq!((run.code, run.out.as_str()), (code, ""), "{arguments:?}: {run:?}");
+        assert!(run.err.contains(words), "{arguments:?}: {}", run.err);
     }
 }
 

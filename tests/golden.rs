@@ -6,6 +6,9 @@
 //!
 //! The cases run on copies, so a case may be changed while it is tested, and nothing is written below `tests` without `UPDATE=1`.
 
+#[path = "cases/folder.rs"]
+mod folder;
+
 use std::collections::BTreeMap;
 use std::env;
 use std::fs;
@@ -17,17 +20,18 @@ use anyhow::{Context, Result, bail, ensure};
 use libtest_mimic::{Arguments, Trial};
 use tempfile::TempDir;
 
+use folder::{cases, name};
+
 fn main() {
     let arguments = Arguments::from_args();
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
     let mut trials = Vec::new();
-    for case in names(&directory).expect("listing the cases") {
-        let path = directory.join(&case);
-        let (golden, verified) = (path.clone(), path);
-        trials.push(Trial::test(case.clone(), move || {
+    for case in cases("golden") {
+        let name = name(&case).to_owned();
+        let (golden, verified) = (case.clone(), case);
+        trials.push(Trial::test(name.clone(), move || {
             Ok(compare(&golden).map_err(|e| format!("{e:#}"))?)
         }));
-        trials.push(Trial::test(format!("{case}::verify"), move || {
+        trials.push(Trial::test(format!("{name}::verify"), move || {
             Ok(verify(&verified).map_err(|e| format!("{e:#}"))?)
         }));
     }

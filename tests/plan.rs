@@ -4,10 +4,13 @@
 //! service's name if it is not `web.service`, `environment` what systemd would set, `credentials` the names of the service's credentials,
 //! `seccomp.json` the file that `SeccompProfile` names, `app.network.toml` a network, `module` the host's security module if it has one.
 //! `plan.json` is the plan as `coracle show --plan` prints it, but for the long list of system calls, which only the cases named `seccomp…`
-//! keep, on the one architecture that they were written on; where there is an `error` instead, planning must fail with that text. `UPDATE=1` rewrites
-//! whichever of the two is there, and writes the one that fits where neither is.
+//! keep, on the one architecture that they were written on; `error` is what planning must fail with.
 
-use std::env;
+#[path = "cases/decided.rs"]
+mod decided;
+#[path = "cases/folder.rs"]
+mod folder;
+
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -20,60 +23,15 @@ use coracle::definition::{Definition, Root, toml, volume};
 use coracle::plan::network::likely;
 use coracle::plan::seccomp::profile::Kernel;
 use coracle::plan::{Source, Surroundings, oci, plan};
-use libtest_mimic::{Arguments, Trial};
 use oci_spec::image::ImageConfiguration;
 use serde_json::Value;
 
 fn main() {
-    let arguments = Arguments::from_args();
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/plan");
-    let mut cases: Vec<PathBuf> = fs::read_dir(&directory)
-        .expect("listing the cases")
-        .map(|entry| entry.expect("listing the cases").path())
-        .collect();
-    cases.sort();
-    let trial = |case: PathBuf| {
-        let name = case.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        Trial::test(name, move || Ok(compare(&case).map_err(|e| format!("{e:#}"))?))
-    };
-    libtest_mimic::run(&arguments, cases.into_iter().map(trial).collect()).exit();
-}
-
-fn compare(case: &Path) -> Result<()> {
-    let decided = decide(case)?;
-    let (name, got) = match &decided {
-        Ok(config) => ("plan.json", format!("{config:#}\n")),
-        Err(error) => ("error", format!("{error:#}\n")),
-    };
-    let other = if name == "error" { "plan.json" } else { "error" };
-    let expected = optional(&case.join(name))?;
-    if expected.is_none() && case.join(other).exists() {
-        bail!("there is an '{other}', but it came out as '{name}':\n{got}");
-    }
-    if env::var_os("UPDATE").is_some() {
-        return fs::write(case.join(name), got).with_context(|| format!("writing '{name}'"));
-    }
-    let expected = expected.with_context(|| format!("there is no '{name}', which should be\n{got}"))?;
-    let mut differences: Vec<String> = Vec::new();
-    for change in ["-", "+"] {
-        let (these, those) = if change == "-" {
-            (&expected, &got)
-        } else {
-            (&got, &expected)
-        };
-        let missing = these.lines().filter(|line| !those.lines().any(|other| other == *line));
-        differences.extend(missing.map(|line| format!("{change}{line}")));
-    }
-    ensure!(
-        expected == got,
-        "'{name}' differs, UPDATE=1 accepts this:\n{}",
-        differences.join("\n")
-    );
-    Ok(())
+    decided::run("plan", "plan.json", decide)
 }
 
 /// The plan of a case as a `config.json`, or why there is none.
-fn decide(case: &Path) -> Result<Result<Value>> {
+fn decide(case: &Path) -> Result<Result<String>> {
     let text = fs::read_to_string(case.join("definition.toml")).context("reading 'definition.toml'")?;
     let unit = optional(&case.join("unit"))?.unwrap_or_else(|| "web.service".to_owned());
     let unit = unit.trim_end();
@@ -162,7 +120,7 @@ fn decide(case: &Path) -> Result<Result<Value>> {
             .and_then(|linux| linux.remove("seccomp"))
             .context("the plan has no filter of system calls")?;
     }
-    Ok(config)
+    Ok(config.map(|config| format!("{config:#}\n")))
 }
 
 /// The definition of a case with the networks beside it.

@@ -10,11 +10,18 @@
 //! No case is ever skipped: a machine that cannot boot one fails it and says why. One case by hand, with a shell where it fails:
 //! `make machine CASE=nginx`. All runs of one kind of name: `cargo test --test system nginx`.
 
-use std::ffi::OsStr;
-use std::path::{Path, PathBuf};
+#[path = "cases/folder.rs"]
+mod folder;
+#[path = "cases/machine.rs"]
+mod machine;
+
+use std::path::Path;
 use std::process::Command;
 
 use libtest_mimic::{Arguments, Failed, Trial};
+
+use folder::{cases, name};
+use machine::{is_wanted, prepare};
 
 /// The systemd versions under test, each with the Debian release that has it.
 const VERSIONS: [(&str, &str); 2] = [("252", "bookworm"), ("257", "trixie")];
@@ -27,30 +34,15 @@ fn main() {
         arguments.test_threads = Some(processors.clamp(1, 8) + 1);
     }
     let tree = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let cases = cases(&tree.join("tests/system"));
-    let trials: Vec<_> = cases.iter().flat_map(|case| trials(tree, case)).collect();
-    if !arguments.list && trials.iter().any(|trial| wanted(&arguments, trial.name())) {
-        prepare(tree);
+    let trials: Vec<_> = cases("system").iter().flat_map(|case| trials(tree, case)).collect();
+    if !arguments.list && trials.iter().any(|trial| is_wanted(&arguments, trial.name())) {
+        prepare("machines");
     }
     libtest_mimic::run(&arguments, trials).exit();
 }
 
-/// The folders that hold a `test`, by name.
-fn cases(folder: &Path) -> Vec<PathBuf> {
-    let mut cases: Vec<_> = std::fs::read_dir(folder)
-        .expect("reading 'tests/system'")
-        .map(|entry| entry.expect("reading 'tests/system'").path())
-        .filter(|path| path.join("test").is_file())
-        .collect();
-    cases.sort();
-    cases
-}
-
 fn trials(tree: &Path, case: &Path) -> Vec<Trial> {
-    let name = case
-        .file_name()
-        .and_then(OsStr::to_str)
-        .expect("a case's name is plain text");
+    let name = name(case);
     let only = std::fs::read_to_string(case.join("versions")).ok();
     if let Ok(machine) = std::fs::read_to_string(case.join("machine")) {
         let (tree, case, machine) = (tree.to_path_buf(), case.to_path_buf(), machine.trim().to_owned());
@@ -68,30 +60,6 @@ fn trials(tree: &Path, case: &Path) -> Vec<Trial> {
             Trial::test(format!("system::{name}::{version}"), move || run(&tree, &case, release))
         })
         .collect()
-}
-
-/// The same choice that libtest makes, to boot nothing when no trial of this file was asked for.
-fn wanted(arguments: &Arguments, name: &str) -> bool {
-    arguments.filter.as_deref().is_none_or(|filter| {
-        if arguments.exact {
-            name == filter
-        } else {
-            name.contains(filter)
-        }
-    })
-}
-
-/// Builds what the machines need; a failure shows in every trial, since each looks for its parts itself.
-fn prepare(tree: &Path) {
-    if std::env::var_os("CORACLE_PREPARED").is_none() {
-        let status = Command::new("make")
-            .args(["--no-print-directory", "--silent", "machines"])
-            .current_dir(tree)
-            .status();
-        if !status.is_ok_and(|status| status.success()) {
-            eprintln!("system: 'make machines' failed: the trials below cannot run");
-        }
-    }
 }
 
 fn run(tree: &Path, case: &Path, release: &str) -> Result<(), Failed> {

@@ -7,6 +7,11 @@
 //! No case is ever skipped: where the machine does not come up, or goes before its time, all that it still owed have failed. One case
 //! by hand: `tests/machine/vm tests/vm/CASE`, or `cargo test --test vm CASE`.
 
+#[path = "cases/folder.rs"]
+mod folder;
+#[path = "cases/machine.rs"]
+mod machine;
+
 use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
@@ -14,6 +19,9 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 
 use libtest_mimic::{Arguments, Failed, Trial};
+
+use folder::{cases, name};
+use machine::{is_wanted, prepare};
 
 /// What is known of the cases so far, and who waits for more.
 #[derive(Default)]
@@ -34,7 +42,7 @@ fn main() {
     let mut arguments = Arguments::from_args();
     let tree = Path::new(env!("CARGO_MANIFEST_DIR"));
     let results = Arc::new(Results::default());
-    let cases = cases(&tree.join("tests/vm"));
+    let cases = cases("vm");
     let trials: Vec<_> = cases.iter().map(|case| trial(case, &results)).collect();
     let wanted: Vec<_> = cases
         .iter()
@@ -43,30 +51,14 @@ fn main() {
     // Trials only wait. With one for each case none hides another's result until its own turn.
     arguments.test_threads = arguments.test_threads.or(Some(cases.len().max(1)));
     if !arguments.list && !wanted.is_empty() {
-        prepare(tree);
+        prepare("disks");
         boot(tree, &wanted, Arc::clone(&results));
     }
     libtest_mimic::run(&arguments, trials).exit();
 }
 
-/// The folders that hold a `test`, by name.
-fn cases(folder: &Path) -> Vec<PathBuf> {
-    let mut cases: Vec<_> = std::fs::read_dir(folder)
-        .expect("reading 'tests/vm'")
-        .map(|entry| entry.expect("reading 'tests/vm'").path())
-        .filter(|path| path.join("test").is_file())
-        .collect();
-    cases.sort();
-    cases
-}
-
-fn name(case: &Path) -> String {
-    let name = case.file_name().expect("a case is a folder");
-    name.to_str().expect("a case's name is plain text").to_owned()
-}
-
 fn trial(case: &Path, results: &Arc<Results>) -> Trial {
-    let (name, results) = (name(case), Arc::clone(results));
+    let (name, results) = (name(case).to_owned(), Arc::clone(results));
     Trial::test(format!("vm::{name}"), move || {
         let mut known = results.known.lock().expect("the results");
         loop {
@@ -77,32 +69,6 @@ fn trial(case: &Path, results: &Arc<Results>) -> Trial {
             }
         }
     })
-}
-
-/// The same choice that libtest makes, since the machine runs only what was asked for.
-fn is_wanted(arguments: &Arguments, name: &str) -> bool {
-    let is_skipped = arguments.skip.iter().any(|skip| name.contains(skip));
-    let is_named = arguments.filter.as_deref().is_none_or(|filter| {
-        if arguments.exact {
-            name == filter
-        } else {
-            name.contains(filter)
-        }
-    });
-    is_named && !is_skipped
-}
-
-/// Builds what the machine needs; if that fails, the machine says what it lacks.
-fn prepare(tree: &Path) {
-    if std::env::var_os("CORACLE_PREPARED").is_none() {
-        let status = Command::new("make")
-            .args(["--no-print-directory", "--silent", "disks"])
-            .current_dir(tree)
-            .status();
-        if !status.is_ok_and(|status| status.success()) {
-            eprintln!("vm: 'make disks' failed: the trials below cannot run");
-        }
-    }
 }
 
 /// Starts the machine, and a thread that listens to it.

@@ -185,14 +185,11 @@ fn variables(arguments: &Arguments) -> Result<Vec<(String, String)>> {
     let mut variables = Vec::new();
     for typed in &arguments.env {
         let (name, value) = match typed.split_once('=') {
-            Some((name, value)) => (name, value.to_owned()),
-            None => match std::env::var(typed) {
-                Ok(value) => (typed.as_str(), value),
-                Err(_) => continue,
-            },
+            Some((name, value)) => (name, Some(value.to_owned())),
+            None => (typed.as_str(), std::env::var(typed).ok()),
         };
         ensure!(!name.is_empty(), "'--env={typed}': a variable needs a name");
-        variables.push((name.to_owned(), value));
+        variables.extend(value.map(|value| (name.to_owned(), value)));
     }
     Ok(variables)
 }

@@ -14,14 +14,19 @@ mod resolved;
 mod settings;
 mod terminal;
 
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::{Args, ValueEnum, ValueHint};
+use nix::fcntl::OFlag;
+use nix::poll::{PollFd, PollFlags, poll};
 
 use crate::cli::output::{Output, complain};
 use crate::cli::run::attached::Attached;
-use crate::cli::run::resolved::Directory;
+use crate::cli::run::request::{Given, Streams};
+use crate::cli::run::resolved::{Directory, Written};
 use crate::cli::scope::Scope;
 use crate::cli::show::plan;
 use crate::definition::Resolved;
@@ -32,7 +37,8 @@ use crate::definition::volume::link;
 use crate::generate::generate;
 use crate::run::failure;
 use crate::systemd::Manager;
-use crate::systemd::transient::{Outcome, Running, Until};
+use crate::systemd::property;
+use crate::systemd::transient::{Outcome, Request, Running, Until};
 use crate::unitfile::name;
 
 /// Run a command in a new container
@@ -42,7 +48,7 @@ use crate::unitfile::name;
 ///
 /// Without --detach its standard input, output and error are this command's own, its exit status is this command's, SIGINT, SIGTERM and
 /// SIGHUP stop it, and it ends when this command is killed.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 #[command(
     override_usage = "coracle run [OPTIONS] IMAGE [CMD]...",
     after_help = "Examples:\n  coracle run docker.io/library/debian cat /etc/os-release\n  coracle run -it docker.io/library/debian bash\n  tar c . | coracle run -v /srv/out:/out localhost/tools tar x -C /out\n  coracle run -d --name web -p 8080:80 --property MemoryMax=256M docker.io/library/nginx\n  coracle run -k Notify=yes -k StopSignal=SIGINT localhost/app\n\nExit status: the command's, or 128 and the number of the signal that ended it; 125 if the container could not be made,\n126 if the command could not be executed."
@@ -129,6 +135,9 @@ pub enum Which {
 /// The exit status for a container that could not be made, as other engines have it.
 const NOT_MADE: u8 = 125;
 
+/// How long a container that nobody wants any more may take to stop, in milliseconds.
+const LAST_WORDS: u16 = 3000;
+
 /// The exit status for a command that could not be executed.
 const NOT_EXECUTED: u8 = 126;
 
@@ -150,51 +159,15 @@ fn carry_out(arguments: &Arguments, output: &mut Output) -> Result<u8> {
         },
         root: None,
     };
-    let stem = match &arguments.name {
-        Some(name) => unit_stem(name)?,
-        None => unique_stem()?,
-    };
-    let unit = format!("{stem}.service");
-    let directory = Directory::of(&scope);
-    let loaded = settings::load(arguments, &stem, directory.file(&stem))?;
-    let mut loaded = networks::complete(vec![loaded], &scope.places())
-        .pop()
-        .unwrap_or_default();
-    // A volume is the same for all who use it, whatever starts them.
-    if !loaded.definition.container.volumes.is_empty() {
-        link(std::slice::from_mut(&mut loaded), &mut scope.contents().volumes);
-    }
-    let context = crate::generate::Context {
-        output_directory: directory.path().to_owned(),
-        ..scope.context()
-    };
-    let drafted = generate(std::slice::from_ref(&loaded), &context);
-    refuse_mistakes(&loaded, drafted.diagnostics.iter().map(|report| &report.diagnostic))?;
-    ensure!(
-        scope.user || nix::unistd::geteuid().is_root(),
-        "the system's service manager runs containers for root only, and you are not: leave out '--manager', or use sudo"
-    );
-    // What the shim would say in the journal is said here, and sooner.
-    plan::config(&loaded.definition, &unit, &scope)?;
-
-    let manager = scope.service_manager();
-    directory.sweep(manager);
-    let text = drafted
-        .files
-        .get(&format!("{stem}.json"))
-        .context("the definition was not resolved")?;
-    let written = directory.write(&stem, text)?;
-    let mut request = request::of_units(&unit, &drafted.files, &context.shim, written.path())?;
-    let sockets = request.auxiliary.iter().map(|(name, _)| name.clone());
-    let units: Vec<String> = std::iter::once(unit.clone()).chain(sockets).collect();
+    let mut made = Made::of(arguments, &scope)?;
     if arguments.detach {
-        let outcome = Running::start(manager, request, Until::Started)?.finish()?;
+        let outcome = Running::start(made.manager, made.request, Until::Started)?.finish()?;
         if outcome.job != "done" {
-            complain(&why_not(&units, manager, &outcome));
+            complain(&why_not(&made.units, made.manager, &outcome));
             return Ok(status_of(&outcome).max(1));
         }
-        written.keep();
-        output.line(&unit)?;
+        made.written.keep();
+        output.line(&made.units[0])?;
         return Ok(0);
     }
     let mut attached = Attached::open(if arguments.tty {
@@ -202,12 +175,157 @@ fn carry_out(arguments: &Arguments, output: &mut Output) -> Result<u8> {
     } else {
         attached::Mode::Streams
     })?;
-    request::bind(&mut request, attached.given()?, &context.shim, written.path(), &stem)?;
-    let outcome = attached.run(manager, request)?;
+    made.bind(attached.given()?)?;
+    let outcome = attached.run(made.manager, made.request)?;
     if outcome.job != "done" && outcome.code == 0 {
-        complain(&why_not(&units, manager, &outcome));
+        complain(&why_not(&made.units, made.manager, &outcome));
     }
     Ok(status_of(&outcome))
+}
+
+/// A container that can be started: checked, resolved, and its definition written.
+struct Made {
+    stem: String,
+    /// Its service, and the sockets after it.
+    units: Vec<String>,
+    manager: Manager,
+    request: Request,
+    written: Written,
+    shim: PathBuf,
+}
+
+impl Made {
+    fn of(arguments: &Arguments, scope: &Scope) -> Result<Self> {
+        let stem = match &arguments.name {
+            Some(name) => unit_stem(name)?,
+            None => unique_stem()?,
+        };
+        let loaded = settings::load(arguments, &stem, Directory::of(scope).file(&stem))?;
+        Self::of_definition(loaded, stem, scope)
+    }
+
+    fn of_definition(loaded: Loaded, stem: String, scope: &Scope) -> Result<Self> {
+        let unit = format!("{stem}.service");
+        let directory = Directory::of(scope);
+        let mut loaded = networks::complete(vec![loaded], &scope.places())
+            .pop()
+            .unwrap_or_default();
+        // A volume is the same for all who use it, whatever starts them.
+        if !loaded.definition.container.volumes.is_empty() {
+            link(std::slice::from_mut(&mut loaded), &mut scope.contents().volumes);
+        }
+        let context = crate::generate::Context {
+            output_directory: directory.path().to_owned(),
+            ..scope.context()
+        };
+        let drafted = generate(std::slice::from_ref(&loaded), &context);
+        refuse_mistakes(&loaded, drafted.diagnostics.iter().map(|report| &report.diagnostic))?;
+        ensure!(
+            scope.user || nix::unistd::geteuid().is_root(),
+            "the system's service manager runs containers for root only, and you are not: leave out '--manager', or use sudo"
+        );
+        // What the shim would say in the journal is said here, and sooner.
+        plan::config(&loaded.definition, &unit, scope)?;
+
+        let manager = scope.service_manager();
+        directory.sweep(manager);
+        let text = drafted
+            .files
+            .get(&format!("{stem}.json"))
+            .context("the definition was not resolved")?;
+        let written = directory.write(&stem, text)?;
+        let request = request::of_units(&unit, &drafted.files, &context.shim, written.path())?;
+        let sockets: Vec<String> = request.auxiliary.iter().map(|(name, _)| name.clone()).collect();
+        Ok(Self {
+            stem,
+            units: std::iter::once(unit).chain(sockets).collect(),
+            manager,
+            request,
+            written,
+            shim: context.shim,
+        })
+    }
+
+    /// Ties it to this process.
+    fn bind(&mut self, given: Given) -> Result<()> {
+        request::bind(&mut self.request, given, &self.shim, self.written.path(), &self.stem)
+    }
+}
+
+/// A container in the foreground whose streams are not ours. It ends when this is dropped, and with this process.
+pub(in crate::cli) struct InForeground {
+    /// Its service.
+    pub(in crate::cli) unit: String,
+    running: Option<Running>,
+    _lifeline: OwnedFd,
+    _written: Written,
+}
+
+impl InForeground {
+    /// Starts what is defined so, under a name of its own, with these standard streams.
+    ///
+    /// # Errors
+    /// It cannot be made. That it does not start is told by its end.
+    pub(in crate::cli) fn start(loaded: &Loaded, scope: &Scope, streams: [OwnedFd; 3]) -> Result<Self> {
+        let stem = unique_stem()?;
+        let mut loaded = loaded.clone();
+        let definition = &mut loaded.definition;
+        definition.source = Directory::of(scope).file(&stem);
+        definition.passthrough.service_name = None;
+        for socket in &mut definition.sockets {
+            socket.unit.clone_from(&stem);
+        }
+        definition.name.clone_from(&stem);
+        let mut made = Made::of_definition(loaded, stem, scope)?;
+        let properties = &mut made.request.properties;
+        if properties.iter().all(|(key, _)| key != "CollectMode") {
+            // Nobody looks at how it failed but this process.
+            properties.extend(property::parse("CollectMode", "inactive-or-failed")?);
+        }
+        let (read, write) = nix::unistd::pipe2(OFlag::O_CLOEXEC).context("making a pipe")?;
+        made.bind(Given {
+            streams: Streams::Separate(streams),
+            lifeline: read,
+        })?;
+        Ok(Self {
+            running: Some(Running::start(made.manager, made.request, Until::Ended)?),
+            unit: made.units.swap_remove(0),
+            _lifeline: write,
+            _written: made.written,
+        })
+    }
+
+    /// Whether it has ended, or does so within this time in milliseconds.
+    pub(in crate::cli) fn ends_within(&self, patience: u16) -> bool {
+        let Some(running) = &self.running else { return true };
+        let mut polled = [PollFd::new(running.as_fd(), PollFlags::POLLIN)];
+        poll(&mut polled, patience) == Ok(1)
+    }
+}
+
+impl Drop for InForeground {
+    fn drop(&mut self) {
+        if let Some(running) = &self.running {
+            running.stop();
+            if !self.ends_within(LAST_WORDS) {
+                running.kill();
+            }
+        }
+        // However it ended: nobody asks any more.
+        let _ = self.running.take().map(Running::finish);
+    }
+}
+
+/// The definition of a container of `image`, or of a directory from '/' or './' on, with nothing else said.
+///
+/// # Errors
+/// The current directory is not known.
+pub(in crate::cli) fn of_image(image: &str) -> Result<Loaded> {
+    let arguments = Arguments {
+        words: vec![image.to_owned()],
+        ..Arguments::default()
+    };
+    settings::load(&arguments, "image", PathBuf::from("image"))
 }
 
 /// Says what is wrong with the options, and fails if the container cannot be made with them.

@@ -70,6 +70,27 @@ impl Diagnostic {
         }
     }
 
+    /// A mistake at a place that was kept for it; in the whole file where that is nowhere in it, as with what follows from the file's name.
+    #[must_use]
+    pub fn at(place: Option<&Self>, severity: Severity, file: &Path, message: String) -> Self {
+        match place {
+            Some(place) => Self {
+                severity,
+                message,
+                suggestion: None,
+                ..place.clone()
+            },
+            None => Self::whole_file(severity, file, message),
+        }
+    }
+
+    /// What is to be looked at first: the definition's file before its drop-ins, a line before those below it.
+    #[must_use]
+    pub fn order(&self, drop_ins: &[PathBuf]) -> (usize, u32, u32) {
+        let drop_in = drop_ins.iter().position(|file| *file == self.file);
+        (drop_in.map_or(0, |index| index + 1), self.line, self.column)
+    }
+
     /// The same with what would mend it.
     #[must_use]
     pub fn suggesting(mut self, suggestion: String) -> Self {

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::definition::diagnostic::Diagnostic;
-use crate::definition::network::subnet::Subnet;
+use crate::definition::network::subnet::{Block, Subnet};
 
 /// `Network=`: which network namespace a container has, and what is in it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -159,6 +159,19 @@ pub struct Definition {
     pub ipv6: bool,
     /// `Label=`.
     pub labels: Vec<(String, String)>,
+    /// Where it says what no other network may have too.
+    pub places: Claims,
+}
+
+/// Places in a network's files, nothing where what is claimed follows from the file's name.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Claims {
+    /// `NetworkName=`.
+    pub name: Option<Diagnostic>,
+    /// `InterfaceName=`.
+    pub interface: Option<Diagnostic>,
+    /// `Subnet=`.
+    pub blocks: Vec<(Block, Diagnostic)>,
 }
 
 /// A network's definition with everything that is to be said of it.

@@ -161,7 +161,10 @@ pub fn load_all(places: &Places) -> Contents {
     }
     let mut strays = scan.strays;
     strays.extend(networks.into_values().flat_map(|network| network.diagnostics));
-    strays.sort_by(|a, b| (&a.file, &a.message).cmp(&(&b.file, &b.message)));
+    strays.sort_by(|a, b| {
+        let order = (&a.file, a.line, a.column, &a.message);
+        order.cmp(&(&b.file, b.line, b.column, &b.message))
+    });
     Contents {
         definitions,
         volumes,

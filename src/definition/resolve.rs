@@ -31,14 +31,14 @@ mod volumes;
 
 use std::path::Path;
 
-use crate::definition::diagnostic::Severity;
+use crate::definition::diagnostic::{Diagnostic, Severity};
 use crate::definition::keys::{self, Key, Section, Support};
 use crate::definition::report::{Report, Span};
 use crate::definition::resolve::container::Draft;
 use crate::definition::resolve::sockets::SocketDrafts;
 use crate::definition::resolve::systemd::Sections;
 use crate::definition::setting::{Damage, Data, Header, Setting, Settings, Value};
-use crate::definition::{Definition, Notify, Root, Socket};
+use crate::definition::{self, Definition, Notify, Root, Socket};
 use crate::unitfile::name;
 
 /// What is being resolved: the settings' meaning so far.
@@ -121,7 +121,27 @@ pub fn resolve(name: &str, source: &Path, settings: &Settings<'_>, report: &mut 
     passthrough.timer = systemd::lines(sections.timer);
     definition.passthrough.install = resolver.install(&sections.install, &definition);
     definition.out_of_reach = reach::mistakes(&definition, settings, resolver.report);
+    definition.passthrough.unit_places = unit_places(&definition, settings, resolver.report);
     definition
+}
+
+/// Where the names of units stand that do not follow from the file's.
+fn unit_places(definition: &Definition, settings: &Settings<'_>, report: &Report<'_>) -> Vec<(String, Diagnostic)> {
+    let place = |unit: String, span| Some((unit, report.diagnostic(Severity::Error, span, String::new())?));
+    let service = definition.passthrough.service_name.as_ref();
+    let service = service.zip(last(settings, "ServiceName"));
+    let services = service.into_iter().flat_map(|(stem, setting)| {
+        ["service", "timer"].map(|kind| place(format!("{stem}.{kind}"), setting.value.span))
+    });
+    let sockets = definition.sockets.iter().map(|socket| {
+        let is_its = |header: &&Header<'_>| {
+            let section = header.socket.as_deref();
+            section.is_some_and(|section| definition::name::with_suffix(&definition.name, section) == socket.unit)
+        };
+        let header = settings.headers.iter().find(is_its)?;
+        place(format!("{}.socket", socket.unit), header.span)
+    });
+    services.chain(sockets).flatten().collect()
 }
 
 /// The setting that has the last word on a key of `[Container]`.

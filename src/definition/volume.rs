@@ -4,7 +4,7 @@
 //! definition that names it, and the same for all containers: they are copied into each container's own definition when all files have been
 //! read ([`link`]), so that a start reads one file only.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -84,18 +84,12 @@ pub struct Named {
     /// What its own definition says, if it has one, and `nocopy` of the container.
     #[serde(default, skip_serializing_if = "Settings::are_default")]
     pub settings: Settings,
-    /// What is to be said if it is `NAME.volume` and there is no such definition.
+    /// `NAME` of `NAME.volume`: there must be a definition of that name.
     #[serde(skip)]
-    pub unit: Option<Unit>,
-}
-
-/// `NAME.volume` as the source of a volume.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unit {
-    /// `NAME`.
-    pub stem: String,
-    /// What is wrong if there is none.
-    pub missing: Diagnostic,
+    pub stem: Option<String>,
+    /// Where it is named, and what is wrong there if it must have a definition and has none.
+    #[serde(skip)]
+    pub place: Option<Diagnostic>,
 }
 
 /// How a volume with a name is made.
@@ -226,6 +220,8 @@ pub struct Definition {
     pub settings: Settings,
     /// `Label=`, for people and tools.
     pub labels: Vec<(String, String)>,
+    /// Where `VolumeName=` stands.
+    pub name_place: Option<Diagnostic>,
     /// The lines of the mount unit's `[Mount]`, where it has one.
     pub mount: Vec<Line>,
 }
@@ -260,7 +256,9 @@ pub fn link(containers: &mut [Loaded], volumes: &mut [LoadedVolume]) {
     for loaded in containers {
         for volume in &mut loaded.definition.container.volumes {
             if let Source::Named(named) = &mut volume.source {
-                loaded.diagnostics.extend(named.link(volumes));
+                loaded
+                    .diagnostics
+                    .extend(named.link(volumes, &loaded.definition.source));
             }
         }
     }
@@ -278,16 +276,15 @@ pub fn refuse_mounts(containers: &mut [Loaded]) {
                 "the volume '{}' is a file system of its own, and to mount one needs root",
                 named.name
             );
-            let place = match &named.unit {
-                Some(unit) => Diagnostic {
-                    message,
-                    ..unit.missing.clone()
-                },
-                None => Diagnostic::whole_file(Severity::Error, &loaded.definition.source, message),
-            };
+            let error = Diagnostic::at(
+                named.place.as_ref(),
+                Severity::Error,
+                &loaded.definition.source,
+                message,
+            );
             let suggestion =
                 "leave out its 'Device' and 'Type', and it is a directory; or name the path where root has mounted it";
-            loaded.diagnostics.push(place.suggesting(suggestion.to_owned()));
+            loaded.diagnostics.push(error.suggesting(suggestion.to_owned()));
         }
     }
 }
@@ -305,35 +302,38 @@ fn refuse_twins(volumes: &mut [LoadedVolume]) {
             .find(|(other, (name, _))| *other != index && *name == loaded.definition.name);
         if let Some((_, (name, source))) = twin {
             let message = format!("the volume '{name}' is also defined by '{}'", source.display());
-            let diagnostic = Diagnostic::whole_file(Severity::Error, &loaded.definition.source, message);
+            let definition = &loaded.definition;
+            let error = Diagnostic::at(
+                definition.name_place.as_ref(),
+                Severity::Error,
+                &definition.source,
+                message,
+            );
             loaded
                 .diagnostics
-                .push(diagnostic.suggesting("set another 'VolumeName' in one of them".to_owned()));
+                .push(error.suggesting("set another 'VolumeName' in one of them".to_owned()));
+            loaded.diagnostics.sort_by_key(|one| one.order(&definition.drop_ins));
         }
     }
 }
 
 impl Named {
-    /// Takes the settings of its definition; a mistake if it must have one and has none.
-    fn link(&mut self, volumes: &[LoadedVolume]) -> Option<Diagnostic> {
-        let found = volumes.iter().find(|one| match &self.unit {
-            Some(unit) => one.definition.stem == unit.stem,
+    /// Takes the settings of its definition; a mistake if it must have one and has none, or if that one has mistakes: without what it says the
+    /// volume would be another one. `container` is the file that names it.
+    fn link(&mut self, volumes: &[LoadedVolume], container: &Path) -> Option<Diagnostic> {
+        let found = volumes.iter().find(|one| match &self.stem {
+            Some(stem) => one.definition.stem == *stem,
             None => one.definition.name == self.name,
         });
         let Some(found) = found else {
-            return self.unit.as_ref().map(|unit| unit.missing.clone());
+            return self.place.clone().filter(|_| self.stem.is_some());
         };
         if found.is_broken() {
             let why = format!(
                 "the volume's definition '{}' has mistakes",
                 found.definition.source.display()
             );
-            let place = self.unit.as_ref().map(|unit| Diagnostic {
-                message: why,
-                suggestion: None,
-                ..unit.missing.clone()
-            });
-            return place;
+            return Some(Diagnostic::at(self.place.as_ref(), Severity::Error, container, why));
         }
         let copy = self.settings.copy;
         self.name.clone_from(&found.definition.name);

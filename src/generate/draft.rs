@@ -101,17 +101,24 @@ impl<'a> Draft<'a> {
         });
     }
 
+    /// Adds a diagnostic about the name of a unit, where that stands in the file.
+    pub fn say_of_unit(&mut self, unit: &str, severity: Severity, message: String, suggestion: Option<String>) {
+        let definition = self.definition();
+        let passthrough = &definition.passthrough;
+        let mut places = passthrough.unit_places.iter().chain(&passthrough.install.places);
+        let place = places.find(|(name, _)| name == unit);
+        let diagnostic = Diagnostic::at(place.map(|(_, place)| place), severity, &definition.source, message);
+        self.place(Diagnostic {
+            suggestion,
+            ..diagnostic
+        });
+    }
+
     /// Adds a diagnostic that has a place, behind those above it.
     pub fn place(&mut self, diagnostic: Diagnostic) {
-        let definition = &self.loaded.definition;
-        let place = |one: &Diagnostic| {
-            let drop_in = definition.drop_ins.iter().position(|file| *file == one.file);
-            (drop_in.map_or(0, |index| index + 1), one.line, one.column)
-        };
-        let above = self
-            .diagnostics
-            .iter()
-            .rposition(|one| place(one) <= place(&diagnostic));
+        let drop_ins = &self.loaded.definition.drop_ins;
+        let order = diagnostic.order(drop_ins);
+        let above = self.diagnostics.iter().rposition(|one| one.order(drop_ins) <= order);
         self.diagnostics.insert(above.map_or(0, |index| index + 1), diagnostic);
     }
 

@@ -13,8 +13,8 @@ use nix::fcntl::readlinkat;
 use serde_json::{Value, json};
 
 use crate::oci::console;
-use crate::oci::console::send_descriptor;
 use crate::oci::container::VERSION;
+use crate::sys::socket;
 
 /// The way to an agent.
 #[derive(Debug)]
@@ -66,17 +66,11 @@ impl AsFd for Agent {
     }
 }
 
-/// Gives the agent behind `socket` the listener of the filter of process `pid`, in the container whose state is `state`.
+/// Gives the `agent` the listener of the filter of process `pid`, in the container whose state is `state`.
 ///
 /// # Errors
 /// The agent is gone.
-pub fn entrust(
-    socket: BorrowedFd<'_>,
-    listener: BorrowedFd<'_>,
-    pid: i32,
-    metadata: &str,
-    state: &Value,
-) -> Result<()> {
+pub fn entrust(agent: BorrowedFd<'_>, listener: BorrowedFd<'_>, pid: i32, metadata: &str, state: &Value) -> Result<()> {
     let mut state = state.clone();
     // A container that is only just made has no other process.
     if let Some(number) = state.get_mut("pid").filter(|number| **number == 0) {
@@ -89,5 +83,5 @@ pub fn entrust(
         "metadata": metadata,
         "state": state,
     });
-    send_descriptor(socket, listener, told.to_string().as_bytes()).context("sending the filter's listener to its agent")
+    socket::send(agent, told.to_string().as_bytes(), &[listener]).context("sending the filter's listener to its agent")
 }

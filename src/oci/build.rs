@@ -23,7 +23,7 @@ use crate::oci::plan::{Access, Plan};
 use crate::oci::process::{self, Session, Setting};
 use crate::oci::{closing, console, hook, mounting, nodes, unmounting};
 use crate::run::rootfs::Cover;
-use crate::run::sysctl;
+use crate::run::{sysctl, terminal};
 use crate::sys::mount::{self, Depth, Filesystem, add_attributes, attach, propagate};
 use crate::sys::network;
 use crate::sys::path::{Links, make_directory_in_root};
@@ -240,8 +240,8 @@ fn open_console(beginning: &Beginning, root: BorrowedFd<'_>) -> Result<Option<Ow
         .console
         .as_ref()
         .context("there is no socket for the terminal")?;
-    let terminal = console::open(root, size, process.uid).context("opening a terminal")?;
-    console::mount(root, terminal.as_fd()).context("mounting '/dev/console'")?;
-    console::send(socket.as_fd(), &terminal).context("sending the terminal")?;
-    Ok(Some(terminal.into_end()))
+    let ends = console::open(root, size, process.uid)?;
+    terminal::mount(root, ends.inner.as_fd())?;
+    console::send(socket.as_fd(), &ends).context("sending the terminal")?;
+    Ok(Some(ends.inner))
 }

@@ -3,18 +3,14 @@
 //! It is a pair of sockets. Most descriptors need not be sent: the process has them from its birth. An end that reads nothing is the other's end:
 //! a process whose maker is killed before all is done ends too, and a maker learns of the process's death.
 
-use std::io::{self, IoSlice, IoSliceMut};
+use std::io;
 use std::ops::Range;
-use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use nix::errno::Errno;
-use nix::sys::socket::{
-    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recv, recvmsg, send, sendmsg,
-    socketpair,
-};
+use nix::sys::socket::MsgFlags;
 
-use crate::sys::process::adopt;
+use crate::sys::socket;
 
 /// One end.
 #[derive(Debug)]
@@ -40,7 +36,7 @@ pub enum Message {
 /// # Errors
 /// What socketpair(2) says.
 pub fn pair() -> io::Result<(End, End)> {
-    let (one, other) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
+    let (one, other) = socket::pair()?;
     Ok((End(one), End(other)))
 }
 
@@ -72,11 +68,8 @@ impl End {
                 [WANTED, rest @ ..] => {
                     let (first, count) = numbers(rest).context("the other side wants what is none")?;
                     let lent = lend(first..first.saturating_add(count))?;
-                    let lent: Vec<RawFd> = lent.iter().map(OwnedFd::as_raw_fd).collect();
-                    let rights = [ControlMessage::ScmRights(&lent)];
-                    let words = [IoSlice::new(&[LENT])];
-                    sendmsg::<()>(self.0.as_raw_fd(), &words, &rights, MsgFlags::MSG_NOSIGNAL, None)
-                        .context("lending to the container's process")?;
+                    let lent: Vec<BorrowedFd<'_>> = lent.iter().map(OwnedFd::as_fd).collect();
+                    socket::send(self.0.as_fd(), &[LENT], &lent).context("lending to the container's process")?;
                 }
                 _ => bail!("the other side said what nobody asked for"),
             }
@@ -93,23 +86,8 @@ impl End {
             self.0.as_fd(),
             &[&[WANTED], &number(mounts.start)?[..], &number(mounts.len())?[..]].concat(),
         );
-        let mut byte = [0];
-        let mut room = nix::cmsg_space!([RawFd; AT_ONCE]);
-        let mut words = [IoSliceMut::new(&mut byte)];
-        let flags = MsgFlags::MSG_CMSG_CLOEXEC;
-        let message = loop {
-            match recvmsg::<()>(self.0.as_raw_fd(), &mut words, Some(&mut room), flags) {
-                Err(Errno::EINTR) => {}
-                message => break message.context("waiting for the maker")?,
-            }
-        };
-        let mut lent = Vec::with_capacity(mounts.len());
-        for part in message.cmsgs()? {
-            if let ControlMessageOwned::ScmRights(descriptors) = part {
-                let adopted: io::Result<Vec<OwnedFd>> = descriptors.into_iter().map(adopt).collect();
-                lent.extend(adopted?);
-            }
-        }
+        let (_, lent) = socket::receive(self.0.as_fd(), &mut [0; 1], mounts.len(), MsgFlags::empty())
+            .context("waiting for the maker")?;
         ensure!(lent.len() == mounts.len(), "the maker is gone");
         Ok(lent)
     }
@@ -180,19 +158,13 @@ const fn code(message: Message) -> u8 {
 }
 
 fn say(to: BorrowedFd<'_>, bytes: &[u8]) {
-    let _ = send(to.as_raw_fd(), bytes, MsgFlags::MSG_NOSIGNAL);
+    let _ = socket::send(to, bytes, &[]);
 }
 
 fn hear(from: BorrowedFd<'_>) -> Result<Vec<u8>> {
     let mut bytes = vec![0; 1 << 14];
-    loop {
-        match recv(from.as_raw_fd(), &mut bytes, MsgFlags::empty()) {
-            Err(Errno::EINTR) => {}
-            Err(Errno::ECONNRESET) => return Ok(Vec::new()),
-            length => {
-                bytes.truncate(length.context("waiting for the other side")?);
-                return Ok(bytes);
-            }
-        }
-    }
+    let received = socket::receive(from, &mut bytes, 0, MsgFlags::empty());
+    let (length, _) = received.context("waiting for the other side")?;
+    bytes.truncate(length);
+    Ok(bytes)
 }

@@ -1,61 +1,24 @@
 //! A terminal for the payload: made in the container, its end sent to whoever shows it (runtime-spec config.md, "terminal").
-//!
-//! It comes from the container's own devpts, which is checked to be one, and its other end is opened through the first and by no path:
-//! what the image has at `/dev/pts/0` or `/dev/console` plays no part.
 
-use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, ensure};
-use nix::fcntl::OFlag;
+use anyhow::{Context as _, Result};
 use nix::pty::Winsize;
-use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
-use nix::sys::statfs::fstatfs;
 use nix::unistd::{Uid, fchown};
 
-use crate::sys::mount::{Depth, attach, clone_tree};
-use crate::sys::path::{Links, make_file_in_root, open_in_root};
-use crate::sys::terminal::{open_peer, resize, unlock};
+use crate::run::terminal::{self, Ends};
+use crate::sys::socket;
+use crate::sys::terminal::resize;
 
-/// A terminal.
-#[derive(Debug)]
-pub struct Terminal {
-    /// The end of whoever shows it.
-    outer: OwnedFd,
-    /// The payload's end.
-    inner: OwnedFd,
-}
-
-impl Terminal {
-    /// The payload's end.
-    #[must_use]
-    pub fn into_end(self) -> OwnedFd {
-        self.inner
-    }
-}
-
-impl AsFd for Terminal {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.inner.as_fd()
-    }
-}
-
-/// `DEVPTS_SUPER_MAGIC`.
-const DEVPTS: libc::c_long = 0x1cd1;
-
-/// Opens a terminal in `root`, `(height, width)` large unless that is nothing, for the user `uid`.
+/// Makes a terminal in `root`, `(height, width)` large unless that is nothing, for the user `uid`.
 ///
 /// # Errors
 /// There is no devpts.
-pub fn open(root: BorrowedFd<'_>, (height, width): (u16, u16), uid: u32) -> Result<Terminal> {
-    let flags = OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_NONBLOCK;
-    let outer = open_in_root(root, Path::new("/dev/pts/ptmx"), flags, Links::Refuse)
-        .context("opening '/dev/pts/ptmx': the config.json has to mount a devpts on '/dev/pts'")?;
-    let is_devpts = fstatfs(&outer)?.filesystem_type().0 == DEVPTS;
-    ensure!(is_devpts, "'/dev/pts/ptmx' lies on no devpts");
-    unlock(&outer)?;
-    let inner = open_peer(&outer)?;
+pub fn open(root: BorrowedFd<'_>, (height, width): (u16, u16), uid: u32) -> Result<Ends> {
+    let ends =
+        terminal::open(root).context("making a terminal, which takes a devpts on '/dev/pts' in the config.json")?;
     if (height, width) != (0, 0) {
         let size = Winsize {
             ws_row: height,
@@ -63,20 +26,10 @@ pub fn open(root: BorrowedFd<'_>, (height, width): (u16, u16), uid: u32) -> Resu
             ws_xpixel: 0,
             ws_ypixel: 0,
         };
-        resize(&inner, size)?;
+        resize(&ends.inner, size)?;
     }
-    fchown(&inner, Some(Uid::from_raw(uid)), None).context("giving it to the payload's user")?;
-    crate::sys::socket::set_blocking(outer.as_fd(), OFlag::empty())?;
-    Ok(Terminal { outer, inner })
-}
-
-/// Mounts the payload's end on `/dev/console` of `root`.
-///
-/// # Errors
-/// What the kernel says.
-pub fn mount(root: BorrowedFd<'_>, terminal: BorrowedFd<'_>) -> Result<()> {
-    let target = make_file_in_root(root, Path::new("/dev/console"))?;
-    Ok(attach(clone_tree(terminal, Depth::Mount)?.as_fd(), target.as_fd())?)
+    fchown(&ends.inner, Some(Uid::from_raw(uid)), None).context("giving it to the payload's user")?;
+    Ok(ends)
 }
 
 /// Where a terminal is to be sent.
@@ -109,27 +62,10 @@ pub fn connect(path: &Path) -> Result<OwnedFd> {
     Ok(stream.into())
 }
 
-/// Sends the outer end over `socket`.
+/// Sends the outer end by an open way.
 ///
 /// # Errors
 /// Whoever was to get it is gone.
-pub fn send(socket: BorrowedFd<'_>, terminal: &Terminal) -> Result<()> {
-    send_descriptor(socket, terminal.outer.as_fd(), b"/dev/ptmx")
-}
-
-/// Sends a descriptor with some words over `socket`.
-///
-/// # Errors
-/// What sendmsg(2) says.
-pub fn send_descriptor(socket: BorrowedFd<'_>, descriptor: BorrowedFd<'_>, words: &[u8]) -> Result<()> {
-    let descriptors = [descriptor.as_raw_fd()];
-    let rights = [ControlMessage::ScmRights(&descriptors)];
-    sendmsg::<()>(
-        socket.as_raw_fd(),
-        &[std::io::IoSlice::new(words)],
-        &rights,
-        MsgFlags::MSG_NOSIGNAL,
-        None,
-    )?;
-    Ok(())
+pub fn send(way: BorrowedFd<'_>, terminal: &Ends) -> Result<()> {
+    Ok(socket::send(way, b"/dev/ptmx", &[terminal.outer.as_fd()])?)
 }

@@ -281,9 +281,9 @@ fn enter(beginning: Beginning) -> ! {
         let session = match (process.terminal, &setting.console) {
             (Some(size), Some(socket)) => {
                 let here = crate::sys::mount::open_place(Path::new("/"))?;
-                let terminal = console::open(here.as_fd(), size, process.uid).context("opening a terminal")?;
+                let terminal = console::open(here.as_fd(), size, process.uid)?;
                 console::send(socket.as_fd(), &terminal).context("sending the terminal")?;
-                take_terminal(terminal.into_end().as_fd())?;
+                take_terminal(terminal.inner.as_fd())?;
                 Session::Led
             }
             _ => Session::Callers,

@@ -1,16 +1,16 @@
 //! Shows a payload's terminal on the caller's own, as long as both are there.
 
 use std::io::{self, IsTerminal as _, Write as _};
-use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use anyhow::{Context as _, Result};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signalfd::SignalFd;
-use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
+use nix::sys::socket::MsgFlags;
 use nix::sys::termios::{SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
 
-use crate::sys::process::adopt;
+use crate::sys::socket;
 use crate::sys::terminal::{resize, window_size};
 
 /// A terminal that is shown.
@@ -30,25 +30,13 @@ enum Input {
 }
 
 impl Relay {
-    /// Takes the terminal that comes over `socket`; the caller's own, if it is one, passes every key on from now on.
+    /// Takes the terminal that comes over `console`; the caller's own, if it is one, passes every key on from now on.
     ///
     /// # Errors
     /// None came.
-    pub fn receive(socket: BorrowedFd<'_>) -> Result<Self> {
-        let mut words = [0; 64];
-        let mut text = [io::IoSliceMut::new(&mut words)];
-        let mut space = nix::cmsg_space!(RawFd);
-        let received = recvmsg::<()>(
-            socket.as_raw_fd(),
-            &mut text,
-            Some(&mut space),
-            MsgFlags::MSG_CMSG_CLOEXEC,
-        )?;
-        let descriptor = received.cmsgs()?.find_map(|control| match control {
-            ControlMessageOwned::ScmRights(descriptors) => descriptors.first().copied(),
-            _ => None,
-        });
-        let terminal = adopt(descriptor.context("no terminal came")?)?;
+    pub fn receive(console: BorrowedFd<'_>) -> Result<Self> {
+        let (_, mut descriptors) = socket::receive(console, &mut [0; 64], 1, MsgFlags::empty())?;
+        let terminal = descriptors.pop().context("no terminal came")?;
         let input = io::stdin();
         let before = input.is_terminal().then(|| tcgetattr(&input)).transpose()?;
         if let Some(before) = &before {

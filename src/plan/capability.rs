@@ -121,8 +121,9 @@ fn number(name: &str) -> Option<usize> {
         Some((prefix, bare)) if prefix.eq_ignore_ascii_case(PREFIX) => bare,
         _ => name,
     };
-    let is_named = |known: &&str| known.trim_start_matches(PREFIX).eq_ignore_ascii_case(bare);
-    NAMES.iter().position(|known| is_named(&known))
+    NAMES
+        .iter()
+        .position(|known| known.trim_start_matches(PREFIX).eq_ignore_ascii_case(bare))
 }
 
 #[cfg(test)]

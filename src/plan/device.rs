@@ -14,6 +14,16 @@ use crate::definition::{Container, Device, UserNamespace};
 use crate::plan::specifier::Specifiers;
 use crate::unitfile::quote;
 
+/// The nodes that every container has below /dev, with their numbers.
+pub const NODES: [(&str, u64, u64); 6] = [
+    ("null", 1, 3),
+    ("zero", 1, 5),
+    ("full", 1, 7),
+    ("random", 1, 8),
+    ("urandom", 1, 9),
+    ("tty", 5, 0),
+];
+
 /// Directories whose nodes systemd knows as a group (the names are those of /proc/devices). Of others it cannot be told, since it only
 /// takes nodes.
 const GROUPS: [(&str, &str); 5] = [

@@ -21,7 +21,7 @@ use nix::sys::stat::{Mode, SFlag, makedev, mkdirat, mknodat};
 use nix::unistd::symlinkat;
 
 use crate::definition::Device;
-use crate::plan::device::is_group;
+use crate::plan::device::{NODES, is_group};
 use crate::run::lend::Output;
 use crate::sys::mount::Filesystem;
 
@@ -121,16 +121,6 @@ pub fn make(outputs: [Output; 2], nodes: &[Node], context: Option<&str>) -> Resu
     }
     Ok(devices)
 }
-
-/// The nodes that every container has, with their numbers.
-const NODES: [(&str, u64, u64); 6] = [
-    ("null", 1, 3),
-    ("zero", 1, 5),
-    ("full", 1, 7),
-    ("random", 1, 8),
-    ("urandom", 1, 9),
-    ("tty", 5, 0),
-];
 
 fn everybody() -> Mode {
     Mode::from_bits_truncate(0o666)

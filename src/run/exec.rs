@@ -26,7 +26,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
-use anyhow::{Context as _, Result, anyhow, ensure};
+use anyhow::{Context as _, Result, anyhow};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -36,24 +36,22 @@ use nix::sys::signal::SigSet;
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::{Pid, geteuid, getppid};
 
+use crate::definition::UserNamespace;
 use crate::definition::network::Network;
-use crate::definition::{Definition, UserNamespace};
 use crate::plan::Plan;
-use crate::plan::network::likely;
-use crate::plan::process::set;
 use crate::run::entrance::Entrance;
+use crate::run::exec::plan::plan;
 use crate::run::exec::request::Request;
 use crate::run::failure::{CONFIG, EXEC, Failure, NAMESPACE, OrFail as _, one_line};
 use crate::run::payload::{Prepared, Starter};
-use crate::run::secret::DIRECTORY;
-use crate::run::start::parse;
-use crate::run::{place, planning, terminal};
+use crate::run::terminal;
 use crate::sys::limits::{self, Excess};
 use crate::sys::mount;
 use crate::sys::mount::open_place;
 use crate::sys::process::{self, Outcome, close_from, exit, forbid_inspection, fork_into, pidfd_open, send_signal};
 use crate::sys::user::become_root;
 
+pub mod plan;
 pub mod request;
 
 /// What [`report`] says besides the text: the waiter's exit status where the program has none.
@@ -148,91 +146,6 @@ fn refused(error: &std::io::Error) -> anyhow::Error {
         Some(libc::EAGAIN) => anyhow!("the container has as many tasks as it may (TasksMax=)"),
         _ => anyhow!("making a process in the container's control group: {error}"),
     }
-}
-
-/// The container's plan, with another program.
-fn plan(request: &Request) -> Result<Plan> {
-    let definition = read(&request.resolved)?;
-    let store = place::store()?;
-    // What follows from its addresses is the container's already.
-    let addresses = likely(&definition.container.network, &request.unit);
-    let environment = environment(request);
-    let (mut plan, _) = planning::plan(
-        &definition,
-        &request.unit,
-        &environment,
-        Path::new("/"),
-        &store,
-        &addresses,
-    )?;
-    let own = &mut plan.process;
-    own.arguments = request.command.clone();
-    // What is said to the payload alone.
-    let to_payload = [
-        "LISTEN_FDS",
-        "LISTEN_FDNAMES",
-        "NOTIFY_SOCKET",
-        "WATCHDOG_USEC",
-        "JOURNAL_STREAM",
-    ];
-    own.environment.retain(|(name, _)| !to_payload.contains(&name.as_str()));
-    for (name, value) in &request.environment {
-        set(&mut own.environment, name, value.clone());
-    }
-    if let Some(directory) = &request.directory {
-        ensure!(
-            directory.starts_with('/'),
-            "the working directory '{directory}' is not absolute"
-        );
-        own.working_directory = directory.clone();
-    }
-    if let Some(written) = &request.user {
-        let (user, group) = match written.split_once(':') {
-            Some((user, group)) => (user, Some(group.to_owned())),
-            None => (written.as_str(), None),
-        };
-        own.user = user.to_owned();
-        own.group = group;
-        own.additional_groups.clear();
-    }
-    Ok(plan)
-}
-
-fn read(resolved: &Path) -> Result<Definition> {
-    let reading = || format!("reading '{}'", resolved.display());
-    let text = fs::read_to_string(resolved).with_context(reading)?;
-    parse(&text, resolved)
-}
-
-/// What systemd has started the container with.
-fn environment(request: &Request) -> Vec<(String, String)> {
-    if !geteuid().is_root() {
-        return of_user(&request.unit);
-    }
-    let bytes = fs::read(format!("/proc/{}/environ", request.init)).unwrap_or_default();
-    let texts = bytes.split(|byte| *byte == 0).map(String::from_utf8_lossy);
-    texts
-        .filter_map(|text| {
-            text.split_once('=')
-                .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        })
-        .collect()
-}
-
-/// The part of it that a plan is made of, where a user's manager has started it: nobody may read it from init. All of it follows from who
-/// the user is, and from what systemd has made for the unit.
-fn of_user(unit: &str) -> Vec<(String, String)> {
-    let runtime = place::runtime();
-    let own = |name: &str| std::env::var(name).ok().map(|value| (name.to_owned(), value));
-    let invocation = fs::read_link(runtime.join(format!("systemd/units/invocation:{unit}")));
-    let credentials = runtime.join("credentials").join(unit);
-    let variable = |name: &str, value: &Path| (name.to_owned(), value.to_string_lossy().into_owned());
-    own("HOME")
-        .into_iter()
-        .chain([variable("XDG_RUNTIME_DIR", &runtime)])
-        .chain(invocation.ok().map(|id| variable("INVOCATION_ID", &id)))
-        .chain(credentials.is_dir().then(|| variable(DIRECTORY, &credentials)))
-        .collect()
 }
 
 /// Everything from the container's border on. Never returns.

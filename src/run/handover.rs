@@ -12,17 +12,14 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io;
-use std::os::fd::{AsFd as _, AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
-use anyhow::{Result, bail};
-use nix::errno::Errno;
+use anyhow::{Result, bail, ensure};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::{
-    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, sendmsg, socketpair,
-};
+use nix::sys::socket::MsgFlags;
 
-use crate::sys::process::adopt;
+use crate::sys::socket;
 
 /// How long the shim waits to be asked to introduce the container to systemd, in milliseconds.
 const PATIENCE: u16 = 20;
@@ -73,8 +70,7 @@ pub enum Message {
 /// # Errors
 /// What socketpair(2) says.
 pub fn pair() -> io::Result<(Giver, Taker)> {
-    let flags = SockFlag::SOCK_CLOEXEC;
-    let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)?;
+    let (ours, theirs) = socket::pair()?;
     let taker = Taker {
         socket: theirs,
         come: RefCell::default(),
@@ -201,8 +197,8 @@ impl Taker {
     }
 }
 
-/// How many messages go together at most: the kernel takes 253 descriptors (unix(7), `SCM_RIGHTS`).
-const MOST: usize = 250;
+/// How many messages go together at most, each with its descriptor.
+const MOST: usize = socket::DESCRIPTORS_MAX;
 
 /// How long a message is: what it is, a number, and whether a descriptor comes with it.
 const LENGTH: usize = 4;
@@ -242,42 +238,15 @@ fn decode([kind, low, high, _]: [u8; LENGTH]) -> Result<Message> {
 
 fn send(to: &OwnedFd, gifts: &[Gift]) {
     let bytes: Vec<u8> = gifts.iter().flat_map(encode).collect();
-    let descriptors: Vec<RawFd> = gifts
-        .iter()
-        .filter_map(|gift| Some(gift.1.as_ref()?.as_raw_fd()))
-        .collect();
-    let rights = (!descriptors.is_empty()).then_some(ControlMessage::ScmRights(&descriptors));
-    let text = [io::IoSlice::new(&bytes)];
+    let descriptors: Vec<BorrowedFd<'_>> = gifts.iter().filter_map(|gift| Some(gift.1.as_ref()?.as_fd())).collect();
     // An end that is gone is found out by who waits for its answer.
-    let _ = sendmsg::<()>(to.as_raw_fd(), &text, rights.as_slice(), MsgFlags::MSG_NOSIGNAL, None);
+    let _ = socket::send(to.as_fd(), &bytes, &descriptors);
 }
 
 fn receive(from: &OwnedFd) -> Result<Vec<Gift>> {
     let mut bytes = [0; LENGTH * MOST];
-    let mut text = [io::IoSliceMut::new(&mut bytes)];
-    let mut space = nix::cmsg_space!([RawFd; MOST]);
-    let received = match recvmsg::<()>(
-        from.as_raw_fd(),
-        &mut text,
-        Some(&mut space),
-        MsgFlags::MSG_CMSG_CLOEXEC,
-    ) {
-        // The shim went without reading what it was asked; what it has sent before is still there.
-        Err(Errno::ECONNRESET) => return receive(from),
-        received => received?,
-    };
-    let length = received.bytes;
-    let mut descriptors = Vec::new();
-    for control in received.cmsgs()? {
-        if let ControlMessageOwned::ScmRights(numbers) = control {
-            for number in numbers {
-                descriptors.push(adopt(number)?);
-            }
-        }
-    }
-    if length == 0 {
-        bail!("the shim is gone");
-    }
+    let (length, descriptors) = socket::receive(from.as_fd(), &mut bytes, MOST, MsgFlags::empty())?;
+    ensure!(length > 0, "the shim is gone");
     let mut descriptors = descriptors.into_iter();
     let (gifts, _) = bytes[..length].as_chunks::<LENGTH>();
     gifts

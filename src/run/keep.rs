@@ -13,7 +13,7 @@ use sd_notify::NotifyState;
 
 use crate::definition::{Definition, UserNamespace};
 use crate::plan::Plan;
-use crate::run::subordinate::Maps;
+use crate::run::subordinate::maps::Maps;
 use crate::store::{Image, Store};
 
 /// What the definition means for this user, if it keeps its number: which one that is, and that the payload is this user unless it is said

@@ -12,7 +12,6 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, poll};
-use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
 use crate::definition::renewal::DescriptorStore;
@@ -23,6 +22,7 @@ use crate::run::stored::{self, Wish};
 use crate::sys::mount::open_place;
 use crate::sys::path::{Links, make_directory_in_root};
 use crate::sys::process::exit;
+use crate::sys::socket;
 
 /// Connects to the socket in `$NOTIFY_SOCKET`, if there is one.
 ///
@@ -117,14 +117,11 @@ impl Systemd {
 }
 
 /// Waits until systemd has come to what is sent now, and is done with what it did before: `BARRIER=1`, sd_notify_barrier(3).
-pub fn settle(socket: &UnixDatagram) {
+pub fn settle(systemd: &UnixDatagram) {
     let Ok((ours, theirs)) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC) else {
         return;
     };
-    let descriptors = [theirs.as_raw_fd()];
-    let rights = [ControlMessage::ScmRights(&descriptors)];
-    let text = [io::IoSlice::new(b"BARRIER=1")];
-    if sendmsg::<()>(socket.as_raw_fd(), &text, &rights, MsgFlags::MSG_NOSIGNAL, None).is_ok() {
+    if socket::send(systemd.as_fd(), b"BARRIER=1", &[theirs.as_fd()]).is_ok() {
         drop(theirs);
         // It reads as closed when systemd has closed its copy.
         let _ = poll(&mut [PollFd::new(ours.as_fd(), PollFlags::POLLIN)], PATIENCE);

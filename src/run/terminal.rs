@@ -5,44 +5,38 @@
 //! stays inside; the other one is sent to the client through a socket that the client has made.
 
 use std::io;
-use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use anyhow::{Context as _, Result, bail, ensure};
-use nix::errno::Errno;
+use anyhow::{Context as _, Result, ensure};
 use nix::fcntl::OFlag;
 use nix::pty::Winsize;
-use nix::sys::socket::{
-    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, sendmsg, socketpair,
-};
+use nix::sys::socket::MsgFlags;
 use nix::sys::stat::{Mode, SFlag, fchmod, fstat, major, minor};
 use nix::sys::statfs::{FsType, fstatfs};
 use nix::unistd::{Uid, fchown};
 
 use crate::sys::mount::{Depth, attach, clone_tree, open_place};
 use crate::sys::path::{Links, file_type, make_file_in_root, open_in_root};
-use crate::sys::process::adopt;
+use crate::sys::socket;
 use crate::sys::terminal::{open_peer, resize, unlock};
 
-/// The socket's two ends: the client's, and the one that goes to whoever makes the terminal.
-///
-/// # Errors
-/// What socketpair(2) says.
-pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
-    Ok(socketpair(
-        AddressFamily::Unix,
-        SockType::SeqPacket,
-        None,
-        SockFlag::SOCK_CLOEXEC,
-    )?)
+/// Both ends of a terminal.
+#[derive(Debug)]
+pub struct Ends {
+    /// The end of whoever shows it.
+    pub outer: OwnedFd,
+    /// The programs' end.
+    pub inner: OwnedFd,
 }
 
-/// Makes a terminal of `size` in the devpts below `root`, and sends the client its end through `client`. Returns the programs' end.
+/// Makes a terminal in the devpts below `root`.
 ///
 /// # Errors
-/// There is no devpts, or the client is gone.
-pub fn create(root: BorrowedFd<'_>, size: Winsize, client: BorrowedFd<'_>) -> Result<OwnedFd> {
-    let flags = OFlag::O_RDWR | OFlag::O_NOCTTY;
+/// There is no devpts.
+pub fn open(root: BorrowedFd<'_>) -> Result<Ends> {
+    // What lies there may be anything, also something that is waited for.
+    let flags = OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_NONBLOCK;
     let multiplexer = open_in_root(root, Path::new("/dev/pts/ptmx"), flags, Links::Refuse)
         .context("opening '/dev/pts/ptmx' of the container")?;
     // The container's root can mount over its own /dev. What we get must be the kernel's.
@@ -54,10 +48,35 @@ pub fn create(root: BorrowedFd<'_>, size: Winsize, client: BorrowedFd<'_>) -> Re
         "'/dev/pts/ptmx' of the container does not make terminals"
     );
     unlock(&multiplexer).context("unlocking the terminal")?;
-    let programs_end = open_peer(&multiplexer).context("opening the terminal")?;
-    resize(&multiplexer, size).context("sizing the terminal")?;
-    send(client, &multiplexer).context("giving the terminal to the client")?;
-    Ok(programs_end)
+    let inner = open_peer(&multiplexer).context("opening the terminal")?;
+    socket::set_blocking(multiplexer.as_fd(), OFlag::empty())?;
+    Ok(Ends {
+        outer: multiplexer,
+        inner,
+    })
+}
+
+/// Makes a terminal of `size` in the devpts below `root`, and sends the client its end through `client`. Returns the programs' end.
+///
+/// # Errors
+/// There is no devpts, or the client is gone.
+pub fn create(root: BorrowedFd<'_>, size: Winsize, client: BorrowedFd<'_>) -> Result<OwnedFd> {
+    let Ends { outer, inner } = open(root)?;
+    resize(&outer, size).context("sizing the terminal")?;
+    socket::send(client, b"t", &[outer.as_fd()]).context("giving the terminal to the client")?;
+    Ok(inner)
+}
+
+/// Mounts the programs' end on `/dev/console` of `root`.
+///
+/// # Errors
+/// What the kernel says.
+pub fn mount(root: BorrowedFd<'_>, terminal: BorrowedFd<'_>) -> Result<()> {
+    let mount = || -> Result<()> {
+        let place = make_file_in_root(root, Path::new("/dev/console"))?;
+        Ok(attach(clone_tree(terminal, Depth::Mount)?.as_fd(), place.as_fd())?)
+    };
+    mount().context("mounting the terminal on '/dev/console'")
 }
 
 /// Makes the payload's terminal: the container's console (`/dev/console`).
@@ -67,14 +86,7 @@ pub fn create(root: BorrowedFd<'_>, size: Winsize, client: BorrowedFd<'_>) -> Re
 pub fn for_payload(size: Winsize) -> Result<OwnedFd> {
     let root = open_place(Path::new("/"))?;
     let terminal = create(root.as_fd(), size, io::stdin().as_fd())?;
-    let mount = || -> Result<()> {
-        let place = make_file_in_root(root.as_fd(), Path::new("/dev/console"))?;
-        Ok(attach(
-            clone_tree(terminal.as_fd(), Depth::Mount)?.as_fd(),
-            place.as_fd(),
-        )?)
-    };
-    mount().context("mounting the terminal on '/dev/console'")?;
+    mount(root.as_fd(), terminal.as_fd())?;
     Ok(terminal)
 }
 
@@ -112,39 +124,17 @@ pub fn parse_size(text: &str) -> Result<Winsize> {
     })
 }
 
-fn send(to: BorrowedFd<'_>, terminal: &OwnedFd) -> io::Result<()> {
-    let descriptors = [terminal.as_raw_fd()];
-    let rights = [ControlMessage::ScmRights(&descriptors)];
-    let text = [io::IoSlice::new(b"t")];
-    sendmsg::<()>(to.as_raw_fd(), &text, &rights, MsgFlags::MSG_NOSIGNAL, None)?;
-    Ok(())
-}
-
 /// Takes the client's end out of the client's socket, without waiting for it; `None` if there is none.
 ///
 /// # Errors
 /// What recvmsg(2) says, or something else was sent.
 pub fn receive(from: BorrowedFd<'_>) -> Result<Option<OwnedFd>> {
-    let mut bytes = [0; 1];
-    let mut text = [io::IoSliceMut::new(&mut bytes)];
-    let mut space = nix::cmsg_space!(RawFd);
-    let flags = MsgFlags::MSG_CMSG_CLOEXEC | MsgFlags::MSG_DONTWAIT;
-    let received = match recvmsg::<()>(from.as_raw_fd(), &mut text, Some(&mut space), flags) {
+    match socket::receive(from, &mut [0; 1], 1, MsgFlags::MSG_DONTWAIT) {
         // systemd may keep the other end for longer than the container lives.
-        Err(Errno::EAGAIN) => return Ok(None),
-        received => received?,
-    };
-    if received.bytes == 0 {
-        return Ok(None);
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+        Ok((0, _)) => Ok(None),
+        received => Ok(Some(received?.1.pop().context("no terminal was sent")?)),
     }
-    for control in received.cmsgs()? {
-        if let ControlMessageOwned::ScmRights(descriptors) = control
-            && let Some(descriptor) = descriptors.first()
-        {
-            return Ok(Some(adopt(*descriptor)?));
-        }
-    }
-    bail!("no terminal was sent")
 }
 
 /// The end that programs have, as their standard input, output and error.
@@ -159,8 +149,9 @@ pub fn make_standard(terminal: &OwnedFd) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::{create, format_size, pair, parse_size, receive};
+    use super::{create, format_size, parse_size, receive};
     use crate::sys::mount::open_place;
+    use crate::sys::socket::pair;
     use crate::sys::terminal::window_size;
     use std::os::fd::AsFd as _;
     use std::path::Path;

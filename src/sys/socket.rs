@@ -1,12 +1,13 @@
-//! What init must know of a socket that it did not make, and two calls on one.
+//! What init must know of a socket that it did not make, some calls on one, and descriptors that go through one.
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::mem;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::socket::sockopt::ReuseAddr;
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, setsockopt};
+use nix::sys::socket::{AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, sendmsg, setsockopt, socketpair};
 
 /// `SO_DOMAIN`: the address family (`AF_…`).
 ///
@@ -122,9 +123,113 @@ pub fn listen(socket: BorrowedFd<'_>) -> io::Result<()> {
 /// # Errors
 /// `EAGAIN` if the receiver's queue is full.
 pub fn send_now(socket: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
-    let flags = nix::sys::socket::MsgFlags::MSG_DONTWAIT | nix::sys::socket::MsgFlags::MSG_NOSIGNAL;
+    let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
     Ok(nix::sys::socket::send(socket.as_raw_fd(), bytes, flags)?)
 }
+
+/// Both ends of a connection that keeps messages apart.
+///
+/// # Errors
+/// What socketpair(2) says.
+pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    let flags = SockFlag::SOCK_CLOEXEC;
+    Ok(socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)?)
+}
+
+/// Sends `bytes` and with them copies of `descriptors` (unix(7), `SCM_RIGHTS`), without SIGPIPE.
+///
+/// # Errors
+/// What sendmsg(2) says.
+pub fn send(socket: BorrowedFd<'_>, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
+    // SAFETY: a borrowed descriptor is represented as its number, which is what its documentation promises.
+    let numbers: &[RawFd] = unsafe { std::slice::from_raw_parts(descriptors.as_ptr().cast(), descriptors.len()) };
+    let rights = (!numbers.is_empty()).then_some(ControlMessage::ScmRights(numbers));
+    let text = [io::IoSlice::new(bytes)];
+    sendmsg::<()>(
+        socket.as_raw_fd(),
+        &text,
+        rights.as_slice(),
+        MsgFlags::MSG_NOSIGNAL,
+        None,
+    )?;
+    Ok(())
+}
+
+/// Receives as many bytes as `buffer` holds, and the descriptors that came with them, `most` at most: how many bytes those were, none if the
+/// other end is closed and all that it has sent has been received.
+///
+/// There is always room for as many descriptors as the kernel sends, and each is taken before anything is looked at: so none stays open that
+/// nobody knows of, whatever the other end sends. (nix gives none of them out where some did not fit.)
+///
+/// # Errors
+/// What recvmsg(2) says; more descriptors came, or not all of them could be taken, since this process has too many open.
+pub fn receive(
+    socket: BorrowedFd<'_>,
+    buffer: &mut [u8],
+    most: usize,
+    flags: MsgFlags,
+) -> io::Result<(usize, Vec<OwnedFd>)> {
+    let mut control = Control([0; ROOM]);
+    let mut text = libc::iovec {
+        iov_base: buffer.as_mut_ptr().cast(),
+        iov_len: buffer.len(),
+    };
+    // SAFETY: it consists of numbers and pointers, which may all be zero.
+    let mut message: libc::msghdr = unsafe { mem::zeroed() };
+    message.msg_iov = &raw mut text;
+    message.msg_iovlen = 1;
+    message.msg_control = control.0.as_mut_ptr().cast();
+    message.msg_controllen = ROOM;
+    let flags = (flags | MsgFlags::MSG_CMSG_CLOEXEC).bits();
+    let length = loop {
+        // SAFETY: the kernel writes to `buffer` and `control`, which live on, and no more than their lengths. It changes `message` only where
+        // it succeeds.
+        match Errno::result(unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut message, flags) }) {
+            // The other end went without having received all; what it has sent before is still there.
+            Err(Errno::ECONNRESET | Errno::EINTR) => {}
+            length => break length?.cast_unsigned(),
+        }
+    };
+    let descriptors = take_descriptors(&message);
+    if message.msg_flags & libc::MSG_CTRUNC != 0 {
+        return Err(io::Error::other("not all descriptors that came could be taken"));
+    }
+    if descriptors.len() > most {
+        return Err(io::Error::other("more descriptors came than were asked for"));
+    }
+    Ok((length, descriptors))
+}
+
+/// The descriptors that the kernel has opened for a message.
+fn take_descriptors(message: &libc::msghdr) -> Vec<OwnedFd> {
+    let mut descriptors = Vec::new();
+    // SAFETY: the kernel has filled the control buffer with whole headers, each as long as it says, and has said up to where.
+    unsafe {
+        let mut part = libc::CMSG_FIRSTHDR(message);
+        while let Some(header) = part.as_ref() {
+            if (header.cmsg_level, header.cmsg_type) == (libc::SOL_SOCKET, libc::SCM_RIGHTS) {
+                let numbers = libc::CMSG_DATA(part).cast::<RawFd>();
+                let count = (header.cmsg_len - libc::CMSG_LEN(0) as usize) / size_of::<RawFd>();
+                // Each is new, and nobody else knows of it.
+                descriptors.extend((0..count).map(|index| OwnedFd::from_raw_fd(numbers.add(index).read_unaligned())));
+            }
+            part = libc::CMSG_NXTHDR(message, part);
+        }
+    }
+    descriptors
+}
+
+/// How many descriptors the kernel takes with one message at most (unix(7), `SCM_RIGHTS`).
+pub const DESCRIPTORS_MAX: usize = 253;
+
+/// What they take up.
+#[allow(clippy::cast_possible_truncation)] // A kilobyte.
+// SAFETY: it computes.
+const ROOM: usize = unsafe { libc::CMSG_SPACE((DESCRIPTORS_MAX * size_of::<RawFd>()) as libc::c_uint) as usize };
+
+/// Room for what comes beside the bytes of a message, which begins like its header.
+#[repr(C, align(8))]
+struct Control([u8; ROOM]);
 
 /// The `length` bytes at `address` of another process, as many as `buffer` holds.
 ///
@@ -167,3 +272,89 @@ fn get<T: Number>(socket: BorrowedFd<'_>, level: i32, name: i32, value: &mut T) 
 trait Number {}
 impl Number for i32 {}
 impl Number for u64 {}
+
+#[cfg(test)]
+mod tests {
+    use super::{DESCRIPTORS_MAX, pair, receive, send};
+    use crate::sys::process::exit;
+    use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
+    use nix::sys::resource::{Resource, setrlimit};
+    use nix::sys::socket::MsgFlags;
+    use nix::sys::wait::{WaitStatus, waitpid};
+    use nix::unistd::{ForkResult, fork};
+    use std::fs::File;
+    use std::io;
+    use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
+
+    /// The end of a pipe that reads as closed when nobody has a copy of the other one.
+    fn watched() -> (File, OwnedFd) {
+        let (reader, writer) = io::pipe().expect("a pipe");
+        (OwnedFd::from(reader).into(), writer.into())
+    }
+
+    fn is_closed(mut reader: &File) -> bool {
+        fcntl(reader, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).expect("a flag");
+        matches!(io::Read::read(&mut reader, &mut [0]), Ok(0))
+    }
+
+    #[test]
+    fn descriptors_come_with_the_bytes_and_not_beyond_an_exec() {
+        let (one, other) = pair().expect("a pair");
+        let file = File::open("/dev/null").expect("a file");
+        let many: Vec<BorrowedFd<'_>> = vec![file.as_fd(); DESCRIPTORS_MAX];
+        send(one.as_fd(), b"word", &many).expect("sending");
+        send(one.as_fd(), b"x", &[]).expect("sending");
+        drop(one);
+        let mut bytes = [0; 8];
+        let mut next = || receive(other.as_fd(), &mut bytes, DESCRIPTORS_MAX, MsgFlags::empty()).expect("a message");
+        let (length, descriptors) = next();
+        assert_eq!((length, descriptors.len()), (4, DESCRIPTORS_MAX));
+        for descriptor in descriptors {
+            assert_eq!(fcntl(&descriptor, FcntlArg::F_GETFD), Ok(FdFlag::FD_CLOEXEC.bits()));
+        }
+        assert!(matches!(next(), (1, none) if none.is_empty()));
+        assert!(matches!(next(), (0, none) if none.is_empty()));
+    }
+
+    #[test]
+    fn what_was_sent_comes_though_the_other_end_never_received() {
+        let (one, other) = pair().expect("a pair");
+        send(other.as_fd(), b"unheard", &[]).expect("sending");
+        send(one.as_fd(), b"heard", &[]).expect("sending");
+        drop(one);
+        let received = receive(other.as_fd(), &mut [0; 8], 0, MsgFlags::empty());
+        assert_eq!(received.expect("a message").0, 5);
+    }
+
+    #[test]
+    fn descriptors_that_nobody_wants_are_closed() {
+        for (sent, most) in [(1, 0), (2, 1), (3, 2)] {
+            let (one, other) = pair().expect("a pair");
+            let (reader, writer) = watched();
+            send(one.as_fd(), b"x", &vec![writer.as_fd(); sent]).expect("sending");
+            drop(writer);
+            assert!(receive(other.as_fd(), &mut [0; 1], most, MsgFlags::empty()).is_err());
+            assert!(is_closed(&reader), "{sent}");
+        }
+    }
+
+    #[test]
+    fn of_descriptors_that_do_not_all_fit_none_stays_open() {
+        let (one, other) = pair().expect("a pair");
+        send(one.as_fd(), b"x", &[one.as_fd(); 3]).expect("sending");
+        // A process of its own, since the limit is the whole process's.
+        // SAFETY: the child uses nothing that another thread could have locked but memory, which fork(2) of the C library unlocks.
+        match unsafe { fork() }.expect("a process") {
+            ForkResult::Child => {
+                let next = other.try_clone().map_or(0, |next| next.as_raw_fd());
+                let limit = u64::from(next.unsigned_abs()) + 1;
+                let is_limited = setrlimit(Resource::RLIMIT_NOFILE, limit, limit).is_ok();
+                let received = receive(other.as_fd(), &mut [0; 1], 3, MsgFlags::empty());
+                // The number that is free again is the lowest.
+                let is_free = other.try_clone().is_ok_and(|again| again.as_raw_fd() == next);
+                exit(i32::from(!(is_limited && received.is_err() && is_free)))
+            }
+            ForkResult::Parent { child } => assert_eq!(waitpid(child, None), Ok(WaitStatus::Exited(child, 0))),
+        }
+    }
+}

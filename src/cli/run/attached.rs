@@ -20,6 +20,7 @@ use nix::unistd::pipe2;
 use crate::cli::run::request::{Given, Streams};
 use crate::cli::run::terminal::{Raw, is_terminal};
 use crate::run::terminal;
+use crate::sys::socket;
 use crate::sys::terminal::{resize, window_size};
 use crate::systemd::Manager;
 use crate::systemd::transient::{self, Outcome, Request, Until};
@@ -125,7 +126,7 @@ impl Attached {
                 Streams::Separate(streams.context("opening the container's streams")?)
             }
             Mode::Terminal => {
-                let (ours, theirs) = terminal::pair().context("making a socket pair")?;
+                let (ours, theirs) = socket::pair().context("making a socket pair")?;
                 attached.coming = Some(ours);
                 let error = attached.open_output(io::stderr().as_fd());
                 Streams::Terminal {

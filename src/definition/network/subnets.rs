@@ -98,7 +98,8 @@ fn refuse_collisions(networks: &mut BTreeMap<String, Loaded>) {
         if definition.source.as_os_str().is_empty() {
             continue;
         }
-        let mut messages = Vec::new();
+        let places = &definition.places;
+        let mut errors = Vec::new();
         for other in all.iter().filter(|other| other.name != definition.name) {
             let file = match other.source.as_os_str().is_empty() {
                 true => "the default network".to_owned(),
@@ -107,22 +108,21 @@ fn refuse_collisions(networks: &mut BTreeMap<String, Loaded>) {
             let theirs = &other.bridge;
             for subnet in &definition.bridge.subnets {
                 if let Some(other) = theirs.subnets.iter().find(|other| other.block.overlaps(&subnet.block)) {
-                    messages.push(format!(
-                        "its subnet {} overlaps with {} of {file}",
-                        subnet.block, other.block
-                    ));
+                    let place = places.blocks.iter().find(|(block, _)| *block == subnet.block);
+                    let message = format!("its subnet {} overlaps with {} of {file}", subnet.block, other.block);
+                    errors.push((place.map(|(_, place)| place), message));
                 }
             }
             if theirs.interface == definition.bridge.interface {
-                messages.push(format!("its interface '{}' is also that of {file}", theirs.interface));
+                let message = format!("its interface '{}' is also that of {file}", theirs.interface);
+                errors.push((places.interface.as_ref(), message));
             }
             if theirs.name == definition.bridge.name {
-                messages.push(format!("its name '{}' is also that of {file}", theirs.name));
+                let message = format!("its name '{}' is also that of {file}", theirs.name);
+                errors.push((places.name.as_ref(), message));
             }
         }
-        for message in messages {
-            one.diagnostics
-                .push(Diagnostic::whole_file(Severity::Error, &one.definition.source, message));
-        }
+        let error = |(place, message)| Diagnostic::at(place, Severity::Error, &definition.source, message);
+        one.diagnostics.extend(errors.into_iter().map(error));
     }
 }

@@ -87,10 +87,7 @@ pub(super) fn link(mut loaded: places::Loaded, networks: &BTreeMap<String, Loade
 /// What is said comes in the order of the files and their lines.
 fn in_order(loaded: &mut places::Loaded) {
     let drop_ins = &loaded.definition.drop_ins;
-    loaded.diagnostics.sort_by_key(|one| {
-        let drop_in = drop_ins.iter().position(|file| *file == one.file);
-        (drop_in.map_or(0, |index| index + 1), one.line, one.column)
-    });
+    loaded.diagnostics.sort_by_key(|one| one.order(drop_ins));
 }
 
 /// Containers by their names: the stems of their units, and their networks.

@@ -68,7 +68,11 @@ impl Resolver<'_, '_> {
         // Of a definition with an error some units may be missing, and an alias has none of them.
         if !self.report.has_error() {
             for (alias, span) in pending.aliases {
-                install.aliases.extend(self.alias(alias, span, definition));
+                if let Some(alias) = self.alias(alias, span, definition) {
+                    let place = self.report.diagnostic(Severity::Warning, span, String::new());
+                    install.places.extend(place.map(|place| (alias.0.clone(), place)));
+                    install.aliases.push(alias);
+                }
             }
         }
         install

@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::definition::diagnostic::Severity;
 use crate::definition::keys::{self, Key, Section, Support};
 use crate::definition::network::subnet::{Block, Subnet, is_alike};
-use crate::definition::network::{Bridge, Definition};
+use crate::definition::network::{Bridge, Claims, Definition};
 use crate::definition::report::{Report, Span};
 use crate::definition::resolve::Resolver;
 use crate::definition::resolve::attachment::is_interface;
@@ -19,7 +19,7 @@ const OPTIONS: &[&str] = &["mtu", "isolate", "metric", "no_default_route", "vlan
 #[derive(Default)]
 struct Draft {
     name: Option<(String, Span)>,
-    interface: Option<String>,
+    interface: Option<(String, Span)>,
     blocks: Vec<(Block, Span)>,
     gateways: Vec<(IpAddr, Span)>,
     ranges: Vec<((IpAddr, IpAddr), Span)>,
@@ -65,12 +65,14 @@ pub fn resolve_network(name: &str, source: &Path, settings: &Settings<'_>, repor
     }
     to.name_unsupported();
     let (ipv6, labels) = (draft.ipv6, std::mem::take(&mut draft.labels));
+    let places = draft.claims(to.report);
     Definition {
         name: name.to_owned(),
         source: source.to_owned(),
         bridge: draft.bridge(name, &mut to),
         ipv6,
         labels,
+        places,
         drop_ins: Vec::new(),
     }
 }
@@ -88,7 +90,7 @@ impl Draft {
             "InterfaceName" => {
                 self.interface = texts(to).pop().and_then(|(text, span)| {
                     if is_interface(&text) && text != "lo" {
-                        return Some(text.into_owned());
+                        return Some((text.into_owned(), span));
                     }
                     to.impossible(key, span, format_args!("'{text}' is no name of an interface"));
                     None
@@ -140,6 +142,19 @@ impl Draft {
                 extend(&mut self.options, value, new);
             }
             _ => {}
+        }
+    }
+
+    /// Where it says what no other network may have.
+    fn claims(&self, report: &Report<'_>) -> Claims {
+        let place = |span| report.diagnostic(Severity::Error, span, String::new());
+        let blocks = self.blocks.iter();
+        Claims {
+            name: self.name.as_ref().and_then(|(_, span)| place(*span)),
+            interface: self.interface.as_ref().and_then(|(_, span)| place(*span)),
+            blocks: blocks
+                .filter_map(|(block, span)| Some((*block, place(*span)?)))
+                .collect(),
         }
     }
 
@@ -198,7 +213,7 @@ impl Draft {
         }
         Bridge {
             name,
-            interface: self.interface.unwrap_or_default(),
+            interface: self.interface.map(|(name, _)| name).unwrap_or_default(),
             subnets,
             internal: self.internal,
             without_names: self.without_names,

@@ -48,13 +48,27 @@ pub fn resolve(stem: &str, source: &Path, settings: &Settings<'_>, report: &mut 
     }
     resolver.name_unsupported();
     resolver.finish_mount(&mut definition, mount);
+    let named = settings.settings.iter().rfind(|setting| {
+        let is_meant = matches!(&setting.value.data, Data::Text(name) if **name == definition.name);
+        setting.section == Section::Volume && setting.key == "VolumeName" && is_meant
+    });
+    let report = resolver.report;
     if !is_name(&definition.name) {
         let message = format!(
             "'{}' cannot be a volume's name, which is made of letters, digits and '_', '.', '-'",
             definition.name
         );
-        resolver.report.whole_file(Severity::Error, 0, message);
+        match named {
+            Some(setting) => report.error(setting.value.span, message),
+            None => report.whole_file(
+                Severity::Error,
+                0,
+                format!("{message}: rename the file, or set 'VolumeName'"),
+            ),
+        }
     }
+    definition.name_place =
+        named.and_then(|setting| report.diagnostic(Severity::Error, setting.value.span, String::new()));
     definition
 }
 

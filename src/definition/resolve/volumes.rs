@@ -9,7 +9,7 @@ use crate::definition::keys::Key;
 use crate::definition::report::Span;
 use crate::definition::resolve::Resolver;
 use crate::definition::resolve::values::is_absolute;
-use crate::definition::volume::{self, Copying, Label, Named, Owner, Settings, Source, Unit, Volume};
+use crate::definition::volume::{self, Copying, Label, Named, Owner, Settings, Source, Volume};
 use crate::definition::{Exec, Owners, Propagation};
 
 impl Resolver<'_, '_> {
@@ -35,19 +35,16 @@ impl Resolver<'_, '_> {
         if source.starts_with('.') {
             return Some(Source::Path(self.directory.join(source)));
         }
+        let message = format!("'{}': there is no volume '{source}'", key.name);
+        let place = self.report.diagnostic(Severity::Error, span, message);
         if let Some(stem) = source.strip_suffix(".volume") {
-            let message = format!("'{}': there is no volume '{source}'", key.name);
-            let missing = self.report.diagnostic(Severity::Error, span, message)?;
             let suggestion =
                 format!("define it in a file '{source}.toml', or write '{stem}' for a volume without a definition");
-            let unit = Unit {
-                stem: stem.to_owned(),
-                missing: missing.suggesting(suggestion),
-            };
             return Some(Source::Named(Named {
                 name: stem.to_owned(),
                 settings: Settings::default(),
-                unit: Some(unit),
+                stem: Some(stem.to_owned()),
+                place: place.map(|place| place.suggesting(suggestion)),
             }));
         }
         if !is_pattern(source) {
@@ -61,7 +58,8 @@ impl Resolver<'_, '_> {
         Some(Source::Named(Named {
             name: source.to_owned(),
             settings: Settings::default(),
-            unit: None,
+            stem: None,
+            place,
         }))
     }
 

@@ -1,11 +1,12 @@
 //! Which nodes a container's `/dev` has, and which devices its control group lets it use.
 
-use std::path::{Component, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use nix::sys::stat::{Mode, SFlag, makedev};
 
 use crate::oci::config::{self, DeviceRule};
+use crate::plan::device::NODES;
 
 /// A node that is to be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,27 +23,17 @@ pub struct Node {
     pub owner: (u32, u32),
 }
 
-/// The nodes that every container has (runtime-spec config-linux.md, "Default Devices").
-const DEFAULT: [(&str, u64, u64); 6] = [
-    ("/dev/null", 1, 3),
-    ("/dev/zero", 1, 5),
-    ("/dev/full", 1, 7),
-    ("/dev/random", 1, 8),
-    ("/dev/urandom", 1, 9),
-    ("/dev/tty", 5, 0),
-];
-
-/// The nodes of a container: those that all have, unless they are named, and those that are.
+/// The nodes of a container: those that all have (runtime-spec config-linux.md, "Default Devices"), unless they are named, and those that are.
 ///
 /// # Errors
 /// A type or a path that cannot be.
 pub fn nodes(devices: &[config::Device]) -> Result<Vec<Node>> {
-    let mut nodes = Vec::with_capacity(DEFAULT.len() + devices.len());
+    let mut nodes = Vec::with_capacity(NODES.len() + devices.len());
     for device in devices {
         nodes.push(node(device).with_context(|| format!("the device '{}'", device.path.display()))?);
     }
-    for (path, major, minor) in DEFAULT {
-        let path = PathBuf::from(path);
+    for (name, major, minor) in NODES {
+        let path = Path::new("/dev").join(name);
         if nodes.iter().all(|node: &Node| node.path != path) {
             nodes.push(Node {
                 path,
@@ -142,7 +133,7 @@ fn usual() -> impl Iterator<Item = Rule> {
         minor,
         access,
     };
-    let known = DEFAULT.map(|(_, major, minor)| (major, Some(minor)));
+    let known = NODES.map(|(_, major, minor)| (major, Some(minor)));
     let terminals = [(136, None), (5, Some(1)), (5, Some(2))];
     let small = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
     [node('c', None, None, 1), node('b', None, None, 1)].into_iter().chain(

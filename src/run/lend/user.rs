@@ -19,7 +19,7 @@ use crate::run::lend::{Lender, Output, lend};
 use crate::run::mark::{self, Marks};
 use crate::run::pasta::Pasta;
 use crate::run::start::prepare;
-use crate::run::subordinate::Maps;
+use crate::run::subordinate::maps::Maps;
 use crate::store::volume::Making;
 use crate::store::{Held, Image, Store};
 use crate::sys::process::pidfd_open;

@@ -4,18 +4,16 @@
 //! succeeded, since its end is closed by it, or the reason why it did not come to it.
 
 use std::io;
-use std::os::fd::{AsRawFd as _, OwnedFd, RawFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
-use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
-use nix::sys::socket::{
-    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, sendmsg, socketpair,
-};
+use nix::sys::socket::MsgFlags;
 
 use crate::sys::process::adopt;
+use crate::sys::socket;
 
 /// One end.
 #[derive(Debug)]
@@ -56,8 +54,7 @@ impl Link {
     /// # Errors
     /// What socketpair(2) says.
     pub fn pair() -> io::Result<(Self, Self)> {
-        let flags = SockFlag::SOCK_CLOEXEC;
-        let (one, other) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)?;
+        let (one, other) = socket::pair()?;
         Ok((Self(one), Self(other)))
     }
 
@@ -83,16 +80,7 @@ impl Link {
         bytes.extend(number.to_le_bytes());
         bytes.extend(text);
         bytes.truncate(LONGEST);
-        let descriptors: Vec<RawFd> = descriptor.iter().map(|descriptor| descriptor.as_raw_fd()).collect();
-        let rights = (!descriptors.is_empty()).then_some(ControlMessage::ScmRights(&descriptors));
-        let text = [io::IoSlice::new(&bytes)];
-        let _ = sendmsg::<()>(
-            self.0.as_raw_fd(),
-            &text,
-            rights.as_slice(),
-            MsgFlags::MSG_NOSIGNAL,
-            None,
-        );
+        let _ = socket::send(self.0.as_fd(), &bytes, descriptor.map(OwnedFd::as_fd).as_slice());
     }
 
     /// Waits for a word; nothing if the other end is closed and all that was said has been heard.
@@ -101,28 +89,10 @@ impl Link {
     /// What recvmsg(2) says, or it is no word.
     pub fn hear(&self) -> Result<Option<Word>> {
         let mut bytes = [0; LONGEST];
-        let mut space = nix::cmsg_space!([RawFd; 1]);
-        let (length, descriptor) = loop {
-            let mut text = [io::IoSliceMut::new(&mut bytes)];
-            let flags = MsgFlags::MSG_CMSG_CLOEXEC;
-            match recvmsg::<()>(self.0.as_raw_fd(), &mut text, Some(&mut space), flags) {
-                // The other end went without having heard all; what it has said before is still there.
-                Err(Errno::ECONNRESET | Errno::EINTR) => {}
-                Err(errno) => return Err(errno.into()),
-                Ok(message) => {
-                    let mut descriptor = None;
-                    for control in message.cmsgs()? {
-                        if let ControlMessageOwned::ScmRights(numbers) = control {
-                            descriptor = numbers.first().map(|number| adopt(*number)).transpose()?;
-                        }
-                    }
-                    break (message.bytes, descriptor);
-                }
-            }
-        };
+        let (length, mut descriptors) = socket::receive(self.0.as_fd(), &mut bytes, 1, MsgFlags::empty())?;
         match bytes[..length].split_first() {
             None => Ok(None),
-            Some((kind, rest)) => Word::from_parts(*kind, rest, descriptor).map(Some),
+            Some((kind, rest)) => Word::from_parts(*kind, rest, descriptors.pop()).map(Some),
         }
     }
 }

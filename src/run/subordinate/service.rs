@@ -7,6 +7,9 @@
 use std::fs;
 use std::process::{Command, Stdio};
 
+use crate::run::subordinate::kind::Kind;
+use crate::run::subordinate::range::Range;
+
 /// The source that is to be asked, where that is not the files.
 #[must_use]
 pub fn source() -> Option<String> {
@@ -22,12 +25,11 @@ fn source_in(nsswitch: &str) -> Option<&str> {
     sources.split_whitespace().next().filter(|source| *source != "files")
 }
 
-/// What is lent to the user `name`, as first identities and counts: users with these `options` empty, groups with `-g`. Nothing where the
-/// program is missing or has nothing to say.
+/// What is lent to the user `name`. Nothing where the program is missing or has nothing to say.
 #[must_use]
-pub fn ask(name: &str, options: &[&str]) -> Vec<(u32, u32)> {
+pub fn ask(name: &str, kind: Kind) -> Vec<Range> {
     let output = Command::new("getsubids")
-        .args(options)
+        .args(kind.options())
         // It knows no '--', and no name of a user begins like an option.
         .arg(name)
         .stdin(Stdio::null())
@@ -40,11 +42,11 @@ pub fn ask(name: &str, options: &[&str]) -> Vec<(u32, u32)> {
 }
 
 /// `0: anna 100000 65536`, a line each.
-fn ranges_in(text: &str) -> Vec<(u32, u32)> {
+fn ranges_in(text: &str) -> Vec<Range> {
     let range = |line: &str| {
         let mut words = line.split_whitespace().rev();
-        let (count, start) = (words.next()?.parse::<u32>().ok()?, words.next()?.parse::<u32>().ok()?);
-        (count > 0 && start.checked_add(count).is_some()).then_some((start, count))
+        let (count, start) = (words.next()?, words.next()?);
+        Range::parse(start, count)
     };
     text.lines().filter_map(range).collect()
 }
@@ -52,6 +54,7 @@ fn ranges_in(text: &str) -> Vec<(u32, u32)> {
 #[cfg(test)]
 mod tests {
     use super::{ranges_in, source_in};
+    use crate::run::subordinate::range::Range;
 
     #[test]
     fn only_another_source_is_asked() {
@@ -75,6 +78,7 @@ mod tests {
     fn ranges_are_read_as_they_are_printed() {
         let text =
             "0: anna 100000 65536\n1: with space 300000 10\nError\n2: anna x 1\n3: anna 4294967295 9\n4: anna 5 0\n";
-        assert_eq!(ranges_in(text), [(100_000, 65_536), (300_000, 10)]);
+        let ranges: Vec<_> = ranges_in(text).iter().map(Range::to_string).collect();
+        assert_eq!(ranges, ["100000 to 165535", "300000 to 300009"]);
     }
 }

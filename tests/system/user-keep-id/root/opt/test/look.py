@@ -1,7 +1,8 @@
 # Who the user is in here, and whom things belong to.
-import http.server
 import os
 import socket
+
+import serve
 
 SEEN = [f"I am {os.getuid()}:{os.getgid()} {os.getgroups()}"]
 for path in ["/", "/etc/passwd", "/usr/bin/python3", "/var/mail", "/dev", "/shared", "/shared/mine"]:
@@ -14,14 +15,4 @@ for path in ["/etc/made", "/tmp/made", "/shared/made-" + socket.gethostname()]:
     except OSError as error:
         SEEN.append(f"refused {path} {error.errno}")
 SEEN.append(open("/proc/self/status").read().split("CapEff:")[1].split()[0])
-print(*SEEN, sep="\n", flush=True)
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        self.send_response(200)
-        self.end_headers()
-        self.wfile.write("\n".join(SEEN).encode())
-
-
-http.server.HTTPServer(("", 8000), Handler).serve_forever()
+serve.serve(SEEN)
