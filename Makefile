@@ -39,6 +39,7 @@ install: ## Install what `make build` has built (DESTDIR=, PREFIX=/usr)
 	install -D -m 644 -t '$(DESTDIR)$(PREFIX)/share/selinux/packages' packaging/selinux/coracle.cil
 	if [ -z '$(DESTDIR)' ] && [ -e /sys/fs/selinux/enforce ]; then semodule -i packaging/selinux/coracle.cil; fi
 	install -D -m 644 -t '$(DESTDIR)$(PREFIX)/lib/systemd/system' units/system/*
+	install -D -m 644 -t '$(DESTDIR)$(PREFIX)/lib/systemd/user' units/user/*
 	install -d '$(DESTDIR)/etc/coracle'
 
 stage: build
@@ -61,11 +62,15 @@ $(TARGET)/tools/opt/test/binds: tests/machine/binds.c
 	@mkdir -p '$(@D)'
 	gcc -O2 -static -pthread -Wall -o '$@' '$<'
 
+$(TARGET)/tools/opt/test/payload: tests/payload/payload.c
+	@mkdir -p '$(@D)'
+	gcc -O2 -static -Wall -o '$@' '$<'
+
 $(TARGET)/tools/opt/test/libsubid_test.so: tests/machine/subid.c
 	@mkdir -p '$(@D)'
 	gcc -O2 -shared -fPIC -Wall -o '$@' '$<'
 
-machines: stage roots $(TARGET)/tools/opt/test/client $(TARGET)/tools/opt/test/binds $(TARGET)/tools/opt/test/libsubid_test.so ## Build and cache all that the machines of tests, demo and bench need
+machines: stage roots $(TARGET)/tools/opt/test/client $(TARGET)/tools/opt/test/binds $(TARGET)/tools/opt/test/payload $(TARGET)/tools/opt/test/libsubid_test.so ## Build and cache all that the machines of tests, demo and bench need
 	tests/machine/images
 	tests/machine/fleet/images
 

@@ -54,6 +54,26 @@ pub fn take(environment: &[(String, String)]) -> Result<Vec<Passed>> {
     Ok(passed)
 }
 
+/// What the names of descriptors begin with that the payload has left to this run: it has chosen the rest, and could choose a socket's.
+pub const STORED: &str = "stored/";
+
+/// Takes out what the payload has left: those that are sockets of units, and the others, under the payload's own names.
+#[must_use]
+pub fn without_stored(passed: Vec<Passed>) -> (Vec<Passed>, Vec<Passed>) {
+    let mut stored = Vec::new();
+    let mut sockets = Vec::new();
+    for Passed { name, socket } in passed {
+        match name.strip_prefix(STORED) {
+            Some(own) => stored.push(Passed {
+                name: own.to_owned(),
+                socket,
+            }),
+            None => sockets.push(Passed { name, socket }),
+        }
+    }
+    (sockets, stored)
+}
+
 /// Puts the passed sockets into the order of the definition.
 ///
 /// # Errors

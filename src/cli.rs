@@ -1,8 +1,9 @@
 //! The command line: what was typed, and which verb it means. One file a verb, all printing in [`output`].
 //!
-//! Nothing here changes a definition; and starting, stopping and reading logs of what is defined is systemctl's and journalctl's work, and
+//! Nothing here changes a definition; and, but for what a change of definitions or images brings with it (`apply`, `update`), starting, stopping and reading logs of what is defined is systemctl's and journalctl's work, and
 //! stays it.
 
+pub mod apply;
 pub mod check;
 pub mod completions;
 pub mod cp;
@@ -24,6 +25,7 @@ pub mod show;
 pub mod stats;
 pub mod top;
 mod units;
+pub mod update;
 pub mod volume;
 
 use std::process::ExitCode;
@@ -64,7 +66,7 @@ pub struct Arguments {
 const LONG_ABOUT: &str = "\
 Containers as plain systemd services that wake up when somebody connects.
 
-A file NAME.toml in /etc/coracle becomes NAME.service and NAME.socket at the next 'systemctl daemon-reload'. From then on they are \
+A file NAME.toml in /etc/coracle becomes NAME.service and NAME.socket at the next 'systemctl daemon-reload' or 'coracle apply'. From then on they are \
 units like any other: systemctl starts and stops them, journalctl shows their logs. This command checks and shows definitions, shows \
 what containers use, runs single commands in containers, and keeps the images and volumes.";
 
@@ -72,11 +74,13 @@ const EXAMPLES: &str = "\
 Examples:
   coracle init IMAGE             run it once, and write a definition that fits
   coracle check                  look for mistakes before the reload
+  coracle apply                  reload, and do what a daemon-reload leaves undone
   coracle list                   what is defined, and what runs
   coracle show web --units       the units that 'web' becomes
   coracle explain PublishPort    what a key means
   coracle run IMAGE [CMD...]     a command in a container of its own
   coracle exec -it web sh        a shell in a container that runs
+  coracle update web             restart it with its image's new version
   coracle stats                  what the running containers use
   coracle image import FILE      take what 'docker save' wrote
   coracle volume list            the volumes, and what uses them
@@ -92,6 +96,7 @@ Manual pages: coracle(1), coracle.toml(5); 'coracle man' prints them, 'coracle c
 )]
 pub enum Verb {
     Check(check::Arguments),
+    Apply(apply::Arguments),
     List(list::Arguments),
     Run(Box<run::Arguments>),
     Exec(exec::Arguments),
@@ -100,6 +105,7 @@ pub enum Verb {
     Stats(stats::Arguments),
     Top(top::Arguments),
     Set(set::Arguments),
+    Update(update::Arguments),
     Show(show::Arguments),
     Explain(explain::Arguments),
     Probe(probe::Arguments),
@@ -118,6 +124,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let mut output = Output::stdout(arguments.color);
     let code = match arguments.verb {
         Verb::Check(arguments) => check::run(&arguments, &mut output),
+        Verb::Apply(arguments) => apply::run(&arguments, &mut output),
         Verb::List(arguments) => list::run(&arguments, &mut output),
         Verb::Run(arguments) => run::run(&arguments, &mut output),
         Verb::Exec(arguments) => exec::run(&arguments),
@@ -126,6 +133,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Verb::Stats(arguments) => stats::run(&arguments, &mut output),
         Verb::Top(arguments) => top::run(&arguments, &mut output),
         Verb::Set(arguments) => set::run(&arguments, &mut output),
+        Verb::Update(arguments) => update::run(&arguments, &mut output),
         Verb::Show(arguments) => show::run(&arguments, &mut output),
         Verb::Explain(arguments) => explain::run(&arguments, &mut output),
         Verb::Probe(arguments) => probe::run(&arguments, &mut output),

@@ -15,6 +15,7 @@ pub mod listen;
 pub mod name;
 pub mod network;
 pub mod places;
+pub mod renewal;
 pub mod report;
 pub mod resolve;
 pub mod secret;
@@ -33,6 +34,7 @@ use crate::definition::idle::Idle;
 use crate::definition::label::{AbstractSockets, Labels, SecurityModule};
 use crate::definition::network::Network;
 use crate::definition::places::Scope;
+use crate::definition::renewal::Renewal;
 use crate::definition::secret::Secret;
 use crate::definition::volume::Volume;
 use crate::sys::user::Extent;
@@ -230,6 +232,9 @@ pub struct Container {
     /// `IdleTimeout=`, where there are sockets to watch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub idle: Option<Idle>,
+    /// How it comes to what is new.
+    #[serde(skip_serializing_if = "Renewal::is_nothing")]
+    pub renewal: Renewal,
     /// `Label=` and `Annotation=`: for people and tools, without effect on the container.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub labels: Vec<(String, String)>,

@@ -14,6 +14,7 @@ pub mod draft;
 pub mod install;
 pub mod invocation;
 pub mod proxy;
+pub mod reload;
 pub mod report;
 pub mod run;
 pub mod service;

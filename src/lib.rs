@@ -19,7 +19,7 @@
 //! | `coracle-shim` | at every start, as `ExecStart=` | makes the container's first process and what takes the host's rights, hands the main PID over, exits | starts a thread, keeps running beside a container unless it is its proxy's parent, speaks D-Bus |
 //! | `coracle-oci` | when another engine calls it: Podman, containerd | makes, starts and removes containers from bundles, by the command line of the OCI runtime specification | keeps running beside a container; decides what an engine has to say |
 //! | init: the container's first process | as PID 1 of each container | builds the container around itself, starts the payload, forwards signals, reaps, answers `bind(2)`, tells readiness, stops an idle payload, ends as the payload ended | grows: its private memory is tens of kilobytes; touches the data path |
-//! | `coracle` | when somebody types it | init, probe, check, list, show, explain, run, exec, cp, diff, stats, top, set, image, network, volume, man, completions | replaces systemctl or journalctl |
+//! | `coracle` | when somebody types it | init, probe, check, apply, list, show, explain, run, exec, cp, diff, stats, top, set, update, image, network, volume, man, completions | replaces systemctl or journalctl |
 //!
 //! # The way the data takes
 //!
@@ -225,6 +225,21 @@
 //! With `Activation=accept` systemd accepts, and each connection is an instance of the template `NAME@.service` ([`generate::accept`]). It is
 //! served once: its instance is not started again, and is forgotten when it has ended, however it ended.
 //!
+//! # What changes
+//!
+//! Nothing remembers what runs but what runs. At its start a container's shim writes down what it was started from: the manifests of its images and a
+//! fingerprint of its definition, in a symbolic link that counts for this one run ([`run::record`]). `coracle apply` compares it with the
+//! generator's files, and systemd's word on its sockets with the sockets that its process holds ([`systemd::held`]), since after a reload it calls a unit
+//! listening whose addresses are new and of which it has opened none. `coracle update` compares it with what the image's name leads to.
+//!
+//! A container keeps its layers by locks, and with them its image stays whole in the store though its name leads elsewhere by then. So there is a way
+//! back as long as there is somebody to go back, and `coracle update` itself holds them while no container does. Going back is a change of the
+//! index ([`store::refuse`]): the name leads to the old image, the refused one keeps its digest as a name, with a mark. The next start knows of
+//! nothing else and needs nothing else.
+//!
+//! What one run leaves to the next are descriptors, which systemd keeps. The payload hands them to init, and init to systemd, under names that are no
+//! socket's, and only what PID 1 and the shim can hold without asking anybody but the kernel ([`run::stored`]).
+//!
 //! # The network
 //!
 //! Where a container has sockets, its network namespace stays empty: the loopback, and no way in or out but systemd's sockets. `Network=`
@@ -315,6 +330,7 @@
 //! | `~/.local/share/coracle/kept/UID.GID` | a user's layers once more, for `UserNS=keep-id` | `coracle image keep`, called by the shim |
 //! | `/run/coracle/networks`, `/run/coracle/.netavark` | of each container on a bridge what netavark was told and its network namespace; what netavark knows | the shim, netavark; `ExecStopPost=` removes them |
 //! | `/run/coracle/.networks` | an empty file whose bytes are locked by those who have an address | the shim |
+//! | `/run/coracle/.UNIT` | a link: what a running container was started from; `$XDG_RUNTIME_DIR/coracle/.UNIT` for a user | the shim; `ExecStopPost=` removes it |
 //! | `/run/coracle/.identities` | an empty file whose bytes are locked by those who have a range of identities, a writable layer or a volume; its time is that of the last sweep | the shim |
 //! | `/run/coracle/oci/NAME` | a container of `coracle-oci`: its record, its `config.json`, and the socket at which it waits to be started; engines name another directory (`--root`) | `coracle-oci` |
 //! | `$XDG_RUNTIME_DIR/coracle/.marks` | the same of a user's containers, which have no ranges | the shim |

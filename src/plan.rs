@@ -28,6 +28,7 @@ use oci_spec::image::Config;
 use crate::definition::idle::Idle;
 use crate::definition::label::{AbstractSockets, SecurityModule};
 use crate::definition::network::Network;
+use crate::definition::renewal::{DescriptorStore, Reload};
 use crate::definition::{
     Activation, ContainerAddress, Definition, Device, Listen, Notify, Root, SeccompProfile, Sysctl, UserNamespace,
 };
@@ -100,6 +101,10 @@ pub struct Plan {
     pub stop_signal: i32,
     /// When it is stopped for want of use, where its program has systemd's sockets.
     pub idle: Option<Idle>,
+    /// The signal that makes a payload reload that tells systemd of it.
+    pub reload_signal: Option<i32>,
+    /// Whether the payload may leave descriptors to its next run.
+    pub descriptor_store: DescriptorStore,
 }
 
 impl Plan {
@@ -272,6 +277,11 @@ pub fn plan(definition: &Definition, source: Source<'_>, surroundings: Surroundi
             }
         },
         activation,
+        reload_signal: match container.renewal.reload {
+            Some(Reload::Signal(signal)) if notify == Notify::Yes => Some(signal),
+            _ => None,
+        },
+        descriptor_store: container.renewal.descriptor_store,
         notify,
         stop_signal,
         idle: definition.watched(),

@@ -25,6 +25,7 @@ pub mod index;
 pub mod inventory;
 pub mod keep;
 pub mod pack;
+pub mod refuse;
 pub mod remove;
 pub mod source;
 pub mod staging;
@@ -37,6 +38,8 @@ use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use oci_spec::image::ImageConfiguration;
@@ -149,6 +152,22 @@ impl Store {
         })
     }
 
+    /// The image of this manifest, which is called `reference`, whether or not a name leads to it.
+    ///
+    /// # Errors
+    /// It is not in the store, or cannot be run here.
+    pub fn find_manifest(&self, reference: &Reference, manifest_digest: &Digest) -> Result<Image> {
+        let (config, layers) = self
+            .runnable(manifest_digest)
+            .with_context(|| format!("reading image '{reference}', '{manifest_digest}'"))?;
+        Ok(Image {
+            reference: reference.clone(),
+            manifest_digest: manifest_digest.clone(),
+            config,
+            layers,
+        })
+    }
+
     fn runnable(&self, manifest_digest: &Digest) -> Result<(ImageConfiguration, Vec<String>)> {
         let bytes = self.read_blob_unverified(manifest_digest)?;
         let manifest = Manifest::parse(&bytes).with_context(|| self.corrupt(manifest_digest))?;
@@ -214,7 +233,7 @@ impl Store {
             let context = || format!("locking layer '{}'", path.display());
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
             let lock = File::from(openat(&layers, name.as_str(), flags, Mode::empty()).with_context(context)?);
-            rustix::fs::flock(&lock, FlockOperation::NonBlockingLockShared).with_context(context)?;
+            share(&lock).with_context(context)?;
             // Between opening and locking it can have been removed: then the name is gone, or another's.
             let held = lock.metadata().with_context(context)?;
             let named = std::fs::symlink_metadata(&path).with_context(context)?;
@@ -228,6 +247,17 @@ impl Store {
         let locks = image.layers.iter().map(hold).collect::<Result<_>>()?;
         Ok(Held { locks, layers })
     }
+}
+
+/// Takes a shared lock. Whoever looks whether a layer is in use has it alone for a moment, and whoever removes one for a little longer.
+fn share(lock: &File) -> rustix::io::Result<()> {
+    for _ in 0..50 {
+        match rustix::fs::flock(lock, FlockOperation::NonBlockingLockShared) {
+            Err(rustix::io::Errno::WOULDBLOCK) => sleep(Duration::from_millis(2)),
+            locked => return locked,
+        }
+    }
+    rustix::fs::flock(lock, FlockOperation::NonBlockingLockShared)
 }
 
 /// Parses an image configuration.

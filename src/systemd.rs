@@ -8,6 +8,9 @@
 
 pub mod cgroup;
 pub mod control;
+pub mod held;
+pub mod jobs;
+pub mod look;
 pub mod property;
 pub mod proxies;
 pub mod scope;
@@ -107,11 +110,16 @@ async fn ask(manager: Manager, question: &Question) -> anyhow::Result<BTreeMap<S
 }
 
 async fn connect(manager: Manager) -> anyhow::Result<Connection> {
+    connect_patiently(manager, PATIENCE).await
+}
+
+/// The same, where one answer may take `patience`.
+async fn connect_patiently(manager: Manager, patience: Duration) -> anyhow::Result<Connection> {
     let (builder, bus) = match manager {
         Manager::System => (zbus::connection::Builder::system(), "the system bus"),
         Manager::User => (zbus::connection::Builder::session(), "the user's bus"),
     };
-    match tokio::time::timeout(PATIENCE, builder.method_timeout(PATIENCE).build()).await {
+    match tokio::time::timeout(PATIENCE, builder.method_timeout(patience).build()).await {
         Ok(Ok(connection)) => Ok(connection),
         // Its text has its causes in it already.
         Ok(Err(error)) => bail!("connecting to {bus}: {error}"),

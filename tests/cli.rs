@@ -290,7 +290,7 @@ fn odd_names_stay_on_their_line() {
     }
     let listed = tree.run(&["list"]).out;
     assert_eq!(listed.lines().count(), 5, "{listed}");
-    assert!(listed.lines().all(|line| line.split('\t').count() == 7), "{listed}");
+    assert!(listed.lines().all(|line| line.split('\t').count() == 8), "{listed}");
 }
 
 // list
@@ -304,7 +304,7 @@ fn list_is_for_scripts_when_piped() {
     assert_eq!((run.code, run.err.as_str()), (0, ""));
     assert_eq!(
         run.out,
-        "at@\t-\t-\t-\t-\t/run/%i.sock\t/srv/%i\nweb\t-\t-\t-\t-\t8080\tdocker.io/library/nginx:1.27\n"
+        "at@\t-\t-\t-\t-\t/run/%i.sock\t/srv/%i\t-\nweb\t-\t-\t-\t-\t8080\tdocker.io/library/nginx:1.27\t-\n"
     );
 
     let document = json(&tree.run(&["list", "--format", "json"]).out);

@@ -20,6 +20,7 @@ use coracle::image::digest::Digest;
 use coracle::image::platform;
 use coracle::image::reference::Reference;
 use coracle::store::import::{Imported, Request};
+use coracle::store::refuse::Returned;
 use coracle::store::remove::InUse;
 use coracle::store::source::Location;
 use coracle::store::{Image, Store};
@@ -1020,10 +1021,11 @@ fn removal_spares_what_is_needed() {
     let error = format!("{:#}", bench.store.remove(&a.reference, InUse::Refuse).unwrap_err());
     assert!(error.contains("in use by a running container"), "{error}");
     bench.assert_clean(3, 7);
-    // By force only the name goes, as long as the container runs.
+    // By force only the name goes, as long as the container runs: an update may want to go back to it.
     bench.store.remove(&a.reference, InUse::Force).unwrap();
     assert!(bench.store.find(&a.reference).is_err());
-    bench.assert_clean(3, 4);
+    bench.assert_clean(3, 7);
+    assert!(bench.store.find_manifest(&a.reference, &a.manifest_digest).is_ok());
     drop(held);
     bench.store.remove(&reference("localhost/b:1"), InUse::Refuse).unwrap();
     bench.assert_clean(0, 0);
@@ -1037,6 +1039,60 @@ fn a_new_image_under_an_old_name_frees_the_old_one() {
     bench.layer(Tar::new().file("old", ""));
     bench.layer(Tar::new().file("new", ""));
     bench.import("/nonexistent", None, &[]).unwrap_err();
+    bench.assert_clean(1, 3);
+}
+
+#[test]
+fn an_old_image_stays_whole_for_its_containers_and_can_have_its_name_back() {
+    let bench = Bench::new();
+    let import = |change: &str| {
+        fs::write(bench.path("input.tar"), Tar::new().file("same", "").finish()).unwrap();
+        let source = format!("tar:{}", bench.path("input.tar").display());
+        bench.import(&source, Some(NAME), &[change]).unwrap();
+        bench.store.find(&reference(NAME)).unwrap()
+    };
+    // The same layer, so that only the manifests tell them apart.
+    let old = import("CMD [\"old\"]");
+    let held = bench.store.hold(&old).unwrap();
+    let new = import("CMD [\"new\"]");
+    assert_ne!(old.manifest_digest, new.manifest_digest);
+    bench.import("/nonexistent", None, &[]).unwrap_err();
+    bench.assert_clean(1, 5);
+    assert!(!bench.store.is_refused(&old.reference, &new.manifest_digest).unwrap());
+    let go_back = || {
+        bench
+            .store
+            .go_back(&old.reference, &new.manifest_digest, &old.manifest_digest)
+    };
+    let Returned::Yes(refused) = go_back().unwrap() else {
+        panic!("the name leads elsewhere");
+    };
+    assert_eq!(refused, format!("localhost/t@{}", new.manifest_digest));
+    assert_eq!(
+        bench.store.find(&reference(NAME)).unwrap().manifest_digest,
+        old.manifest_digest
+    );
+    assert_eq!(
+        bench.store.find(&reference(&refused)).unwrap().manifest_digest,
+        new.manifest_digest
+    );
+    assert!(bench.store.is_refused(&old.reference, &new.manifest_digest).unwrap());
+    // Somebody else has given the name away meanwhile.
+    assert_eq!(go_back().unwrap(), Returned::Moved);
+    // Imported again, it has its name again, and is still known as refused.
+    import("CMD [\"new\"]");
+    assert!(bench.store.is_refused(&old.reference, &new.manifest_digest).unwrap());
+    assert_eq!(bench.store.list().unwrap().len(), 2);
+    // What is gone cannot be gone back to.
+    drop(held);
+    let gone = Digest::of(b"gone");
+    assert!(
+        bench
+            .store
+            .go_back(&old.reference, &new.manifest_digest, &gone)
+            .is_err()
+    );
+    bench.store.remove(&reference(&refused), InUse::Refuse).unwrap();
     bench.assert_clean(1, 3);
 }
 

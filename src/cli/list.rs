@@ -3,23 +3,25 @@
 //! The definitions come from their files, so that the list is complete before a daemon-reload and without a bus; the states come from
 //! systemd alone. What they make together is decided by `rows`, which asks nobody.
 
+pub(in crate::cli) mod problem;
 mod rows;
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::process::ExitCode;
 
 use crate::cli::list::rows::{Row, States, defined, question, rows};
 use crate::cli::output::{Cell, Format, Output, Paint, complain};
 use crate::cli::run::definitions;
 use crate::cli::scope::Scope;
-use crate::systemd;
+use crate::systemd::look::{self, Closeness};
 use clap::Args;
 
 /// List the definitions with the state of their units
 ///
 /// What 'coracle run' has started is listed too, as long as it runs. Of a template, each instance that systemd has loaded is listed below it. Where systemd cannot be reached, its states are shown as '-'.
 /// Not on a terminal, the columns are separated by tabs and have no heading: name, active state, sub-state, main PID, state of the
-/// sockets, addresses, image.
+/// sockets ('dead', 'stale' or 'closed' where something is wrong with them), addresses, image, what the service says of itself.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  coracle list\n  coracle list | awk -F'\\t' '$2 == \"failed\" { print $1 }'\n  coracle list --format json | jq -r '.[].service.unit'"
@@ -45,14 +47,19 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> anyhow::Result<ExitCod
         .map(|one| one.definition.source.display().to_string())
         .collect();
     loaded.extend(transient);
-    let definitions = defined(&loaded, &arguments.scope.context());
+    let context = arguments.scope.context();
+    // What 'coracle run' has made has no file there, and needs no reload.
+    let is_read = |name: &str, text: &str| {
+        arguments.scope.root.is_some()
+            || fs::read_to_string(context.output_directory.join(name)).map_or(true, |read| read == text)
+    };
+    let definitions = defined(&loaded, &context, is_read);
     let states = match arguments.scope.manager() {
-        Some(manager) if !definitions.is_empty() => {
-            systemd::states(manager, &question(&definitions)).unwrap_or_else(|error| {
+        Some(manager) if !definitions.is_empty() => look::units(manager, &question(&definitions), Closeness::Living)
+            .unwrap_or_else(|error| {
                 complain(&format!("{error:#}; the states of units are not known"));
                 States::new()
-            })
-        }
+            }),
         _ => States::new(),
     };
     let mut rows = rows(&definitions, &states);
@@ -61,7 +68,7 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> anyhow::Result<ExitCod
     match arguments.format {
         Format::Json => output.json(&rows)?,
         Format::Table => output.table(
-            &["NAME", "ACTIVE", "SUB", "PID", "SOCKETS", "LISTEN", "IMAGE"],
+            &["NAME", "ACTIVE", "SUB", "PID", "SOCKETS", "LISTEN", "IMAGE", "STATUS"],
             &rows.iter().map(cells).collect::<Vec<_>>(),
         )?,
     }
@@ -95,8 +102,21 @@ fn hint(rows: &[Row], arguments: &Arguments) {
     told(
         missing,
         "not known to systemd yet",
-        &format!("run 'systemctl{user} daemon-reload'"),
+        &format!("run 'systemctl{user} daemon-reload' or 'coracle apply{user}'"),
     );
+    let changed = definitions(|row| row.changed && row.is_known());
+    told(
+        changed,
+        "changed since systemd has read it",
+        &format!("'coracle apply{user}' has the change carried out"),
+    );
+    for problem in rows
+        .iter()
+        .flat_map(|row| &row.sockets)
+        .filter_map(|socket| socket.problem.as_ref())
+    {
+        complain(&format!("{}; '{}{user}' mends it", problem.text, problem.mend));
+    }
 }
 
 fn cells(row: &Row) -> Vec<Cell> {
@@ -119,6 +139,11 @@ fn cells(row: &Row) -> Vec<Cell> {
         .iter()
         .filter_map(|socket| socket.sub_state.as_deref())
         .collect();
+    let problems = row
+        .sockets
+        .iter()
+        .filter_map(|socket| Some(socket.problem.as_ref()?.kind.word()));
+    let problems: BTreeSet<&str> = problems.collect();
     let sockets_well = row
         .sockets
         .iter()
@@ -134,11 +159,15 @@ fn cells(row: &Row) -> Vec<Cell> {
         Cell::new(state.unwrap_or_default(), paint),
         Cell::new(sub.unwrap_or_default(), paint),
         Cell::plain(row.service.main_pid.map(|pid| pid.to_string()).unwrap_or_default()),
-        Cell::new(
-            socket_states.into_iter().collect::<Vec<_>>().join(","),
-            if sockets_well { Paint::Green } else { Paint::Yellow },
-        ),
+        match problems.is_empty() {
+            true => Cell::new(
+                socket_states.into_iter().collect::<Vec<_>>().join(","),
+                if sockets_well { Paint::Green } else { Paint::Yellow },
+            ),
+            false => Cell::new(problems.into_iter().collect::<Vec<_>>().join(","), Paint::Red),
+        },
         Cell::plain(listen.join(",")),
         Cell::plain(row.image.clone().or_else(|| row.rootfs.clone()).unwrap_or_default()),
+        Cell::plain(row.service.status_text.clone().unwrap_or_default()),
     ]
 }

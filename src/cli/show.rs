@@ -15,6 +15,7 @@ use crate::cli::scope::Scope;
 use crate::definition::diagnostic::Severity;
 use crate::definition::label::AppArmor;
 use crate::definition::places::Loaded;
+use crate::definition::renewal::{AutoUpdate, Reload};
 use crate::definition::{
     Container, ContainerAddress, Definition, Listen, Resolved, Root, SeccompProfile, SocketKind, UserNamespace, keys,
 };
@@ -194,6 +195,7 @@ fn fields(definition: &Definition) -> Vec<(&'static str, String)> {
         activation,
         notify,
         idle,
+        renewal,
         labels,
     } = &definition.container;
     let mut fields = vec![("Source", definition.source.display().to_string())];
@@ -251,6 +253,14 @@ fn fields(definition: &Definition) -> Vec<(&'static str, String)> {
             "Tmpfs",
             format!("{} {}", tmpfs.target.display(), tmpfs.options.join(",")),
         )
+    }));
+    fields.extend(renewal.auto_update.map(|from| match from {
+        AutoUpdate::Local => ("AutoUpdate", "local".to_owned()),
+        AutoUpdate::Registry => ("AutoUpdate", "registry".to_owned()),
+    }));
+    fields.extend(renewal.reload.as_ref().map(|reload| match reload {
+        Reload::Signal(signal) => ("ReloadSignal", signal.to_string()),
+        Reload::Command(command) => ("ReloadCmd", words(command)),
     }));
     fields.extend(read_only.then(|| ("ReadOnly", "true".to_owned())));
     fields.extend(read_only_tmpfs.map(|is_on| ("ReadOnlyTmpfs", is_on.to_string())));

@@ -20,6 +20,7 @@ mod network;
 pub mod network_file;
 mod ports;
 mod reach;
+mod renewal;
 mod secrets;
 mod serving;
 mod sockets;

@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use crate::definition::network::Network;
 use crate::definition::{Definition, Root};
 use crate::generate::draft::Draft;
-use crate::generate::{Context, accept, credential, proxy, unit_section};
+use crate::generate::{Context, accept, credential, proxy, reload, unit_section};
 use crate::plan::device;
 use crate::unitfile::line::Line;
 use crate::unitfile::{UnitFile, name, quote};
@@ -94,7 +94,9 @@ pub fn given(lines: &[Line]) -> Lines<'_> {
     lines.iter().map(|line| (line.key(), line.value().into())).collect()
 }
 
-fn path_word(path: &std::path::Path) -> String {
+/// A path as a word of a command.
+#[must_use]
+pub fn path_word(path: &std::path::Path) -> String {
     quote::command_word(&path.to_string_lossy()).into_owned()
 }
 
@@ -102,7 +104,7 @@ fn service_section<'a>(draft: &Draft<'a>, context: &Context) -> Lines<'a> {
     let definition = draft.definition();
     let given = given(&definition.passthrough.service);
     let mut defaults: Lines<'_> = vec![
-        ("Type", "notify".into()),
+        ("Type", reload::service_type(definition, context).into()),
         ("NotifyAccess", "main".into()),
         ("ExecStart", exec_start(&draft.stem, context).into()),
         // SIGTERM to init alone, which forwards the image's own stop signal; SIGKILL to all that is left.
@@ -117,6 +119,7 @@ fn service_section<'a>(draft: &Draft<'a>, context: &Context) -> Lines<'a> {
         defaults.push(("Restart", "on-failure".into()));
         defaults.extend(restart_pause(&given, context));
     }
+    defaults.extend(reload::lines(definition, &draft.stem, context));
     let allowed = device::allowed(&definition.container);
     if allowed.is_some() {
         defaults.push(("DevicePolicy", "closed".into()));

@@ -154,6 +154,21 @@ pub fn process(
     })
 }
 
+impl Process {
+    /// Tells the payload of descriptors that come behind its sockets, if it has those: what it has left in its last run, under these names.
+    pub fn announce(&mut self, names: &[&str]) {
+        if names.is_empty() {
+            return;
+        }
+        let known = |name: &str| self.environment.iter().find(|(known, _)| known == name);
+        let before = known("LISTEN_FDNAMES").map(|(_, names)| names.clone());
+        let all = before.iter().map(String::as_str).chain(names.iter().copied());
+        let all = all.collect::<Vec<_>>().join(":");
+        set(&mut self.environment, "LISTEN_FDS", all.split(':').count().to_string());
+        set(&mut self.environment, "LISTEN_FDNAMES", all);
+    }
+}
+
 /// Entrypoint and command as the container world puts them together: an `Entrypoint=` of the definition drops the image's command.
 fn merge_arguments(definition: &Definition, image: Option<&Config>, own: Vec<String>) -> Result<Vec<String>> {
     let of_image = |part: fn(&Config) -> &Option<Vec<String>>| image.and_then(|c| part(c).clone()).unwrap_or_default();

@@ -36,6 +36,8 @@ pub struct Beginning {
     pub sockets: Vec<OwnedFd>,
     /// What tells of their connections, where the plan asks for that.
     pub diag: Option<Diag>,
+    /// What the payload has left in its last run.
+    pub stored: Vec<OwnedFd>,
     /// systemd's notify socket, connected, since its path is out of sight inside.
     pub notify: Option<UnixDatagram>,
     /// What the shim has yet to give.
@@ -56,13 +58,14 @@ pub fn enter(beginning: Beginning) -> ! {
         plan,
         sockets,
         diag,
+        stored,
         notify,
         shim,
         terminal,
     } = beginning;
     // Modes are as written here; the payload gets systemd's umask back.
     let mask = umask(Mode::empty());
-    let built = build(&plan, &sockets, mask, &shim).or_fail(NAMESPACE);
+    let built = build(&plan, (&sockets, stored), mask, &shim).or_fail(NAMESPACE);
     let systemd = Systemd::new(notify, shim);
     let failure = match built {
         Ok((payload, locks)) => init::run(plan, (sockets, diag), payload, &systemd, locks, terminal),
@@ -84,7 +87,12 @@ fn report(failure: &Failure, systemd: &Systemd) {
 
 /// Leaves the host's namespaces, builds the root and enters it. Returns the process that is to be the payload, and the locks that are to end
 /// with the container.
-fn build(plan: &Plan, sockets: &[OwnedFd], mask: Mode, shim: &Taker) -> Result<(Prepared, Vec<OwnedFd>)> {
+fn build(
+    plan: &Plan,
+    (sockets, stored): (&[OwnedFd], Vec<OwnedFd>),
+    mask: Mode,
+    shim: &Taker,
+) -> Result<(Prepared, Vec<OwnedFd>)> {
     unshare(NAMESPACES).context("creating the namespaces")?;
     make_all_private().context("cutting the mount namespace off")?;
     shim.tell_apart();
@@ -98,7 +106,9 @@ fn build(plan: &Plan, sockets: &[OwnedFd], mask: Mode, shim: &Taker) -> Result<(
     if plan.user_namespace != UserNamespace::Host {
         become_root().context("becoming the root of the user namespace")?;
     }
-    let payload = Prepared::new(plan, sockets, mask, Starter::Init)?;
+    let payload = Prepared::new(plan, [sockets, &stored], mask, Starter::Init)?;
+    // The payload's process has them now.
+    drop(stored);
     // Before there is a root: nothing of the image is in the way, and /proc/sys can still be written.
     sysctl::apply(&plan.sysctls)?;
     let prepared = rootfs::Prepared::new(plan)?;

@@ -214,7 +214,7 @@ fn enter(request: &Request, plan: &Plan, entrance: &Entrance) -> Result<Pid, Fai
         true => Starter::Detached,
         false => Starter::Attached,
     };
-    let payload = Prepared::new(plan, &[], request.mask, starter).or_fail(NAMESPACE)?;
+    let payload = Prepared::new(plan, [&[], &[]], request.mask, starter).or_fail(NAMESPACE)?;
     Ok(payload.start(plan, terminal)?.pid)
 }
 

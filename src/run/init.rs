@@ -22,6 +22,7 @@ use crate::run::intercept::Intercept;
 use crate::run::log::Pipe;
 use crate::run::notify::{Relay, Systemd};
 use crate::run::payload::{Payload, Prepared};
+use crate::run::reloading::Reloading;
 use crate::run::terminal;
 use crate::run::watch::Watch;
 use crate::sys::capability::{self, Mask};
@@ -46,6 +47,7 @@ struct Init<'a> {
     logs: Vec<(Pipe, Stream)>,
     systemd: &'a Systemd,
     stop_signal: i32,
+    reloading: Option<Reloading>,
     wanted: Notify,
     /// When systemd will hear that the payload is ready.
     ready_at: Option<Instant>,
@@ -126,7 +128,7 @@ pub fn run(
 impl<'a> Init<'a> {
     fn start(plan: &Plan, payload: Prepared, systemd: &'a Systemd, terminal: Option<Winsize>) -> Result<Self, Failure> {
         let relay = (plan.notify == Notify::Yes)
-            .then(Relay::create)
+            .then(|| Relay::create(plan.descriptor_store))
             .transpose()
             .or_fail(NAMESPACE)?;
         let logs = open_logs().context("opening /dev/stdout").or_fail(NAMESPACE)?;
@@ -144,6 +146,7 @@ impl<'a> Init<'a> {
             logs,
             systemd,
             stop_signal: plan.stop_signal,
+            reloading: plan.reload_signal.map(Reloading::by),
             wanted: plan.notify,
             ready_at: None,
             ready: false,
@@ -188,6 +191,9 @@ impl<'a> Init<'a> {
         }
         if let Some(idle) = &mut self.idle {
             idle.step(self.ready, self.payload.pid, self.stop_signal, self.systemd);
+        }
+        if let Some(lines) = self.reloading.as_mut().and_then(|reloading| reloading.due(now)) {
+            self.systemd.tell_surely(lines);
         }
         for source in self.wait().context("waiting").or_fail(NAMESPACE)? {
             match source {
@@ -301,7 +307,14 @@ impl<'a> Init<'a> {
 
     fn timeout(&self) -> PollTimeout {
         let idle = self.idle.as_ref().and_then(Idle::deadline);
-        let next = self.ready_at.into_iter().chain(self.settled_at).chain(idle).min();
+        let reloading = self.reloading.as_ref().and_then(Reloading::due_at);
+        let next = self
+            .ready_at
+            .into_iter()
+            .chain(self.settled_at)
+            .chain(idle)
+            .chain(reloading)
+            .min();
         let rest = next.map(|next| next.saturating_duration_since(Instant::now()));
         // One more, since poll(2) counts in whole milliseconds and would wake too early.
         let rest = rest.and_then(|rest| PollTimeout::try_from(rest + Duration::from_millis(1)).ok());
@@ -318,7 +331,12 @@ impl<'a> Init<'a> {
                     self.idle.iter_mut().for_each(Idle::give_way);
                     self.forward(self.stop_signal);
                 }
-                _ => self.forward(number),
+                _ => {
+                    if let Some(lines) = self.reloading.as_mut().and_then(|reloading| reloading.begin(number)) {
+                        self.systemd.tell_surely(&lines);
+                    }
+                    self.forward(number);
+                }
             }
         }
     }
@@ -348,6 +366,15 @@ impl<'a> Init<'a> {
                 "" => {}
                 lines if relayed.ready => self.systemd.tell_surely(lines),
                 lines => self.systemd.tell(lines),
+            }
+            if let Some(reloading) = &mut self.reloading {
+                reloading.hear(&relayed.lines);
+            }
+            if let Some(why) = relayed.wish.and_then(|wish| self.systemd.grant(wish)) {
+                say(
+                    Priority::Warning,
+                    &format!("a descriptor is not left to the next run: {why}"),
+                );
             }
             self.ready |= relayed.ready;
         }

@@ -14,9 +14,11 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, poll};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
+use crate::definition::renewal::DescriptorStore;
 use crate::plan::process::NOTIFY_SOCKET;
 use crate::run::failure::NAMESPACE;
 use crate::run::handover::Taker;
+use crate::run::stored::{self, Wish};
 use crate::sys::mount::open_place;
 use crate::sys::path::{Links, make_directory_in_root};
 use crate::sys::process::exit;
@@ -90,6 +92,21 @@ impl Systemd {
         }
     }
 
+    /// Carries out what the payload wants of the store of descriptors. Returns why not, if it cannot be.
+    pub fn grant(&self, wish: Wish) -> Option<&'static str> {
+        match wish {
+            Wish::Keep(lines, descriptors) => {
+                self.introduce();
+                if let Some(socket) = &self.socket {
+                    stored::send(socket, &lines, &descriptors);
+                }
+            }
+            Wish::GiveUp(lines) => self.tell(&lines),
+            Wish::Refused(why) => return Some(why),
+        }
+        None
+    }
+
     /// Waits until systemd has read all that was sent to it before, so that it knows its main process before that one ends.
     pub fn settle(&self) {
         self.introduce();
@@ -116,15 +133,20 @@ const PATIENCE: u16 = 1000;
 
 /// The payload's notify socket, inside the container.
 #[derive(Debug)]
-pub struct Relay(UnixDatagram);
+pub struct Relay {
+    socket: UnixDatagram,
+    store: DescriptorStore,
+}
 
 /// What of a message is passed on.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub struct Relayed {
     /// The lines for systemd, each with its end.
     pub lines: String,
     /// `READY=1` was among them.
     pub ready: bool,
+    /// What it wants of systemd's store of descriptors.
+    pub wish: Option<Wish>,
 }
 
 impl Relay {
@@ -132,7 +154,7 @@ impl Relay {
     ///
     /// # Errors
     /// The directory or the socket cannot be made.
-    pub fn create() -> Result<Self> {
+    pub fn create(store: DescriptorStore) -> Result<Self> {
         let path = Path::new(NOTIFY_SOCKET);
         let (parent, name) = path
             .parent()
@@ -153,25 +175,37 @@ impl Relay {
         // init's umask is empty, so that every user may write to it.
         let socket = UnixDatagram::bind(place).with_context(|| format!("binding '{NOTIFY_SOCKET}'"))?;
         socket.set_nonblocking(true)?;
-        Ok(Self(socket))
+        Ok(Self { socket, store })
     }
 
     /// The next message, filtered; `None` if there is none.
     #[must_use]
     pub fn receive(&self) -> Option<Relayed> {
         let mut buffer = [0_u8; 4096];
-        let length = self.0.recv(&mut buffer).ok()?;
-        Some(filter(&String::from_utf8_lossy(buffer.get(..length)?)))
+        // Without the store, the kernel closes what comes along.
+        let (length, descriptors) = match self.store {
+            DescriptorStore::Closed => (self.socket.recv(&mut buffer).ok()?, Vec::new()),
+            DescriptorStore::Open => stored::receive(self.socket.as_fd(), &mut buffer)?,
+        };
+        let message = String::from_utf8_lossy(buffer.get(..length)?);
+        let wish = match self.store {
+            DescriptorStore::Closed => None,
+            DescriptorStore::Open => stored::wish(&message, descriptors),
+        };
+        Some(Relayed {
+            wish,
+            ..filter(&message)
+        })
     }
 }
 
 impl AsFd for Relay {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.socket.as_fd()
     }
 }
 
-/// Fields of sd_notify(3) that only speak of the payload's own state. `MAINPID=`, `FDSTORE=` and all others are not passed on.
+/// Fields of sd_notify(3) that only speak of the payload's own state. `MAINPID=` and all others are not passed on; `FDSTORE=` has rules of its own ([`stored`]).
 const ALLOWED: [&str; 9] = [
     "READY",
     "RELOADING",

@@ -56,11 +56,11 @@ pub struct Prepared {
 }
 
 impl Prepared {
-    /// Forks a process that is to become the payload of `plan`, with the umask `mask`.
+    /// Forks a process that is to become the payload of `plan`, with the umask `mask`. It gets the sockets, and what it has left in its last run.
     ///
     /// # Errors
     /// What fork(2) says.
-    pub fn new(plan: &Plan, sockets: &[OwnedFd], mask: Mode, starter: Starter) -> Result<Self> {
+    pub fn new(plan: &Plan, [sockets, stored]: [&[OwnedFd]; 2], mask: Mode, starter: Starter) -> Result<Self> {
         let is_last = plan
             .seccomp
             .as_ref()
@@ -75,6 +75,7 @@ impl Prepared {
             None => Child {
                 plan,
                 sockets,
+                stored,
                 starter,
                 link: other_end,
                 refused: refused.as_ref(),

@@ -272,7 +272,7 @@ const IDLE_TIME: &str = "--exit-idle-time=";
 fn execute(sockets: &[OwnedFd], arguments: Vec<CString>, journal: Option<(String, String)>) -> Result<Infallible> {
     program::restore_signals()?;
     let first_free = i32::try_from(FIRST_DESCRIPTOR + sockets.len())?;
-    place(sockets, first_free)?;
+    place(sockets.iter(), first_free)?;
     close_from(first_free)?;
     let mut environment = vec![
         CString::new(format!("LISTEN_FDS={}", sockets.len()))?,

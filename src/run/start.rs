@@ -22,7 +22,9 @@ use sd_notify::NotifyState;
 
 use crate::activation::{self, Passed};
 use crate::definition::network::Network;
+use crate::definition::renewal::DescriptorStore;
 use crate::definition::{Activation, Definition, Resolved, UserNamespace};
+use crate::image::digest::Digest;
 use crate::plan::Plan;
 use crate::run::cleanup::remove_writable_layer;
 use crate::run::container::{self, Beginning};
@@ -34,6 +36,7 @@ use crate::run::lend::user::lend_as_user;
 use crate::run::lend::{Lender, Output, lend};
 use crate::run::network::join::join;
 use crate::run::network::locks::Addresses;
+use crate::run::record::Record;
 use crate::run::subordinate::NOT_ALLOWED;
 use crate::run::subordinate::account::Account;
 use crate::run::subordinate::maps::Maps;
@@ -57,6 +60,7 @@ pub fn start(resolved: &Path, unit: &str, terminal: Option<Winsize>) -> Result<(
     let passed = activation::take(&environment).or_fail(CONFIG)?;
     // An init that was killed while it stopped its idle payload has left them closed.
     passed.iter().for_each(|passed| gate::open(passed.socket.as_fd()));
+    let (passed, stored) = activation::without_stored(passed);
     let sockets = sockets(&definition, passed).or_fail(CONFIG)?;
     let store = place::store().or_fail(CONFIG)?;
     let mount_point = planning::mount_point().or_fail(CONFIG)?;
@@ -66,6 +70,12 @@ pub fn start(resolved: &Path, unit: &str, terminal: Option<Winsize>) -> Result<(
         planning::plan(&definition, unit, &environment, &mount_point, &store, chosen).or_fail(CONFIG)?;
     secret::set_variables(&mut plan).or_fail(CONFIG)?;
     selinux::check(&plan).or_fail(CONFIG)?;
+    let stored = match plan.descriptor_store {
+        DescriptorStore::Open => stored,
+        DescriptorStore::Closed => Vec::new(),
+    };
+    let names: Vec<&str> = stored.iter().map(|stored| stored.name.as_str()).collect();
+    plan.process.announce(&names);
     let maps = maps(&plan).or_fail(CONFIG)?;
     let store = match &maps {
         None => store,
@@ -94,6 +104,7 @@ pub fn start(resolved: &Path, unit: &str, terminal: Option<Winsize>) -> Result<(
                 plan,
                 sockets,
                 diag,
+                stored: stored.into_iter().map(|stored| stored.socket).collect(),
                 notify,
                 shim: taker,
                 terminal,
@@ -103,9 +114,18 @@ pub fn start(resolved: &Path, unit: &str, terminal: Option<Winsize>) -> Result<(
             // The container must read the end of it when this process is killed.
             drop(taker);
             let outputs = outputs(&plan, terminal).or_fail(NAMESPACE)?;
+            let unit = plan.unit.as_str();
+            let note = Note {
+                unit,
+                resolved,
+                environment: &environment,
+                manifests: images.iter().map(|image| image.manifest_digest.clone()).collect(),
+            };
             if let Some(maps) = &maps {
+                // Now, since in a moment this process is among the container's files.
+                note.write();
                 return lend_as_user(&plan, container, maps, outputs, (&store, &images), &giver)
-                    .and_then(|makings| complete(makings, container, notify.as_ref(), &giver))
+                    .and_then(|makings| complete(makings, container, notify.as_ref(), &giver, None))
                     .or_fail(NAMESPACE);
             }
             let images = images.iter().map(|image| store.hold_confined(image));
@@ -115,7 +135,7 @@ pub fn start(resolved: &Path, unit: &str, terminal: Option<Winsize>) -> Result<(
                 .flat_map(Held::into_descriptors)
                 .chain(addresses.map(|addresses| addresses.lock))
                 .collect();
-            attend(container, &plan, outputs, locks, notify.as_ref(), &giver).or_fail(NAMESPACE)
+            attend(container, &plan, outputs, locks, notify.as_ref(), &giver, note).or_fail(NAMESPACE)
         }
     }
 }
@@ -160,6 +180,7 @@ fn attend(
     mut locks: Vec<OwnedFd>,
     notify: Option<&UnixDatagram>,
     giver: &Giver,
+    note: Note<'_>,
 ) -> Result<()> {
     // Modes are as written here; the container has its own copy of systemd's.
     umask(Mode::empty());
@@ -182,11 +203,42 @@ fn attend(
     locks.push(range);
     let lender = Lender::Root(identities.as_ref());
     let makings = lend(plan, outputs, container, lender, locks, giver)?;
-    complete(makings, container, notify, giver)
+    complete(makings, container, notify, giver, Some(note))
+}
+
+/// What is to be written down of this start ([`record`]).
+struct Note<'s> {
+    unit: &'s str,
+    resolved: &'s Path,
+    environment: &'s [(String, String)],
+    manifests: Vec<Digest>,
+}
+
+impl Note<'_> {
+    /// A container without one runs as well; only nobody can tell whether it is of today.
+    fn write(self) {
+        let written = Record::new(self.resolved, self.environment, self.manifests).write(self.unit);
+        if let Err(error) = written {
+            say(
+                Priority::Warning,
+                &format!("what it was started from cannot be written down: {error}"),
+            );
+        }
+    }
 }
 
 /// Waits until new volumes are filled, and makes the container systemd's main process of the unit.
-fn complete(makings: Vec<(u16, Making)>, container: Pid, notify: Option<&UnixDatagram>, giver: &Giver) -> Result<()> {
+fn complete(
+    makings: Vec<(u16, Making)>,
+    container: Pid,
+    notify: Option<&UnixDatagram>,
+    giver: &Giver,
+    note: Option<Note<'_>>,
+) -> Result<()> {
+    // The container is at work now, and this process has nothing to do but wait for it. Before it stops being the main process: the clean-up comes later.
+    if let Some(note) = note {
+        note.write();
+    }
     let extend = || {
         notify
             .into_iter()

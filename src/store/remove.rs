@@ -1,7 +1,8 @@
 //! Takes images out of the store, and what nothing in it needs any more.
 //!
 //! A layer is removed only under an exclusive lock on its directory: containers hold shared ones, in whatever mount
-//! namespace they are. What is in use stays, and the next writer tries again.
+//! namespace they are. What is in use stays, and the next writer tries again. With its layers an image stays whole, though no name may lead
+//! to it any more.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -81,9 +82,10 @@ impl Store {
         self.clear_staging()?;
         // As long as one image cannot be read, it is not known what it needs: then everything stays.
         let index = Index::read(self.root())?;
-        let Ok(needed) = self.needed(&index.manifests) else {
+        let Ok(mut needed) = self.needed(&index.manifests) else {
             return Ok(());
         };
+        self.add_running(&mut needed)?;
         for view in self.views()? {
             self.sweep(&view.layers_path(), |name| {
                 if needed.layers.contains(name) {
@@ -111,6 +113,51 @@ impl Store {
         })
     }
 
+    /// Adds what the images need that have no name any more and from which containers run: `coracle update` may want to go back to one.
+    fn add_running(&self, needed: &mut Needed) -> Result<()> {
+        let views = self.views()?;
+        let mut nameless = Vec::new();
+        self.sweep(&self.root().join("blobs/sha256"), |name| {
+            if !needed.blobs.contains(name) {
+                nameless.push(name.to_owned());
+            }
+            Ok(())
+        })?;
+        for name in nameless {
+            // Layers are nameless too, and are no manifests.
+            let digest: Digest = format!("sha256:{name}").parse()?;
+            let Ok((manifest, layers)) = self.read_blob(&digest).and_then(|bytes| self.parts(&bytes)) else {
+                continue;
+            };
+            let is_in_use = |layer: &String| -> Result<bool> {
+                let mut claims = views.iter().map(|view| view.claim(layer));
+                claims.try_fold(false, |in_use, claim| Ok(in_use || matches!(claim?, Claim::InUse)))
+            };
+            let stacked = views
+                .iter()
+                .find_map(|view| view.stack(&layers).ok())
+                .unwrap_or_default();
+            let mut in_use = !stacked.is_empty();
+            for layer in &stacked {
+                in_use = in_use && is_in_use(layer)?;
+            }
+            if in_use {
+                needed.blobs.extend([name, manifest.config.digest.hex().to_owned()]);
+                let blobs = manifest.layers.iter().map(|layer| layer.digest.hex().to_owned());
+                needed.blobs.extend(blobs);
+                needed.layers.extend(layers.iter().map(|layer| layer.hex().to_owned()));
+            }
+        }
+        Ok(())
+    }
+
+    /// A manifest and the layers of its image.
+    fn parts(&self, bytes: &[u8]) -> Result<(Manifest, Vec<Digest>)> {
+        let manifest = Manifest::parse(bytes)?;
+        let layers = diff_ids(&parse_config(&self.read_blob(&manifest.config.digest)?)?)?;
+        Ok((manifest, layers))
+    }
+
     /// A layer is first taken out of its place, so that it is never seen half removed.
     fn remove_layer(&self, name: &str) -> Result<()> {
         let staging = self.stage()?;
@@ -118,7 +165,7 @@ impl Store {
         fs::rename(&path, staging.path.join("layer")).with_context(|| format!("removing '{}'", path.display()))
     }
 
-    fn sweep(&self, path: &Path, visit: impl Fn(&str) -> Result<()>) -> Result<()> {
+    fn sweep(&self, path: &Path, mut visit: impl FnMut(&str) -> Result<()>) -> Result<()> {
         let context = || format!("reading '{}'", path.display());
         for entry in fs::read_dir(path).with_context(context)? {
             let name = entry.with_context(context)?.file_name();

@@ -59,6 +59,13 @@ impl Store {
         Ok(Adding(file))
     }
 
+    /// Waits until nobody removes anything, and clears nothing away: to change a name takes no right over files that layers have.
+    pub fn begin_naming(&self) -> Result<Adding> {
+        let file = self.lock_file("lock")?;
+        flock(&file, FlockOperation::LockShared).with_context(|| format!("locking '{}'", self.root().display()))?;
+        Ok(Adding(file))
+    }
+
     /// Waits for the right to remove.
     pub fn begin_removing(&self) -> Result<Removing> {
         self.make_directories()?;

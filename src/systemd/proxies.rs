@@ -61,6 +61,15 @@ pub trait Manager {
         auxiliary: &[(&str, Vec<(&str, &Variant<'_>)>)],
     ) -> zbus::Result<OwnedObjectPath>;
 
+    /// Queues a start. Returns the job.
+    fn start_unit(&self, name: &str, mode: &str) -> zbus::Result<OwnedObjectPath>;
+
+    /// Queues a stop and a start. Returns the job.
+    fn restart_unit(&self, name: &str, mode: &str) -> zbus::Result<OwnedObjectPath>;
+
+    /// Has all unit files read anew, after the generators have run; answers when that is done.
+    fn reload(&self) -> zbus::Result<()>;
+
     /// Queues a stop. Returns the job.
     fn stop_unit(&self, name: &str, mode: &str) -> zbus::Result<OwnedObjectPath>;
 
@@ -142,6 +151,33 @@ pub trait Service {
     fn status_text(&self) -> zbus::Result<String>;
 }
 
+/// A socket unit's object.
+#[zbus::proxy(
+    interface = "org.freedesktop.systemd1.Socket",
+    default_service = "org.freedesktop.systemd1"
+)]
+pub trait Socket {
+    /// `Listen`: of each address the type (`Stream`, `Datagram` …) and the text.
+    #[zbus(property)]
+    fn listen(&self) -> zbus::Result<Vec<(String, String)>>;
+
+    /// `Result`: `success`, `resources`, `service-start-limit-hit` …
+    #[zbus(property, name = "Result")]
+    fn outcome(&self) -> zbus::Result<String>;
+}
+
+/// The bus itself.
+#[zbus::proxy(
+    interface = "org.freedesktop.DBus",
+    default_service = "org.freedesktop.DBus",
+    default_path = "/org/freedesktop/DBus"
+)]
+pub trait Bus {
+    /// The process behind a name.
+    #[zbus(name = "GetConnectionUnixProcessID")]
+    fn process_of(&self, name: &str) -> zbus::Result<u32>;
+}
+
 /// What every unit's object has.
 #[zbus::proxy(
     interface = "org.freedesktop.systemd1.Unit",
@@ -155,6 +191,18 @@ pub trait Unit {
     /// The job queued for it, 0 where there is none, and that job's object.
     #[zbus(property)]
     fn job(&self) -> zbus::Result<(u32, OwnedObjectPath)>;
+
+    /// `ActiveEnterTimestamp`, in microseconds; 0 where it has never been active since it was loaded.
+    #[zbus(property)]
+    fn active_enter_timestamp(&self) -> zbus::Result<u64>;
+
+    /// `InactiveEnterTimestamp`, likewise.
+    #[zbus(property)]
+    fn inactive_enter_timestamp(&self) -> zbus::Result<u64>;
+
+    /// `InvocationID`: 16 bytes, or none where it does not run.
+    #[zbus(property, name = "InvocationID")]
+    fn invocation_id(&self) -> zbus::Result<Vec<u8>>;
 
     /// `LoadState`.
     #[zbus(property)]

@@ -224,7 +224,7 @@ async fn ask_for(proxy: &ManagerProxy<'_>, request: Request) -> Result<OwnedObje
     job.map_err(|error| refused(&request.unit, &error))
 }
 
-const MANAGER_PATH: &str = "/org/freedesktop/systemd1";
+pub(super) const MANAGER_PATH: &str = "/org/freedesktop/systemd1";
 
 fn borrowed(properties: &[Property]) -> Vec<(&str, &Variant<'static>)> {
     properties.iter().map(|(name, value)| (name.as_str(), value)).collect()
@@ -240,7 +240,12 @@ fn refused(unit: &str, error: &zbus::Error) -> anyhow::Error {
     anyhow!("systemd refuses to make '{unit}': {error}")
 }
 
-async fn signals(connection: &Connection, interface: &str, member: &str, path: &str) -> Result<MessageStream> {
+pub(super) async fn signals(
+    connection: &Connection,
+    interface: &str,
+    member: &str,
+    path: &str,
+) -> Result<MessageStream> {
     let rule = || {
         MatchRule::builder()
             .msg_type(zbus::message::Type::Signal)
@@ -259,7 +264,7 @@ async fn signals(connection: &Connection, interface: &str, member: &str, path: &
 
 /// What systemd has signalled.
 #[derive(Debug)]
-enum Event {
+pub(super) enum Event {
     /// A job is over, with this result.
     JobOver(OwnedObjectPath, String),
     /// Something of our unit is another.
@@ -350,8 +355,17 @@ impl<'c> Watched<'c> {
     }
 }
 
+/// The same of jobs alone.
+pub(super) async fn forward_jobs(mut jobs: MessageStream, told: UnboundedSender<Event>) {
+    while let Some(Ok(message)) = next(&mut jobs).await {
+        if over(&message).is_some_and(|event| told.send(event).is_err()) {
+            return;
+        }
+    }
+}
+
 /// The object of a unit: its name, in which all but letters and digits is written as `_` and two digits.
-fn unit_path(unit: &str) -> Result<OwnedObjectPath> {
+pub(super) fn unit_path(unit: &str) -> Result<OwnedObjectPath> {
     let mut path = format!("{MANAGER_PATH}/unit/");
     for (index, byte) in unit.bytes().enumerate() {
         match byte {

@@ -10,6 +10,8 @@
  *   payload hasty [PORT | /PATH]     serves; SIGTERM: accepts what waits, and dies at once with it
  *   payload orphans COUNT [PORT]     leaves COUNT orphans behind that sleep for ever, then serves
  *   payload notify MESSAGE...        sends each message to $NOTIFY_SOCKET, prints what came of it, then sleeps
+ *   payload store [PORT]             tells systemd what it keeps ($NOTIFY_SOCKET): prints what it has from its last run, leaves
+ *                                    a counter and what nobody should take, says READY=1, and serves; SIGHUP: prints it and goes on
  *   payload unless FILE [PORT]       exits 1 at once unless FILE exists, then serves
  *   payload show                     prints who and where it is
  *   payload audit                    prints how far it is from the host, a line each
@@ -27,6 +29,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -143,6 +146,58 @@ static void notify(const char *message) {
     close(fd);
 }
 
+static void hand(const char *message, int fd) {
+    struct sockaddr_un un = {.sun_family = AF_UNIX};
+    strncpy(un.sun_path, getenv("NOTIFY_SOCKET"), sizeof un.sun_path - 1);
+    int to = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    char control[CMSG_SPACE(sizeof fd)] = {0};
+    struct iovec text = {.iov_base = (void *)message, .iov_len = strlen(message)};
+    struct msghdr header = {.msg_name = &un, .msg_namelen = sizeof un, .msg_iov = &text, .msg_iovlen = 1};
+    if (fd >= 0) {
+        header.msg_control = control, header.msg_controllen = sizeof control;
+        struct cmsghdr *rights = CMSG_FIRSTHDR(&header);
+        rights->cmsg_level = SOL_SOCKET, rights->cmsg_type = SCM_RIGHTS, rights->cmsg_len = CMSG_LEN(sizeof fd);
+        memcpy(CMSG_DATA(rights), &fd, sizeof fd);
+    }
+    if (sendmsg(to, &header, 0) < 0) perror("sendmsg");
+    close(to);
+}
+
+static void hup(int signal) { (void)signal; if (write(1, "reloaded\n", 9) < 0) {} }
+
+/* Takes what the last run has left, leaves something to the next one, and gives back what is to be served on. */
+static void store(int *fds, int *count, const char *where) {
+    const char *all = getenv("LISTEN_FDS"), *named = getenv("LISTEN_FDNAMES");
+    int runs = 0, passed = all ? atoi(all) : 0, memory = -1, pipes[2];
+    char names[4096] = "", *rest = names, *name;
+    if (named) strncpy(names, named, sizeof names - 1);
+    *count = 0;
+    printf("store: given %d (%s)\n", passed, names);
+    for (int i = 0; i < passed && (name = strsep(&rest, ":")); i++) {
+        if (!strcmp(name, "counter")) {
+            memory = 3 + i;
+            if (pread(memory, &runs, sizeof runs, 0) != sizeof runs) die("pread");
+        } else if (!strcmp(name, "spare")) hand("FDSTOREREMOVE=1\nFDNAME=spare", -1);
+        else fds[(*count)++] = 3 + i;
+    }
+    runs++;
+    printf("store: run %d\n", runs);
+    int is_new = memory < 0;
+    if (is_new) memory = memfd_create("counter", MFD_CLOEXEC);
+    if (pwrite(memory, &runs, sizeof runs, 0) != sizeof runs) die("pwrite");
+    if (is_new) {
+        if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pipes)) die("socketpair");
+        hand("FDSTORE=1\nFDNAME=counter", memory);
+        hand("FDSTORE=1\nFDNAME=spare\nFDPOLL=0", pipes[0]);
+        hand("FDSTORE=1\nFDNAME=root", open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+        hand("FDSTORE=1\nFDNAME=bad:name", memory);
+        hand("FDSTORE=1\nFDNAME=none", -1);
+    }
+    signal(SIGHUP, hup);
+    if (!*count) fds[(*count)++] = listen_on(where);
+    hand("READY=1", -1);
+}
+
 static void show(void) {
     char host[256] = "", cwd[4096] = "";
     gethostname(host, sizeof host - 1);
@@ -247,6 +302,10 @@ int main(int argc, char **argv) {
     if (!strcmp(mode, "serve-fd")) {
         fds[0] = atoi(first);
         serve(fds, 1);
+    }
+    if (!strcmp(mode, "store")) {
+        store(fds, &count, first ? first : where);
+        serve(fds, count);
     }
     if (!strcmp(mode, "serve") && first) where = first;
     if (!strcmp(mode, "stubborn")) {

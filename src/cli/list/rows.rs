@@ -5,13 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
+use crate::cli::list::problem::{Problem, problem};
 use crate::definition::diagnostic::Severity;
 use crate::definition::places::Loaded;
 use crate::definition::{Definition, Root};
 use crate::generate::draft::Draft;
 use crate::generate::{Context, generate};
 use crate::plan::specifier::Specifiers;
-use crate::systemd::{Question, UnitState};
+use crate::systemd::Question;
+use crate::systemd::look::Unit as UnitState;
 use crate::unitfile::name::{instantiate, is_template};
 
 /// A definition, or an instance of a template.
@@ -26,6 +28,8 @@ pub(super) struct Row {
     pub(super) rootfs: Option<String>,
     pub(super) errors: usize,
     pub(super) warnings: usize,
+    /// Whether systemd has read another text than the definition's of now.
+    pub(super) changed: bool,
     pub(super) service: Unit,
     pub(super) sockets: Vec<Socket>,
 }
@@ -47,6 +51,9 @@ pub(super) struct Unit {
     pub(super) sub_state: Option<String>,
     #[serde(rename = "main-pid")]
     pub(super) main_pid: Option<u32>,
+    /// What it says of itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) status_text: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -57,6 +64,9 @@ pub(super) struct Socket {
     pub(super) unit: String,
     pub(super) active_state: Option<String>,
     pub(super) sub_state: Option<String>,
+    /// Why nobody is served by it, or not as its definition says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) problem: Option<Problem>,
 }
 
 /// systemd's answer, empty where there is none.
@@ -68,10 +78,17 @@ pub(super) struct Defined<'a> {
     stem: String,
     errors: usize,
     warnings: usize,
+    changed: bool,
 }
 
-pub(super) fn defined<'a>(loaded: &'a [Loaded], context: &Context) -> Vec<Defined<'a>> {
-    let reports = generate(loaded, context).diagnostics;
+/// All definitions. `is_read` says whether systemd has read this text in a file of this name.
+pub(super) fn defined<'a>(
+    loaded: &'a [Loaded],
+    context: &Context,
+    is_read: impl Fn(&str, &str) -> bool,
+) -> Vec<Defined<'a>> {
+    let output = generate(loaded, context);
+    let reports = output.diagnostics;
     loaded
         .iter()
         .map(|one| {
@@ -81,9 +98,14 @@ pub(super) fn defined<'a>(loaded: &'a [Loaded], context: &Context) -> Vec<Define
                 own.partition(|report| report.diagnostic.severity == Severity::Error);
             Defined {
                 definition: &one.definition,
-                stem: draft.stem,
+                changed: draft
+                    .files
+                    .iter()
+                    .filter_map(|(name, _)| Some((name, output.files.get(name)?)))
+                    .any(|(name, text)| !is_read(name, text)),
                 errors: errors.len(),
                 warnings: warnings.len(),
+                stem: draft.stem,
             }
         })
         .collect()
@@ -178,6 +200,10 @@ fn described(unit: String, state: Option<&UnitState>) -> Unit {
         active_state: state.map(|state| state.active.clone()),
         sub_state: state.map(|state| state.sub.clone()),
         main_pid: state.and_then(|state| state.main_pid),
+        status_text: state
+            .filter(|state| state.is_up())
+            .map(|state| state.status.clone())
+            .filter(|status| !status.is_empty()),
         unit,
     }
 }
@@ -206,14 +232,18 @@ fn row(defined: &Defined<'_>, instance: Option<&str>, states: &States) -> Row {
         rootfs,
         errors: defined.errors,
         warnings: defined.warnings,
-        service: described(unit, state),
+        changed: defined.changed,
+        service: described(unit.clone(), state),
         sockets: definition
             .sockets
             .iter()
             .map(|socket| {
+                let service = state;
+                let name = unit.as_str();
                 let unit = named(&socket.unit) + ".socket";
                 let state = states.get(&unit);
                 Socket {
+                    problem: state.and_then(|state| problem((&unit, state), (name, service))),
                     name: socket.name.clone(),
                     listen: socket.listen.iter().map(|listen| expanded(&listen.address)).collect(),
                     active_state: state.map(|state| state.active.clone()),
@@ -257,6 +287,7 @@ mod tests {
             active: active.into(),
             sub: sub.into(),
             main_pid,
+            ..UnitState::default()
         }
     }
 
@@ -269,7 +300,7 @@ mod tests {
             loaded("a-b", "[Container]\nImage = \"x\"\nPublishPort = \"8080:80\"\n"),
             loaded("at@", TEMPLATE),
         ];
-        let question = question(&defined(&loaded, &context()));
+        let question = question(&defined(&loaded, &context(), |_, _| true));
         assert_eq!(question.names, ["a-b.service", "a-b.socket"]);
         assert_eq!(question.patterns, ["at@*.service", "at@*.socket"]);
     }
@@ -277,7 +308,7 @@ mod tests {
     #[test]
     fn lists_the_instances_that_systemd_knows() {
         let loaded = [loaded("at@", TEMPLATE)];
-        let defined = defined(&loaded, &context());
+        let defined = defined(&loaded, &context(), |_, _| true);
         let states = States::from([
             (
                 "at@one.service".to_owned(),

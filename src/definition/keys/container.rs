@@ -67,9 +67,8 @@ pub(super) const KEYS: &[Key] = &[
         "AutoUpdate",
         Choice(&["registry", "local"]),
         Once,
-        "Updates the image by itself and restarts the container.",
-    )
-    .later(""),
+        "Whether 'coracle update' without names, which coracle-update.timer calls each day, restarts the container when its image's name leads to another image: with 'local' to what was imported; 'registry' asks the image's registry, which is not carried out yet.",
+    ),
     key(
         "CgroupsMode",
         Text,
@@ -385,16 +384,14 @@ pub(super) const KEYS: &[Key] = &[
         "ReloadCmd",
         Command,
         Once,
-        "A command in the container that makes it reload its configuration.",
-    )
-    .later("use ExecReload= in [Service]"),
+        "A command that 'systemctl reload' runs in the container, as the program's user and with its rights, to make it read its configuration again.",
+    ),
     key(
         "ReloadSignal",
         Signal,
         Once,
-        "The signal that makes the program reload its configuration.",
-    )
-    .later("use ExecReload= in [Service]"),
+        "The signal that 'systemctl reload' sends to the program, to make it read its configuration again.",
+    ),
     key("RemapGid", Text, Many, "An older form of GIDMap.").refused(NO_USER_NAMESPACE),
     key("RemapUid", Text, Many, "An older form of UIDMap.").refused(NO_USER_NAMESPACE),
     key("RemapUidSize", Integer, Once, "An older form of UserNS's size.").refused(NO_USER_NAMESPACE),

@@ -12,6 +12,7 @@ use crate::definition::resolve::idle;
 use crate::definition::resolve::mount::Mounted;
 use crate::definition::resolve::names::{added_group, capabilities, group, hostname, signal, user};
 use crate::definition::resolve::ports::publish;
+use crate::definition::resolve::renewal::Renewal;
 use crate::definition::resolve::systemd::Given;
 use crate::definition::resolve::values::is_absolute;
 use crate::definition::resolve::{Resolver, Tried};
@@ -36,6 +37,7 @@ pub(super) struct Draft {
     identities: Identities,
     networks: Networks,
     pub(super) idle: idle::Draft,
+    renewal: Renewal,
 }
 
 /// Appends unless the value takes back what is there.
@@ -186,6 +188,7 @@ impl Draft {
                 add(&mut self.ports, value, new.into_iter().flatten());
             }
             "Activation" => container.activation = once(reset, || activation(to, key, value)),
+            "AutoUpdate" | "ReloadCmd" | "ReloadSignal" => self.renewal.set(key, value, to),
             "Notify" => container.notify = once(reset, || notify(to, key, value)),
             "IdleTimeout" => self.idle.timeout = once(reset, || to.idle_timeout(key, value)),
             "IdleIgnoresCpu" => self.idle.ignores_cpu = once(reset, || to.boolean(key, value)).unwrap_or_default(),
@@ -213,6 +216,7 @@ impl Draft {
                 Mounted::Memory(tmpfs) => definition.container.tmpfs.push(tmpfs),
             }
         }
+        self.renewal.finish(definition, service, to);
         to.networks(self.networks, definition);
         to.check_sysctls(&self.sysctls, &definition.container.network);
         definition.container.sysctls = self.sysctls.into_iter().map(|(sysctl, _)| sysctl).collect();

@@ -45,6 +45,8 @@ pub struct Child<'a> {
     pub plan: &'a Plan,
     /// The sockets, in the order of the plan.
     pub sockets: &'a [OwnedFd],
+    /// What the payload has left in its last run.
+    pub stored: &'a [OwnedFd],
     /// Who has forked it.
     pub starter: Starter,
     /// The way to that one.
@@ -147,12 +149,14 @@ impl Child<'_> {
         program::reset_signals()?;
         // Closed now and not at the exec: by its name in /proc/self/fd, init's lock on a layer would be a way to the host for whatever path
         // of the image is looked up from here on. The link moves out of the numbers that the sockets are going to have.
-        let first_free = i32::try_from(FIRST_DESCRIPTOR + self.sockets.len())?;
-        let granted = if plan.activation.hands_over() { first_free } else { 3 };
+        let inherited = match plan.activation.hands_over() {
+            true => self.sockets,
+            false => &[],
+        };
+        let first_free = i32::try_from(FIRST_DESCRIPTOR + self.sockets.len() + self.stored.len())?;
+        let granted = i32::try_from(FIRST_DESCRIPTOR + inherited.len() + self.stored.len())?;
         self.link.move_above(first_free)?;
-        if granted == first_free {
-            place(self.sockets, first_free)?;
-        }
+        place(inherited.iter().chain(self.stored), first_free)?;
         close_all_but(self.link.number(), granted)?;
         self.filter_at(Moment::Early)
     }
@@ -253,8 +257,8 @@ fn environment(plan: &Plan, identity: &Identity) -> Vec<(String, String)> {
 ///
 /// # Errors
 /// What fcntl(2) and dup2(2) say.
-pub fn place(sockets: &[OwnedFd], first_free: RawFd) -> Result<()> {
-    let mut moved = Vec::with_capacity(sockets.len());
+pub fn place<'d>(sockets: impl Iterator<Item = &'d OwnedFd>, first_free: RawFd) -> Result<()> {
+    let mut moved = Vec::new();
     for socket in sockets {
         moved.push(adopt(fcntl(socket, FcntlArg::F_DUPFD_CLOEXEC(first_free))?)?);
     }

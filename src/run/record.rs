@@ -1,0 +1,168 @@
+//! What a container was started from: the images and the definition, as a symbolic link that leads nowhere.
+//!
+//! A name in the store may stand for another image by now, and the files of the generator are another reload's. `coracle update` and
+//! `coracle apply` must know what a container that runs has of either, and nobody else knows: the payload is not asked, init is closed to a
+//! user, and systemd forgets a unit's old text. So the shim writes it down, `/run/coracle/.UNIT`, while the container builds itself, and
+//! `ExecStopPost=` removes it. It counts for the run whose number is in it and for no other, so what is left of a killed one says nothing.
+//!
+//! A link is made at once, whole or not at all, and short ones take no page.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use crate::image::digest::Digest;
+use crate::run::place;
+
+/// What is known of a container that runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// The number that systemd has given to this run (`$INVOCATION_ID`).
+    pub invocation: String,
+    /// What its unit's files were, as [`fingerprint`] has it.
+    pub definition: u64,
+    /// The manifests of its images: that of its root first, then those that are mounted, in the definition's order.
+    pub manifests: Vec<Digest>,
+}
+
+/// What stands in it where a number or a list is empty.
+const NOTHING: &str = "-";
+
+impl Record {
+    /// The record of this start. `environment` is what systemd gave to the shim.
+    #[must_use]
+    pub fn new(resolved: &Path, environment: &[(String, String)], manifests: Vec<Digest>) -> Self {
+        let invocation = environment.iter().find(|(name, _)| name == "INVOCATION_ID");
+        let read = |path: &Path| fs::read_to_string(path).unwrap_or_default();
+        Self {
+            invocation: invocation.map_or_else(String::new, |(_, id)| id.clone()),
+            definition: fingerprint(&read(resolved), &read(&resolved.with_extension("service"))),
+            manifests,
+        }
+    }
+
+    /// Writes it down for `unit`.
+    ///
+    /// # Errors
+    /// What symlink(2) says.
+    pub fn write(&self, unit: &str) -> io::Result<()> {
+        let link = link(&place::runtime(), unit);
+        let text = self.text();
+        match symlink(&text, &link) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                fs::remove_file(&link)?;
+                symlink(&text, &link)
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                fs::create_dir_all(link.parent().unwrap_or(Path::new("/")))?;
+                symlink(&text, &link)
+            }
+            made => made,
+        }
+    }
+
+    /// What was written down for `unit`, where `runtime` is what lasts until the next boot. Nothing if it is not of the run of this number.
+    #[must_use]
+    pub fn read(runtime: &Path, unit: &str, invocation: &str) -> Option<Self> {
+        let text = fs::read_link(link(runtime, unit)).ok()?;
+        Self::parse(text.to_str()?).filter(|record| record.invocation == invocation && !invocation.is_empty())
+    }
+
+    fn text(&self) -> String {
+        let manifests: Vec<&str> = self.manifests.iter().map(Digest::hex).collect();
+        let or_nothing = |text: &str| {
+            if text.is_empty() {
+                NOTHING.to_owned()
+            } else {
+                text.to_owned()
+            }
+        };
+        let (invocation, manifests) = (or_nothing(&self.invocation), or_nothing(&manifests.join(",")));
+        format!("{invocation} {:016x} {manifests}", self.definition)
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let mut words = text.split(' ');
+        let (invocation, definition, manifests) = (words.next()?, words.next()?, words.next()?);
+        let manifests = manifests.split(',').filter(|hex| *hex != NOTHING);
+        Some(Self {
+            invocation: Some(invocation).filter(|id| *id != NOTHING)?.to_owned(),
+            definition: u64::from_str_radix(definition, 16).ok()?,
+            manifests: manifests
+                .map(|hex| format!("sha256:{hex}").parse().ok())
+                .collect::<Option<_>>()?,
+        })
+    }
+}
+
+/// Removes what was written down for `unit`. That there is nothing, or that it stays, hurts nobody.
+pub fn forget(unit: &str) {
+    let _ = fs::remove_file(link(&place::runtime(), unit));
+}
+
+/// The units of which something is written down.
+#[must_use]
+pub fn units() -> Vec<String> {
+    let entries = fs::read_dir(place::runtime().join("coracle"))
+        .into_iter()
+        .flatten()
+        .flatten();
+    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    names
+        .filter_map(|name| Some(name.strip_prefix('.')?.to_owned()))
+        .filter(|name| name.ends_with(".service"))
+        .collect()
+}
+
+/// What two texts are told apart by: FNV-1a, which takes a start a microsecond. They are the administrator's, and nobody makes them alike.
+#[must_use]
+pub fn fingerprint(resolved: &str, service: &str) -> u64 {
+    let bytes = resolved.bytes().chain([0]).chain(service.bytes());
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
+fn link(runtime: &Path, unit: &str) -> PathBuf {
+    runtime.join("coracle").join(format!(".{unit}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::{Record, fingerprint, link};
+    use crate::image::digest::Digest;
+
+    #[test]
+    fn what_was_written_is_read_by_those_who_know_the_run() {
+        let runtime = tempfile::tempdir().unwrap();
+        std::fs::create_dir(runtime.path().join("coracle")).unwrap();
+        for manifests in [
+            vec![],
+            vec![Digest::of(b"one")],
+            vec![Digest::of(b"one"), Digest::of(b"two")],
+        ] {
+            let record = Record {
+                invocation: "0123456789abcdef0123456789abcdef".to_owned(),
+                definition: fingerprint("{}", "[Unit]"),
+                manifests,
+            };
+            let link = link(runtime.path(), "web@a.service");
+            let _ = std::fs::remove_file(&link);
+            symlink(record.text(), link).unwrap();
+            let read = |id: &str| Record::read(runtime.path(), "web@a.service", id);
+            assert_eq!(read(&record.invocation), Some(record));
+            assert_eq!((read("another"), read("")), (None, None));
+        }
+    }
+
+    #[test]
+    fn nothing_else_is_a_record() {
+        for text in ["", "a", "a b c", "- 0000000000000000 -", "a 0000000000000000 xyz"] {
+            assert_eq!(Record::parse(text), None, "{text}");
+        }
+        assert_ne!(fingerprint("a", "b"), fingerprint("ab", ""));
+    }
+}

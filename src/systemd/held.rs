@@ -1,0 +1,203 @@
+//! The listening sockets that a process holds, by their addresses, as procfs shows them: /proc/PID/fd, and proc_pid_net(5) of its network.
+//!
+//! This is how it is known whether anybody listens where a socket unit says so. An address of a kind that is not looked for here counts as
+//! held: no claim is made that was not checked.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+/// The sockets of a process.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Held(BTreeSet<(Kind, Address)>);
+
+/// What is told apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    Stream,
+    Datagram,
+    Packets,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Address {
+    Internet(SocketAddr),
+    /// A path, or `@` and an abstract name.
+    Local(String),
+}
+
+impl Held {
+    /// Those of the process `pid`.
+    ///
+    /// # Errors
+    /// It is gone, or somebody else's.
+    pub fn by(pid: u32) -> io::Result<Self> {
+        let mut inodes = BTreeSet::new();
+        for entry in fs::read_dir(format!("/proc/{pid}/fd"))? {
+            // Others come and go while we look.
+            if let Ok(link) = fs::read_link(entry?.path())
+                && let Some(inode) = link.to_str().and_then(inode)
+            {
+                inodes.insert(inode);
+            }
+        }
+        let mut held = BTreeSet::new();
+        for (table, parse) in TABLES {
+            // A host without IPv6 lacks two of them.
+            let text = fs::read_to_string(format!("/proc/{pid}/net/{table}")).unwrap_or_default();
+            let rows = text.lines().skip(1).filter_map(parse);
+            held.extend(
+                rows.filter(|row| inodes.contains(&row.inode))
+                    .map(|row| (row.kind, row.address)),
+            );
+        }
+        Ok(Self(held))
+    }
+
+    /// Whether one of them is of this type and has this address, as systemd writes both (`Listen` of org.freedesktop.systemd1(5)).
+    #[must_use]
+    pub fn has(&self, kind: &str, address: &str) -> bool {
+        let kind = match kind {
+            "Stream" => Kind::Stream,
+            "Datagram" => Kind::Datagram,
+            "SequentialPacket" => Kind::Packets,
+            _ => return true,
+        };
+        wanted(address).is_none_or(|address| self.0.contains(&(kind, address)))
+    }
+}
+
+/// `socket:[123]`
+fn inode(link: &str) -> Option<u64> {
+    link.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
+}
+
+/// An address of a unit. None of a kind that is not looked for.
+fn wanted(text: &str) -> Option<Address> {
+    if text.starts_with(['/', '@']) {
+        return Some(Address::Local(text.to_owned()));
+    }
+    let (host, port) = text.rsplit_once(':')?;
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let host: IpAddr = host.split('%').next()?.parse().ok()?;
+    Some(Address::Internet(SocketAddr::new(host, port.parse().ok()?)))
+}
+
+/// One line of a table.
+struct Row {
+    inode: u64,
+    kind: Kind,
+    address: Address,
+}
+
+type Parse = fn(&str) -> Option<Row>;
+
+const TABLES: [(&str, Parse); 5] = [
+    ("tcp", stream),
+    ("tcp6", stream),
+    ("udp", datagram),
+    ("udp6", datagram),
+    ("unix", local),
+];
+
+/// The kernel's number for a socket that listens.
+const LISTENS: &str = "0A";
+
+fn stream(line: &str) -> Option<Row> {
+    internet(line, Kind::Stream).filter(|_| line.split_whitespace().nth(3) == Some(LISTENS))
+}
+
+fn datagram(line: &str) -> Option<Row> {
+    internet(line, Kind::Datagram)
+}
+
+/// `0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000 0 0 INODE …`
+fn internet(line: &str, kind: Kind) -> Option<Row> {
+    let mut words = line.split_whitespace();
+    let (host, port) = words.nth(1)?.split_once(':')?;
+    let inode = words.nth(7)?.parse().ok()?;
+    let host = match host.len() {
+        8 => IpAddr::V4(Ipv4Addr::from(bytes(host)?)),
+        32 => {
+            let mut all = [0; 16];
+            for (index, four) in all.as_chunks_mut::<4>().0.iter_mut().enumerate() {
+                *four = bytes(host.get(8 * index..8 * index + 8)?)?;
+            }
+            IpAddr::V6(Ipv6Addr::from(all))
+        }
+        _ => return None,
+    };
+    let address = Address::Internet(SocketAddr::new(host, u16::from_str_radix(port, 16).ok()?));
+    Some(Row { inode, kind, address })
+}
+
+/// Four bytes of an address, which the kernel prints as one number of this machine.
+fn bytes(hex: &str) -> Option<[u8; 4]> {
+    Some(u32::from_str_radix(hex, 16).ok()?.to_ne_bytes())
+}
+
+/// `0000000000000000: 00000002 00000000 00010000 0001 01 INODE PATH`, the numbers filled up with blanks.
+fn local(line: &str) -> Option<Row> {
+    let mut rest = line;
+    let mut words = [""; 7];
+    for word in &mut words {
+        (*word, rest) = rest.trim_start_matches(' ').split_once(' ')?;
+    }
+    let kind = match words[4] {
+        "0001" => Kind::Stream,
+        "0002" => Kind::Datagram,
+        "0005" => Kind::Packets,
+        _ => return None,
+    };
+    Some(Row {
+        inode: words[6].parse().ok()?,
+        kind,
+        address: Address::Local(rest.to_owned()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{TcpListener, UdpSocket};
+    use std::os::linux::net::SocketAddrExt as _;
+    use std::os::unix::net::{SocketAddr, UnixListener};
+
+    use super::Held;
+
+    #[test]
+    fn what_this_process_listens_on_is_found_and_nothing_else() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a b.sock");
+        let name = format!("coracle-test-{}", std::process::id());
+        let (four, six) = (TcpListener::bind("127.0.0.1:0"), TcpListener::bind("[::1]:0"));
+        let (four, six) = (four.unwrap(), six.unwrap());
+        let datagrams = UdpSocket::bind("0.0.0.0:0").unwrap();
+        let _local = UnixListener::bind(&path).unwrap();
+        let _abstract = UnixListener::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
+        let held = Held::by(std::process::id()).unwrap();
+        let (path, address) = (path.to_str().unwrap(), datagrams.local_addr().unwrap().to_string());
+        for (kind, address) in [
+            ("Stream", four.local_addr().unwrap().to_string().as_str()),
+            ("Stream", &six.local_addr().unwrap().to_string()),
+            ("Datagram", &address),
+            ("Stream", path),
+            ("Stream", &format!("@{name}")),
+            // Not looked for.
+            ("FIFO", "/run/fifo"),
+            ("Stream", "vsock:2:80"),
+        ] {
+            assert!(held.has(kind, address), "{kind} {address}: {held:?}");
+        }
+        for (kind, address) in [
+            ("Stream", address.as_str()),
+            ("Datagram", path),
+            ("Stream", "/run/other.sock"),
+            ("Stream", "[::]:1"),
+        ] {
+            assert!(!held.has(kind, address), "{kind} {address}");
+        }
+        drop(four);
+        assert!(Held::by(u32::MAX).is_err());
+    }
+}
