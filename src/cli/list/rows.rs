@@ -339,7 +339,7 @@ mod tests {
     fn lists_a_connection_each() {
         let text = "[Container]\nImage = \"x\"\nPublishPort = \"7:7\"\nActivation = \"accept\"\n[Socket.b]\nListenStream = \"/run/b\"\n";
         let loaded = [loaded("a", text)];
-        let defined = defined(&loaded, &context());
+        let defined = defined(&loaded, &context(), |_, _| true);
         let question = question(&defined);
         assert_eq!(question.names, ["a.socket", "a-b.socket"]);
         assert_eq!(question.patterns, ["a@*.service", "a-b@*.service"]);
