@@ -62,7 +62,7 @@ pub fn wish(message: &str, descriptors: Vec<OwnedFd>) -> Option<Wish> {
     if !keeps && !gives_up {
         return None;
     }
-    let name = message.lines().filter_map(|line| line.strip_prefix("FDNAME=")).last();
+    let name = message.lines().rev().find_map(|line| line.strip_prefix("FDNAME="));
     let name = name.unwrap_or("stored");
     let is_valid = |name: &str| name.bytes().all(|byte| (b' '..0x7f).contains(&byte) && byte != b':');
     if !is_valid(name) || name.len() + STORED.len() > LONGEST_NAME {

@@ -95,6 +95,9 @@ async fn held(connection: &Connection, manager: Manager, listed: &[ListedUnit]) 
     Held::by(pid).ok()
 }
 
+/// A unit by its name, and what it says that it listens on: each time how, and where.
+type Answer = (String, Unit, Vec<(String, String)>);
+
 async fn all(
     connection: &Connection,
     listed: Vec<ListedUnit>,
@@ -103,7 +106,7 @@ async fn all(
 ) -> BTreeMap<String, Unit> {
     let mut units = BTreeMap::new();
     let mut under_way = JoinSet::new();
-    let mut take = |answer: Option<(String, Unit, Vec<(String, String)>)>| {
+    let mut take = |answer: Option<Answer>| {
         if let Some((name, mut unit, listen)) = answer {
             if let Some(held) = held.filter(|_| unit.active == "active") {
                 let silent = listen.into_iter().filter(|(kind, address)| !held.has(kind, address));
@@ -125,11 +128,7 @@ async fn all(
 }
 
 /// A unit that is forgotten meanwhile is not there, which is the truth.
-async fn ask(
-    connection: Connection,
-    listed: ListedUnit,
-    closeness: Closeness,
-) -> Option<(String, Unit, Vec<(String, String)>)> {
+async fn ask(connection: Connection, listed: ListedUnit, closeness: Closeness) -> Option<Answer> {
     let mut unit = Unit {
         load: listed.load,
         active: listed.active,

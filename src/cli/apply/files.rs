@@ -19,7 +19,7 @@ pub(super) struct Files {
 impl Files {
     /// What the generator would write.
     pub(super) fn of(output: &Output) -> Self {
-        let links = output.links.iter().filter_map(|(path, _)| wish(path));
+        let links = output.links.keys().filter_map(|path| wish(path));
         Self::new(output.files.clone(), links)
     }
 
