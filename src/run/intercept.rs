@@ -118,6 +118,7 @@ impl Intercept {
         let done = match (call.with_arguments(), call.call) {
             (Ok(call), Call::Bind) => self.bind(&call),
             (Ok(call), Call::Listen) => self.listen(&call),
+            (Ok(call), Call::Ask) => self.ask(&call),
             (Err(_), _) => None,
         };
         match done {
@@ -188,12 +189,15 @@ impl Intercept {
             // Nothing else is going to make the file that the program expects. If it cannot be made, let the kernel say why.
             place::leave(name, subject.thread).ok()?;
         }
+        if let (Wanted::Port(..), Some(_)) = (&wanted, form) {
+            // First, since all descriptors of a socket have one O_NONBLOCK: from then on it is this one's.
+            self.claims.undo(&self.listener, call, &subject, chosen, fit);
+        }
         ours.hand_over(&self.listener, call, &subject)?;
         // Where there is no listening, it serves from here on.
         ours.served |= !ours.grant.listen.kind.listens();
         let inode = ours.inode;
         if let (Wanted::Port(..), Some(form)) = (&wanted, form) {
-            self.claims.undo(&self.listener, call, &subject, chosen, fit);
             self.claims.add(&subject, chosen, inode, (family, fit), form, address);
         }
         Some(())
@@ -234,6 +238,17 @@ impl Intercept {
         self.claims.listens(&subject);
         // It listens already, unless the program has shut it down before.
         socket::listen(ours.socket.as_fd()).ok()
+    }
+
+    /// The program asks whether its socket listens. One of ours does, and says so, and some programs then do not call listen(2) any more: haproxy
+    /// and gunicorn, which may have got their sockets from an older self.
+    fn ask(&mut self, call: &Notification) -> Option<()> {
+        let subject = Subject::of(call, &self.listener)?;
+        let ours = self.sockets.iter_mut().find(|socket| socket.inode == subject.inode)?;
+        ours.served = true;
+        self.claims.listens(&subject);
+        // What it is told is the kernel's own answer.
+        None
     }
 
     /// The best socket for what a program asks, and how well it fits; of equals the one at its very address, then one that nobody has.

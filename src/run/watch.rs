@@ -93,6 +93,7 @@ impl Watch {
             let _ = match call.call {
                 Call::Bind => self.bind(&call),
                 Call::Listen => self.listen(&call),
+                Call::Ask => None,
             };
         }
         self.listener.let_through(&call);

@@ -43,7 +43,7 @@ impl Notification {
         let mut words = [0; 12];
         let wanted = match self.call {
             Call::Bind => 12,
-            Call::Listen => 8,
+            Call::Listen | Call::Ask => 8,
         };
         let got = read_address(self.thread, place & 0xffff_ffff, &mut words[..wanted])?;
         if got != wanted {
@@ -63,10 +63,13 @@ pub enum Call {
     Bind,
     /// listen(2).
     Listen,
+    /// getsockopt(2) with `SO_ACCEPTCONN`: whether a socket listens already.
+    Ask,
 }
 
 /// Catches bind(2) and listen(2) of this process and all that it starts from now on, and makes io_uring_setup(2) fail with `ENOSYS`, since
-/// a ring can bind without a system call. Calls by 32-bit programs are caught too.
+/// a ring can bind without a system call. Calls by 32-bit programs are caught too. So is the question whether a socket listens, by which some
+/// programs spare themselves listen(2).
 ///
 /// This process must never bind or listen afterwards: nobody would answer. It needs `CAP_SYS_ADMIN` or `no_new_privs`.
 ///
@@ -90,27 +93,32 @@ pub fn catch_bind_and_listen() -> io::Result<Listener> {
 
 /// The filter that catches them, for both tables of calls that a machine has; the numbers of a third one (x32) are the first one's with a
 /// bit. What comes by any other table is let through. Each line says where it stands, for the jumps.
-fn catching() -> [Instruction; 18] {
+fn catching() -> [Instruction; 23] {
     [
         plain(LOAD, ARCHITECTURE),
-        jump(EQUAL, 5, 0, NATIVE_ARCHITECTURE),      // 1: to 7
-        jump(EQUAL, 0, 12, compat::ARCHITECTURE),    // 2: else to 15
-        plain(LOAD, NUMBER),                         // 3: a 32-bit program's
-        jump(EQUAL, 11, 0, compat::BIND),            // 4: to 16
-        jump(EQUAL, 10, 0, compat::LISTEN),          // 5: to 16
-        jump(EQUAL, 5, 4, compat::SOCKETCALL),       // 6: to 12, else to 11
-        plain(LOAD, NUMBER),                         // 7
-        plain(AND, !X32),                            // 8
-        jump(EQUAL, 6, 0, number(libc::SYS_bind)),   // 9: to 16
-        jump(EQUAL, 5, 0, number(libc::SYS_listen)), // 10: to 16
-        // 11: to 17, else to 15. It has the same number everywhere.
-        jump(EQUAL, 5, 3, number(libc::SYS_io_uring_setup)),
-        plain(LOAD, argument(0)),                    // 12: which call socketcall(2) stands for
-        jump(EQUAL, 2, 0, socketcall::BIND),         // 13: to 16
-        jump(EQUAL, 1, 0, socketcall::LISTEN),       // 14: to 16
-        plain(ANSWER, libc::SECCOMP_RET_ALLOW),      // 15
-        plain(ANSWER, libc::SECCOMP_RET_USER_NOTIF), // 16
-        plain(ANSWER, libc::SECCOMP_RET_ERRNO | libc::ENOSYS.cast_unsigned()), // 17
+        jump(EQUAL, 5, 0, NATIVE_ARCHITECTURE),          // 1: to 7
+        jump(EQUAL, 0, 17, compat::ARCHITECTURE),        // 2: else to 20
+        plain(LOAD, NUMBER),                             // 3: a 32-bit program's
+        jump(EQUAL, 16, 0, compat::BIND),                // 4: to 21
+        jump(EQUAL, 15, 0, compat::LISTEN),              // 5: to 21
+        jump(EQUAL, 10, 5, compat::SOCKETCALL),          // 6: to 17, else to 12
+        plain(LOAD, NUMBER),                             // 7
+        plain(AND, !X32),                                // 8
+        jump(EQUAL, 11, 0, number(libc::SYS_bind)),      // 9: to 21
+        jump(EQUAL, 10, 0, number(libc::SYS_listen)),    // 10: to 21
+        jump(EQUAL, 1, 0, number(libc::SYS_getsockopt)), // 11: to 13
+        // 12: to 22, else to 20. It has the same number everywhere.
+        jump(EQUAL, 9, 7, number(libc::SYS_io_uring_setup)),
+        plain(LOAD, argument(1)),                               // 13: which option is asked for
+        jump(EQUAL, 0, 5, libc::SOL_SOCKET.cast_unsigned()),    // 14: else to 20
+        plain(LOAD, argument(2)),                               // 15
+        jump(EQUAL, 4, 3, libc::SO_ACCEPTCONN.cast_unsigned()), // 16: to 21, else to 20
+        plain(LOAD, argument(0)),                               // 17: which call socketcall(2) stands for
+        jump(EQUAL, 2, 0, socketcall::BIND),                    // 18: to 21
+        jump(EQUAL, 1, 0, socketcall::LISTEN),                  // 19: to 21
+        plain(ANSWER, libc::SECCOMP_RET_ALLOW),                 // 20
+        plain(ANSWER, libc::SECCOMP_RET_USER_NOTIF),            // 21
+        plain(ANSWER, libc::SECCOMP_RET_ERRNO | libc::ENOSYS.cast_unsigned()), // 22
     ]
 }
 
@@ -177,14 +185,22 @@ impl Listener {
         // SAFETY: the request and the structure belong together.
         Errno::result(unsafe { libc::ioctl(self.0.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_RECV, &raw mut raw) })?;
         let number = raw.data.nr.cast_unsigned();
-        let is_listen = match raw.data.arch {
-            compat::ARCHITECTURE if number == compat::SOCKETCALL => raw.data.args[0] == u64::from(socketcall::LISTEN),
-            compat::ARCHITECTURE => number == compat::LISTEN,
-            _ => number & !X32 == self::number(libc::SYS_listen),
+        let call = match raw.data.arch {
+            compat::ARCHITECTURE if number == compat::SOCKETCALL => {
+                match raw.data.args[0] == u64::from(socketcall::LISTEN) {
+                    true => Call::Listen,
+                    false => Call::Bind,
+                }
+            }
+            compat::ARCHITECTURE if number == compat::LISTEN => Call::Listen,
+            compat::ARCHITECTURE => Call::Bind,
+            _ if number & !X32 == self::number(libc::SYS_listen) => Call::Listen,
+            _ if number == self::number(libc::SYS_getsockopt) => Call::Ask,
+            _ => Call::Bind,
         };
         let is_indirect = raw.data.arch == compat::ARCHITECTURE && number == compat::SOCKETCALL;
         Ok(Notification {
-            call: if is_listen { Call::Listen } else { Call::Bind },
+            call,
             thread: Pid::from_raw(raw.pid.cast_signed()),
             arguments: raw.data.args,
             indirect: is_indirect.then_some(raw.data.args[1]),
