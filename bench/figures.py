@@ -46,7 +46,14 @@ def table(result: dict, day: str) -> str:
         cells = [next((found[figure, name] for name in names if (figure, name) in found), "–") for names in COLUMNS.values()]
         if any(cell != "–" for cell in cells):
             lines.append(f"| {words} | " + " | ".join(cells) + " |")
-    return f"Measured on {day}, medians.\n\n" + "\n".join(lines)
+    ratios = result["ratios"]
+    names = ("cold_start_minus_bare_ms", "cold_start_minus_bare_low_ms", "cold_start_minus_bare_high_ms")
+    middle, low, high = (ratios.get(name) for name in names)
+    spread = "" if None in (middle, low, high) else (
+        f"\n\nA cold start takes {middle:.1f} ms more than the bare unit's, by the median of the differences of each round (95 % interval {low:.1f} to "
+        f"{high:.1f} ms)."
+    )
+    return f"Measured on {day}, medians.\n\n" + "\n".join(lines) + spread
 
 
 def distance(result: dict) -> str:
