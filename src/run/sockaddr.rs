@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use crate::definition::ContainerAddress;
+
 /// `sockaddr_storage`: no address is longer.
 pub const LONGEST: usize = 128;
 
@@ -14,6 +16,19 @@ pub enum Wanted {
     Unix(String),
     /// A vsock port.
     Vsock(u32),
+}
+
+impl Wanted {
+    /// Whether a socket that is declared for `address` is meant, whatever its type.
+    #[must_use]
+    pub fn is(&self, address: &ContainerAddress) -> bool {
+        match (address, self) {
+            (ContainerAddress::Port(ours), Self::Port(_, theirs)) => ours == theirs,
+            (ContainerAddress::Unix(ours), Self::Unix(theirs)) => plain_path(ours) == plain_path(theirs),
+            (ContainerAddress::Vsock(ours), Self::Vsock(theirs)) => ours == theirs,
+            _ => false,
+        }
+    }
 }
 
 /// The address in `bytes`; `None` for families that are none of ours, and for what is too short to be one.

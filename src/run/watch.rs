@@ -104,11 +104,7 @@ impl Watch {
         let length = usize::try_from(call.arguments[2]).ok()?.min(LONGEST);
         let length = read_address(call.thread, call.arguments[1], buffer.get_mut(..length)?).ok()?;
         let wanted = parse(buffer.get(..length)?)?;
-        let Some(index) = self
-            .awaited
-            .iter()
-            .position(|awaited| matches(&awaited.address, &wanted))
-        else {
+        let Some(index) = self.awaited.iter().position(|awaited| wanted.is(&awaited.address)) else {
             if let Wanted::Port(_, port @ 1..) = wanted
                 && self.others.len() < OTHERS_MAX
                 && !self.others.contains(&port)
@@ -141,13 +137,5 @@ impl Watch {
 impl AsFd for Watch {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.listener.as_fd()
-    }
-}
-
-fn matches(address: &ContainerAddress, wanted: &Wanted) -> bool {
-    match (address, wanted) {
-        (ContainerAddress::Port(ours), Wanted::Port(_, theirs)) => ours == theirs,
-        (ContainerAddress::Unix(ours), Wanted::Unix(theirs)) => ours == theirs,
-        _ => false,
     }
 }

@@ -3,11 +3,11 @@
 use std::net::IpAddr;
 use std::os::fd::{AsFd as _, OwnedFd};
 
-use crate::definition::{ContainerAddress, SocketKind};
+use crate::definition::SocketKind;
 use crate::plan::Grant;
 use crate::run::intercept::family::Family;
 use crate::run::intercept::subject::{Subject, inode_of};
-use crate::run::sockaddr::{Wanted, plain_path};
+use crate::run::sockaddr::Wanted;
 use crate::sys::seccomp::{Listener, Notification};
 use crate::sys::socket;
 
@@ -51,12 +51,7 @@ impl Activated {
     /// Whether it is meant for who binds this address, whatever the type.
     #[must_use]
     pub fn matches(&self, wanted: &Wanted) -> bool {
-        match (&self.grant.listen.container, wanted) {
-            (ContainerAddress::Port(ours), Wanted::Port(_, theirs)) => ours == theirs,
-            (ContainerAddress::Unix(ours), Wanted::Unix(theirs)) => plain_path(ours) == plain_path(theirs),
-            (ContainerAddress::Vsock(ours), Wanted::Vsock(theirs)) => ours == theirs,
-            _ => false,
-        }
+        wanted.is(&self.grant.listen.container)
     }
 
     /// Whether it is of the program's type, as far as that is known.
