@@ -11,7 +11,7 @@ use zbus::proxy::CacheProperties;
 use zbus::{Connection, OwnedObjectPath};
 
 use crate::systemd::proxies::{ManagerProxy, UnitProxy};
-use crate::systemd::transient::{Event, MANAGER_PATH, forward_jobs, signals, unit_path};
+use crate::systemd::transient::{Event, ended_jobs, forward_jobs, unit_path};
 use crate::systemd::{Manager, connect, connect_patiently, runtime};
 
 /// What is to be done with a unit.
@@ -67,13 +67,7 @@ async fn run(manager: Manager, job: Job, unit: &str) -> Result<String> {
     let connection = connect(manager).await?;
     let proxy = ManagerProxy::new(&connection).await.context("asking systemd")?;
     proxy.subscribe().await.context("subscribing to systemd's signals")?;
-    let jobs = signals(
-        &connection,
-        "org.freedesktop.systemd1.Manager",
-        "JobRemoved",
-        MANAGER_PATH,
-    )
-    .await?;
+    let jobs = ended_jobs(&connection).await?;
     let (told, events) = unbounded_channel();
     tokio::spawn(forward_jobs(jobs, told));
     let queued = match job {

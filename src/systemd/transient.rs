@@ -146,13 +146,7 @@ async fn talk(
     let proxy = ManagerProxy::new(&connection).await.context("asking systemd")?;
     proxy.subscribe().await.context("subscribing to systemd's signals")?;
     let path = unit_path(&request.unit)?;
-    let jobs = signals(
-        &connection,
-        "org.freedesktop.systemd1.Manager",
-        "JobRemoved",
-        MANAGER_PATH,
-    )
-    .await?;
+    let jobs = ended_jobs(&connection).await?;
     let changes = signals(
         &connection,
         "org.freedesktop.DBus.Properties",
@@ -224,7 +218,7 @@ async fn ask_for(proxy: &ManagerProxy<'_>, request: Request) -> Result<OwnedObje
     job.map_err(|error| refused(&request.unit, &error))
 }
 
-pub(super) const MANAGER_PATH: &str = "/org/freedesktop/systemd1";
+const MANAGER_PATH: &str = "/org/freedesktop/systemd1";
 
 fn borrowed(properties: &[Property]) -> Vec<(&str, &Variant<'static>)> {
     properties.iter().map(|(name, value)| (name.as_str(), value)).collect()
@@ -240,12 +234,18 @@ fn refused(unit: &str, error: &zbus::Error) -> anyhow::Error {
     anyhow!("systemd refuses to make '{unit}': {error}")
 }
 
-pub(super) async fn signals(
-    connection: &Connection,
-    interface: &str,
-    member: &str,
-    path: &str,
-) -> Result<MessageStream> {
+/// The jobs that are over, as systemd says so. To be subscribed to.
+pub(super) async fn ended_jobs(connection: &Connection) -> Result<MessageStream> {
+    signals(
+        connection,
+        "org.freedesktop.systemd1.Manager",
+        "JobRemoved",
+        MANAGER_PATH,
+    )
+    .await
+}
+
+async fn signals(connection: &Connection, interface: &str, member: &str, path: &str) -> Result<MessageStream> {
     let rule = || {
         MatchRule::builder()
             .msg_type(zbus::message::Type::Signal)
