@@ -44,23 +44,22 @@ const SPECIFIERS: &str = "aAbBCEfgGhHijJlLmMnNopPsStTuUvVwW";
 /// One word of a command line (`ExecStart=`).
 #[must_use]
 pub fn command_word(word: &str) -> Cow<'_, str> {
-    let word = text(word);
-    quoted(if word.contains('$') {
-        Cow::Owned(word.replace('$', "$$"))
-    } else {
-        word
-    })
+    quoted(dollars(text(word)))
 }
 
 /// One word of a command line in which the user's specifiers stay.
 #[must_use]
 pub fn expanded_command_word(word: &str) -> Cow<'_, str> {
-    let word = specifiers(word);
-    quoted(if word.contains('$') {
+    quoted(dollars(specifiers(word)))
+}
+
+/// Without variables, which systemd would replace in a command line.
+fn dollars(word: Cow<'_, str>) -> Cow<'_, str> {
+    if word.contains('$') {
         Cow::Owned(word.replace('$', "$$"))
     } else {
         word
-    })
+    }
 }
 
 /// One word of a list of paths or names that has specifiers, such as `RequiresMountsFor=`; the user's specifiers stay.
