@@ -14,6 +14,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use clap::{Args, ValueHint};
 
+use crate::cli::inside::scope;
 use crate::cli::output::{Cell, Format, Output, visible};
 use crate::cli::probe::bound::{Bound, Family, Protocol};
 use crate::cli::probe::trial::{Fate, Trial, free_port};
@@ -122,13 +123,6 @@ pub fn init(arguments: &Init, output: &mut Output) -> Result<ExitCode> {
     ))?;
     output.bytes(definition(&verdict, &container).as_bytes())?;
     Ok(ExitCode::SUCCESS)
-}
-
-fn scope(of_user: bool) -> Scope {
-    Scope {
-        user: of_user || !nix::unistd::geteuid().is_root(),
-        root: None,
-    }
 }
 
 /// The container of this name, or one of this image.

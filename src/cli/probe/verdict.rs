@@ -84,7 +84,6 @@ fn host_port(port: u16) -> u16 {
 /// The definition, `NAME.toml`, of a container `name`.
 pub(super) fn definition(verdict: &Verdict, name: &str) -> String {
     let mut text = String::new();
-    let quoted = |value: &str| toml_string(value);
     let _ = writeln!(text, "[Container]\nImage = {}", quoted(&verdict.image));
     if !verdict.published.is_empty() {
         let _ = writeln!(
@@ -168,12 +167,8 @@ fn volume(name: &str, path: &str) -> String {
 }
 
 /// A basic string of TOML. What an image has in it may be anything.
-fn toml_string(text: &str) -> String {
-    toml_escape(&visible(text))
-}
-
-fn toml_escape(text: &str) -> String {
-    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", visible(text).replace('\\', "\\\\").replace('"', "\\\""))
 }
 
 #[cfg(test)]
