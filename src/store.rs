@@ -35,13 +35,14 @@ pub mod unpack;
 pub mod volume;
 
 use std::fs::File;
+use std::io::ErrorKind;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use oci_spec::image::ImageConfiguration;
 use rustix::fs::{FlockOperation, Mode, OFlags, openat};
 
@@ -190,7 +191,7 @@ impl Store {
             match std::fs::symlink_metadata(&path) {
                 Ok(metadata) if metadata.is_dir() => {}
                 Ok(_) => bail!("layer '{}' is not a directory: import the image again", path.display()),
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                Err(error) if error.kind() == ErrorKind::NotFound => {
                     bail!("layer '{}' is missing: import the image again", path.display())
                 }
                 Err(error) => return Err(error).with_context(|| format!("looking at layer '{}'", path.display())),
@@ -230,18 +231,19 @@ impl Store {
     fn hold_in(&self, layers: OwnedFd, image: &Image) -> Result<Held> {
         let hold = |name: &String| -> Result<File> {
             let path = self.layer_path(name);
-            let context = || format!("locking layer '{}'", path.display());
+            // Between finding, opening and locking it can have been removed: then the name is gone, or another's.
+            let removed = || format!("layer '{}' was just removed: import the image again", path.display());
+            let context = |error: std::io::Error| match error.kind() {
+                ErrorKind::NotFound => anyhow!(removed()),
+                _ => anyhow!(error).context(format!("locking layer '{}'", path.display())),
+            };
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-            let lock = File::from(openat(&layers, name.as_str(), flags, Mode::empty()).with_context(context)?);
-            share(&lock).with_context(context)?;
-            // Between opening and locking it can have been removed: then the name is gone, or another's.
-            let held = lock.metadata().with_context(context)?;
-            let named = std::fs::symlink_metadata(&path).with_context(context)?;
-            ensure!(
-                (held.dev(), held.ino()) == (named.dev(), named.ino()),
-                "layer '{}' was just removed: import the image again",
-                path.display()
-            );
+            let opened = openat(&layers, name.as_str(), flags, Mode::empty());
+            let lock = File::from(opened.map_err(|errno| context(errno.into()))?);
+            share(&lock).map_err(|errno| context(errno.into()))?;
+            let held = lock.metadata().map_err(context)?;
+            let named = std::fs::symlink_metadata(&path).map_err(context)?;
+            ensure!((held.dev(), held.ino()) == (named.dev(), named.ino()), removed());
             Ok(lock)
         };
         let locks = image.layers.iter().map(hold).collect::<Result<_>>()?;

@@ -1,10 +1,10 @@
 //! The small blobs of the layout: manifests and configurations, read within limits and verified.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
 use crate::image::digest::Digest;
@@ -72,7 +72,12 @@ impl Store {
     pub fn read_blob_unverified(&self, digest: &Digest) -> Result<Vec<u8>> {
         let path = self.blob_path(digest);
         let context = || format!("reading '{}'", path.display());
-        read_bounded(File::open(&path).with_context(context)?).with_context(context)
+        match File::open(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                bail!("'{}' is missing: import the image again", path.display())
+            }
+            file => read_bounded(file.with_context(context)?).with_context(context),
+        }
     }
 
     /// What is to be said of a blob that is not what was imported.
