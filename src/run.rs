@@ -32,6 +32,7 @@ pub mod pasta;
 pub mod payload;
 pub mod place;
 pub mod planning;
+pub mod processors;
 pub mod program;
 pub mod proxy;
 pub mod record;

@@ -20,6 +20,7 @@ use crate::run::failure::{Failure, NAMESPACE, OrFail as _, Priority, one_line, s
 use crate::run::handover::{Message, Taker};
 use crate::run::notify::Systemd;
 use crate::run::payload::{Prepared, Starter};
+use crate::run::processors::Processors;
 use crate::run::{init, rootfs, sysctl};
 use crate::sys::diag::Diag;
 use crate::sys::mount::{make_all_private, pivot};
@@ -44,6 +45,8 @@ pub struct Beginning {
     pub shim: Taker,
     /// The size of the terminal that the payload gets, if any; its client is at the other end of standard input.
     pub terminal: Option<Winsize>,
+    /// Those that it shares with the shim.
+    pub processors: Option<Processors>,
 }
 
 /// The namespaces that the container makes itself, one excepted.
@@ -62,10 +65,12 @@ pub fn enter(beginning: Beginning) -> ! {
         notify,
         shim,
         terminal,
+        processors,
     } = beginning;
+    processors.inspect(Processors::leave);
     // Modes are as written here; the payload gets systemd's umask back.
     let mask = umask(Mode::empty());
-    let built = build(&plan, (&sockets, stored), mask, &shim).or_fail(NAMESPACE);
+    let built = build(&plan, (&sockets, stored), mask, &shim, processors).or_fail(NAMESPACE);
     let systemd = Systemd::new(notify, shim);
     let failure = match built {
         Ok((payload, locks)) => init::run(plan, (sockets, diag), payload, &systemd, locks, terminal),
@@ -92,6 +97,7 @@ fn build(
     (sockets, stored): (&[OwnedFd], Vec<OwnedFd>),
     mask: Mode,
     shim: &Taker,
+    processors: Option<Processors>,
 ) -> Result<(Prepared, Vec<OwnedFd>)> {
     unshare(NAMESPACES).context("creating the namespaces")?;
     make_all_private().context("cutting the mount namespace off")?;
@@ -106,6 +112,7 @@ fn build(
     if plan.user_namespace != UserNamespace::Host {
         become_root().context("becoming the root of the user namespace")?;
     }
+    processors.inspect(Processors::join);
     let payload = Prepared::new(plan, [sockets, &stored], mask, Starter::Init)?;
     // The payload's process has them now.
     drop(stored);

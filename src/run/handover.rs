@@ -19,6 +19,7 @@ use anyhow::{Result, bail, ensure};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::MsgFlags;
 
+use crate::run::processors::staying;
 use crate::sys::socket;
 
 /// How long the shim waits to be asked to introduce the container to systemd, in milliseconds.
@@ -124,7 +125,7 @@ impl Giver {
     /// Waits until the container is apart from the host. False if it has failed.
     #[must_use]
     pub fn await_apart(&self) -> bool {
-        receive(&self.0).is_ok_and(|come| matches!(come.as_slice(), [(Message::Apart, _)]))
+        staying(|| receive(&self.0)).is_ok_and(|come| matches!(come.as_slice(), [(Message::Apart, _)]))
     }
 
     /// Waits until the container wants to speak to systemd, is gone, or has been quiet for long enough.

@@ -36,6 +36,7 @@ use crate::run::lend::user::lend_as_user;
 use crate::run::lend::{Lender, Output, lend};
 use crate::run::network::join::join;
 use crate::run::network::locks::Addresses;
+use crate::run::processors::Processors;
 use crate::run::record::Record;
 use crate::run::subordinate::NOT_ALLOWED;
 use crate::run::subordinate::account::Account;
@@ -90,6 +91,7 @@ pub fn start(resolved: &Path, unit: &str, terminal: Option<Winsize>) -> Result<(
     let (giver, taker) = handover::pair().or_fail(NAMESPACE)?;
     // An init has no default action for SIGTERM, so a stop that comes before init reads signals must stay pending.
     SigSet::all().thread_block().or_fail(NAMESPACE)?;
+    let processors = Processors::of_this_process();
     match clone_sibling(first_namespaces(&plan))
         .context(if maps.is_none() {
             "creating the namespaces (clone3)"
@@ -108,9 +110,11 @@ pub fn start(resolved: &Path, unit: &str, terminal: Option<Winsize>) -> Result<(
                 notify,
                 shim: taker,
                 terminal,
+                processors,
             })
         }
         Some(container) => {
+            processors.inspect(|processors| processors.send_away(container));
             // The container must read the end of it when this process is killed.
             drop(taker);
             let outputs = outputs(&plan, terminal).or_fail(NAMESPACE)?;
