@@ -1,21 +1,27 @@
 /* The client of the tests and the measurements, over the loopback or a Unix socket.
  *
  *   client first PORT                connects, asks, and prints the microseconds from connect(2) to the first byte of the answer
- *   client load PORT RATE SECONDS    opens RATE connections a second, each with one request, whatever becomes of the others; prints how
- *                                    many were sent and lost (refused, reset, closed or silent for 30 s), and fails if any was
- *   client around PORT|/PATH ROUNDS LEAST MOST
+ *   client load PORT RATE SECONDS    opens RATE connections a second, each with one request
+ *   client around PORT|/PATH ROUNDS LEAST MOST [MORE SPREAD]
  *                                    in each round makes three requests, at random moments LEAST to MOST milliseconds after the last answer of
- *                                    the round before; prints how many were sent and lost, and the longest wait, and fails if any was lost
+ *                                    the round before, and MORE at random moments of the SPREAD milliseconds after that
+ *   client storm PORT PORTS EACH     opens EACH connections to each of PORTS ports, from PORT on, all at once, each with one request
+ *   client hold PORT COUNT           opens COUNT connections, has each answered once, says so, and keeps them until its input ends; then
+ *                                    asks once more on each, and prints how many answered and how many were broken
+ *
+ * load, around and storm open each connection at its moment, whatever becomes of the others, and print how many were sent and lost (refused,
+ * reset, closed without an answer, or without one for 30 s) and the longest wait. They fail if any was lost, and say why.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <netinet/in.h>
-#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <time.h>
@@ -24,6 +30,7 @@
 #define PATIENCE 30.0
 
 static const char request[] = "GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n";
+static const char lasting[] = "GET / HTTP/1.1\r\nHost: test\r\n\r\n";
 
 static double now(void) {
     struct timespec time;
@@ -31,13 +38,22 @@ static double now(void) {
     return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
 }
 
-static struct sockaddr_in loopback(const char *port) {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    address.sin_port = htons((unsigned short)atoi(port));
-    return address;
+/* The same without the time in which this program stood still for long, and with it the whole machine as a rule: nobody has waited then. */
+static double awake(void) {
+    static double last, still;
+    double time = now();
+    if (last > 0 && time - last > 2) still += time - last;
+    last = time;
+    return time - still;
 }
 
-static int first(const char *port) {
+static double random_of(double least, double most) { return least + (most - least) * (rand() / (RAND_MAX + 1.0)); }
+
+static struct sockaddr_in loopback(int port) {
+    return (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons((unsigned short)port)};
+}
+
+static int first(int port) {
     struct sockaddr_in address = loopback(port);
     struct timeval limit = {.tv_sec = 20};
     char byte;
@@ -51,132 +67,175 @@ static int first(const char *port) {
     return 0;
 }
 
-struct connection {
-    int fd, asked;
-    double since;
+/* One connection with one request, to a port or a path. */
+struct one {
+    double due, since;
+    const char *path;
+    int port, fd, asked;
 };
 
-static int load(const char *port, int rate, int seconds) {
-    struct sockaddr_in address = loopback(port);
-    int total = rate * seconds, sent = 0, lost = 0, open_now = 0;
-    struct connection *all = calloc((size_t)total, sizeof *all);
-    struct pollfd *polled = calloc((size_t)total, sizeof *polled);
-    double start = now();
-    while (sent < total || open_now > 0) {
-        while (sent < total && now() - start >= (double)sent / rate) {
-            int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
-            if (fd < 0 || (connect(fd, (void *)&address, sizeof address) && errno != EINPROGRESS)) {
-                fprintf(stderr, "connect: %s\n", strerror(errno));
-                if (fd >= 0) close(fd);
-                sent++, lost++;
-                continue;
-            }
-            all[open_now] = (struct connection){.fd = fd, .since = now()};
-            sent++, open_now++;
-        }
-        for (int i = 0; i < open_now; i++)
-            polled[i] = (struct pollfd){.fd = all[i].fd, .events = all[i].asked ? POLLIN : POLLOUT};
-        poll(polled, (nfds_t)open_now, 2);
-        for (int i = open_now - 1; i >= 0; i--) {
-            char text[512];
-            const char *why = NULL;
-            int done = 0;
-            if (!polled[i].revents) {
-                if (now() - all[i].since > PATIENCE) why = "no answer";
-            } else if (!all[i].asked) {
-                int error = 0;
-                socklen_t size = sizeof error;
-                getsockopt(all[i].fd, SOL_SOCKET, SO_ERROR, &error, &size);
-                if (error) why = strerror(error);
-                else if (write(all[i].fd, request, sizeof request - 1) < 0) why = strerror(errno);
-                all[i].asked = 1;
-            } else {
-                ssize_t got = read(all[i].fd, text, sizeof text);
-                if (got > 0) done = 1;
-                else why = got == 0 ? "closed without an answer" : strerror(errno);
-            }
-            if (!why && !done) continue;
-            if (why) fprintf(stderr, "after %.3f s: %s\n", now() - start, why), lost++;
-            close(all[i].fd);
-            all[i] = all[--open_now];
-        }
-    }
-    printf("sent %d, lost %d\n", sent, lost);
-    return lost > 0;
+static struct {
+    int sent, lost, refused, reset, closed, silent;
+    double longest;
+} tally;
+
+static int report(void) {
+    if (tally.lost)
+        fprintf(stderr, "refused %d, reset %d, closed %d, silent %d\n", tally.refused, tally.reset, tally.closed, tally.silent);
+    printf("sent %d, lost %d, longest wait %.0f ms\n", tally.sent, tally.lost, tally.longest * 1e3);
+    return tally.lost > 0;
+}
+
+enum { CLOSED = -1, SILENT = -2 };
+
+/* It is over, with an answer (0), an error number, or otherwise. */
+static void conclude(struct one *one, int how) {
+    double waited = awake() - one->since;
+    if (waited > tally.longest) tally.longest = waited;
+    if (one->fd >= 0) close(one->fd);
+    one->fd = -1;
+    if (!how) return;
+    tally.lost++;
+    tally.refused += how == ECONNREFUSED;
+    tally.reset += how == ECONNRESET || how == EPIPE;
+    tally.closed += how == CLOSED;
+    tally.silent += how == SILENT;
+    struct timespec time;
+    clock_gettime(CLOCK_REALTIME, &time);
+    fprintf(stderr, "at %ld.%03ld, %s, after %.0f ms: %s\n", (long)time.tv_sec, time.tv_nsec / 1000000, one->asked ? "asked" : "not asked", waited * 1e3,
+            how == CLOSED ? "closed without an answer" : how == SILENT ? "no answer" : strerror(how));
 }
 
 /* Connects without waiting. */
-static int begin(const char *where) {
-    struct sockaddr_in in = loopback(where);
+static int begin(int epoll, struct one *one) {
+    struct sockaddr_in in = loopback(one->port);
     struct sockaddr_un un = {.sun_family = AF_UNIX};
-    int is_path = where[0] == '/', fd = socket(is_path ? AF_UNIX : AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
-    strncpy(un.sun_path, where, sizeof un.sun_path - 1);
-    if (!connect(fd, is_path ? (void *)&un : (void *)&in, is_path ? sizeof un : sizeof in) || errno == EINPROGRESS) return fd;
-    close(fd);
-    return -1;
+    struct epoll_event event = {.events = EPOLLOUT, .data.ptr = one};
+    one->since = awake();
+    tally.sent++;
+    one->fd = socket(one->path ? AF_UNIX : AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    if (one->path) strncpy(un.sun_path, one->path, sizeof un.sun_path - 1);
+    if (one->fd < 0 || (connect(one->fd, one->path ? (void *)&un : (void *)&in, one->path ? sizeof un : sizeof in) && errno != EINPROGRESS) ||
+        epoll_ctl(epoll, EPOLL_CTL_ADD, one->fd, &event)) {
+        conclude(one, errno);
+        return -1;
+    }
+    return 0;
 }
 
-enum { AT_ONCE = 3 };
+/* Takes the next step; whether it is over. */
+static int go_on(int epoll, struct one *one) {
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = one};
+    char text[512];
+    if (one->asked) {
+        ssize_t got = read(one->fd, text, sizeof text);
+        conclude(one, got > 0 ? 0 : got == 0 ? CLOSED : errno);
+        return 1;
+    }
+    int error = 0;
+    socklen_t size = sizeof error;
+    getsockopt(one->fd, SOL_SOCKET, SO_ERROR, &error, &size);
+    if (!error && write(one->fd, request, sizeof request - 1) < 0) error = errno;
+    if (!error) one->asked = 1;
+    if (!error && epoll_ctl(epoll, EPOLL_CTL_MOD, one->fd, &event)) error = errno;
+    if (error) conclude(one, error);
+    return error != 0;
+}
 
-static int around(const char *where, int rounds, int least, int most) {
-    int sent = 0, lost = 0;
-    double longest = 0, last = now();
+static int by_due(const void *a, const void *b) {
+    double left = ((const struct one *)a)->due, right = ((const struct one *)b)->due;
+    return (left > right) - (left < right);
+}
+
+/* Makes them all, and waits until each is over. */
+static void make(struct one *all, int count) {
+    int epoll = epoll_create1(EPOLL_CLOEXEC), begun = 0, oldest = 0, open_now = 0;
+    qsort(all, (size_t)count, sizeof *all, by_due);
+    while (begun < count || open_now > 0) {
+        struct epoll_event events[64];
+        while (begun < count && all[begun].due <= awake()) open_now += !begin(epoll, &all[begun++]);
+        double rest = begun < count ? all[begun].due - awake() : 0.1;
+        struct timespec wait = {.tv_nsec = rest > 0.1 ? 100000000 : rest > 0 ? (long)(rest * 1e9) : 0};
+        int got = epoll_pwait2(epoll, events, 64, &wait, NULL);
+        for (int i = 0; i < got; i++) open_now -= go_on(epoll, events[i].data.ptr);
+        for (; oldest < begun && (all[oldest].fd < 0 || awake() - all[oldest].since > PATIENCE); oldest++)
+            if (all[oldest].fd >= 0) conclude(&all[oldest], SILENT), open_now--;
+    }
+    close(epoll);
+}
+
+static int load(int port, int rate, int seconds) {
+    int count = rate * seconds;
+    struct one *all = calloc((size_t)count, sizeof *all);
+    double start = awake();
+    for (int i = 0; i < count; i++) all[i] = (struct one){.due = start + (double)i / rate, .port = port};
+    make(all, count);
+    return report();
+}
+
+static int around(const char *where, int rounds, double least, double most, int more, double spread) {
+    int count = 3 + more;
+    struct one *all = calloc((size_t)count, sizeof *all);
     srand((unsigned)getpid());
     for (int round = 0; round < rounds; round++) {
-        double due[AT_ONCE], since[AT_ONCE];
-        int fds[AT_ONCE], asked[AT_ONCE], open_now = 0;
-        for (int i = 0; i < AT_ONCE; i++) {
-            due[i] = last + (least + (most - least) * (rand() / (RAND_MAX + 1.0))) / 1e3;
-            fds[i] = -1, asked[i] = 0;
+        double last = awake();
+        for (int i = 0; i < count; i++) {
+            double due = last + (i < 3 ? random_of(least, most) : random_of(most, most + spread)) / 1e3;
+            all[i] = (struct one){.due = due, .path = where[0] == '/' ? where : NULL, .port = atoi(where)};
         }
-        for (open_now = AT_ONCE; open_now > 0;) {
-            double wait = 0.02;
-            for (int i = 0; i < AT_ONCE; i++) {
-                if (due[i] == 0 || fds[i] >= 0) continue;
-                double rest = due[i] - now();
-                if (rest > 0) { if (rest < wait) wait = rest; continue; }
-                since[i] = now(), sent++;
-                if ((fds[i] = begin(where)) < 0) {
-                    fprintf(stderr, "round %d: connect: %s\n", round, strerror(errno));
-                    lost++, open_now--, due[i] = 0;
-                }
-            }
-            struct pollfd polled[AT_ONCE];
-            for (int i = 0; i < AT_ONCE; i++) polled[i] = (struct pollfd){.fd = fds[i], .events = asked[i] ? POLLIN : POLLOUT};
-            struct timespec time = {.tv_nsec = (long)(wait * 1e9)};
-            ppoll(polled, AT_ONCE, &time, NULL);
-            for (int i = 0; i < AT_ONCE; i++) {
-                char text[512];
-                const char *why = NULL;
-                if (fds[i] < 0) continue;
-                if (!polled[i].revents) {
-                    if (now() - since[i] < PATIENCE) continue;
-                    why = "no answer";
-                } else if (!asked[i]) {
-                    asked[i] = 1;
-                    if (write(fds[i], request, sizeof request - 1) >= 0) continue;
-                    why = strerror(errno);
-                } else {
-                    ssize_t got = read(fds[i], text, sizeof text);
-                    if (got <= 0) why = got == 0 ? "closed without an answer" : strerror(errno);
-                }
-                double waited = now() - since[i];
-                if (waited > longest) longest = waited;
-                if (why) fprintf(stderr, "round %d, after %.0f ms: %s\n", round, waited * 1e3, why), lost++;
-                close(fds[i]);
-                fds[i] = -1, due[i] = 0, open_now--;
-            }
-        }
-        last = now();
+        make(all, count);
     }
-    printf("sent %d, lost %d, longest wait %.0f ms\n", sent, lost, longest * 1e3);
-    return lost > 0;
+    return report();
+}
+
+static int storm(int port, int ports, int each) {
+    int count = ports * each;
+    struct one *all = calloc((size_t)count, sizeof *all);
+    for (int i = 0; i < count; i++) all[i] = (struct one){.port = port + i % ports};
+    make(all, count);
+    return report();
+}
+
+/* Asks on a connection that stays, and reads the answer. */
+static int ask(int fd) {
+    char text[512];
+    return write(fd, lasting, sizeof lasting - 1) > 0 && read(fd, text, sizeof text) > 0;
+}
+
+static int hold(int port, int count) {
+    struct sockaddr_in address = loopback(port);
+    struct timeval limit = {.tv_sec = 20};
+    int *fds = calloc((size_t)count, sizeof *fds), answers = 0;
+    char byte;
+    for (int i = 0; i < count; i++) {
+        fds[i] = socket(AF_INET, SOCK_STREAM, 0);
+        setsockopt(fds[i], SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+        if (connect(fds[i], (void *)&address, sizeof address) || !ask(fds[i])) { perror("hold"); return 1; }
+    }
+    printf("holds %d\n", count);
+    fflush(stdout);
+    while (read(0, &byte, 1) > 0) {}
+    for (int i = 0; i < count; i++) answers += ask(fds[i]);
+    printf("answers %d, broken %d\n", answers, count - answers);
+    return 0;
 }
 
 int main(int argc, char **argv) {
-    if (argc == 3 && !strcmp(argv[1], "first")) return first(argv[2]);
-    if (argc == 5 && !strcmp(argv[1], "load")) return load(argv[2], atoi(argv[3]), atoi(argv[4]));
-    if (argc == 6 && !strcmp(argv[1], "around")) return around(argv[2], atoi(argv[3]), atoi(argv[4]), atoi(argv[5]));
-    fprintf(stderr, "usage: client first PORT | client load PORT RATE SECONDS | client around PORT|/PATH ROUNDS LEAST MOST\n");
+    struct rlimit files;
+    signal(SIGPIPE, SIG_IGN);
+    getrlimit(RLIMIT_NOFILE, &files);
+    files.rlim_cur = files.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &files);
+    int numbers[8] = {0};
+    for (int i = 2; i < argc && i < 8; i++) numbers[i] = atoi(argv[i]);
+    const char *verb = argc > 2 ? argv[1] : "";
+    if (!strcmp(verb, "first") && argc == 3) return first(numbers[2]);
+    if (!strcmp(verb, "load") && argc == 5) return load(numbers[2], numbers[3], numbers[4]);
+    if (!strcmp(verb, "around") && (argc == 6 || argc == 8))
+        return around(argv[2], numbers[3], numbers[4], numbers[5], numbers[6], numbers[7]);
+    if (!strcmp(verb, "storm") && argc == 5) return storm(numbers[2], numbers[3], numbers[4]);
+    if (!strcmp(verb, "hold") && argc == 4) return hold(numbers[2], numbers[3]);
+    fprintf(stderr, "usage: client first PORT | load PORT RATE SECONDS | around PORT|/PATH ROUNDS LEAST MOST [MORE SPREAD] | storm PORT PORTS EACH | "
+                    "hold PORT COUNT\n");
     return 2;
 }

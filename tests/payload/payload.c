@@ -13,6 +13,7 @@
  *   payload store [PORT]             tells systemd what it keeps ($NOTIFY_SOCKET): prints what it has from its last run, leaves
  *                                    a counter and what nobody should take, says READY=1, and serves; SIGHUP: prints it and goes on
  *   payload unless FILE [PORT]       exits 1 at once unless FILE exists, then serves
+ *   payload when FILE [PORT]         waits until FILE exists, then serves
  *   payload show                     prints who and where it is
  *   payload audit                    prints how far it is from the host, a line each
  */
@@ -314,6 +315,13 @@ int main(int argc, char **argv) {
     }
     if (!strcmp(mode, "unless")) {
         if (access(first, F_OK)) { fprintf(stderr, "no %s, giving up\n", first); return 1; }
+        if (second) where = second;
+    }
+    if (!strcmp(mode, "when")) {
+        while (access(first, F_OK)) {
+            if (ending) return 0;
+            usleep(20000);
+        }
         if (second) where = second;
     }
     if (!strcmp(mode, "orphans")) {
