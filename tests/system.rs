@@ -5,7 +5,7 @@
 //! `make install` lays it out, and a read-only image store with the images of tests/machine/images. Optional files say what a case
 //! needs otherwise: `CASE/versions` names the only systemd versions that it is meant for, `CASE/store` exists if it wants an empty,
 //! writable store of its own, `CASE/fleet` if it wants the images of tests/machine/fleet; `CASE/machine` names the one kind of root (tests/machine/root) that has what it needs, and `CASE/scratch` the
-//! directories there that must be no overlay.
+//! directories there that must be no overlay; `CASE/seconds` says how long the script may take, where two minutes could be too short.
 //!
 //! A case may print rows of a table (`row: | … |`, tests/machine/servers.sh), which must stand in README.md just so, versions apart: those are
 //! Debian's to move. `UPDATE=1` writes what was seen there.

@@ -32,6 +32,8 @@ pub struct Unit {
     pub result: String,
     /// `MainPID`, of a service that has one.
     pub main_pid: Option<u32>,
+    /// `NRestarts`: how often systemd has started it again, of a service that is up; only where all is asked for.
+    pub restarts: u32,
     /// What it says of itself.
     pub status: String,
     /// Addresses of a socket that is active on which nobody listens; empty where that cannot be known.
@@ -165,6 +167,9 @@ async fn ask(connection: Connection, listed: ListedUnit, closeness: Closeness) -
             unit.main_pid = service.main_pid().await.ok().filter(|pid| *pid != 0);
             let id = object.invocation_id().await.unwrap_or_default();
             unit.invocation = id.iter().map(|byte| format!("{byte:02x}")).collect();
+            if closeness == Closeness::All {
+                unit.restarts = service.restarts().await.unwrap_or_default();
+            }
         } else {
             unit.result = service.outcome().await.unwrap_or_default();
             // One that is just stopping has one too.

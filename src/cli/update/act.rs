@@ -115,24 +115,49 @@ fn restart(manager: Manager, unit: &str) -> Result<()> {
             false => Err(error.context(said)),
         };
     }
-    let ready = state(manager, unit)?;
+    let mut known = state(manager, unit)?;
     let begun = Instant::now();
     while begun.elapsed() < STAYS_UP {
         sleep(GLANCE);
         let now = state(manager, unit)?;
-        // Who ends well has done what it was for, or was idle.
-        if now.active == "inactive" && now.result == "success" {
-            return Ok(());
-        }
-        if now.invocation != ready.invocation || !now.is_up() {
-            bail!(
+        match fate(&known, &now) {
+            Fate::Lives => known = now,
+            Fate::Ends => {}
+            Fate::Done => return Ok(()),
+            Fate::Fell => bail!(
                 "'{unit}' was ready, and ended {:.1} s later ({})",
                 begun.elapsed().as_secs_f32(),
-                now.result
-            );
+                match now.result.as_str() {
+                    "" => "and was started again",
+                    why => why,
+                }
+            ),
         }
     }
     Ok(())
+}
+
+/// What has become of a container since it was last seen up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Lives,
+    /// It is ending, well so far.
+    Ends,
+    /// It has done what it was for, or was idle.
+    Done,
+    Fell,
+}
+
+fn fate(known: &look::Unit, now: &look::Unit) -> Fate {
+    match (now.active.as_str(), now.sub.as_str(), now.result.as_str()) {
+        // It has ended, and will be started again after a pause.
+        (_, "auto-restart" | "auto-restart-queued", _) => Fate::Fell,
+        // One that was idle, and has a client again, is another run, but none that systemd has begun by itself.
+        _ if now.is_up() && (now.invocation == known.invocation || now.restarts <= known.restarts) => Fate::Lives,
+        ("deactivating", _, "success") => Fate::Ends,
+        ("inactive", _, "success") => Fate::Done,
+        _ => Fate::Fell,
+    }
 }
 
 fn state(manager: Manager, unit: &str) -> Result<look::Unit> {
@@ -144,4 +169,36 @@ fn state(manager: Manager, unit: &str) -> Result<look::Unit> {
     units
         .remove(unit)
         .with_context(|| format!("systemd does not know '{unit}'"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Fate, fate};
+    use crate::systemd::look::Unit;
+
+    fn unit([active, sub, result]: [&str; 3], invocation: &str, restarts: u32) -> Unit {
+        Unit {
+            active: active.to_owned(),
+            sub: sub.to_owned(),
+            result: result.to_owned(),
+            invocation: invocation.to_owned(),
+            restarts,
+            ..Unit::default()
+        }
+    }
+
+    #[test]
+    fn an_idle_stop_is_no_fall() {
+        let known = unit(["active", "running", ""], "a", 0);
+        let of = |words, invocation, restarts| fate(&known, &unit(words, invocation, restarts));
+        assert_eq!(of(["active", "running", ""], "a", 0), Fate::Lives);
+        assert_eq!(of(["deactivating", "stop-sigterm", "success"], "", 0), Fate::Ends);
+        assert_eq!(of(["inactive", "dead", "success"], "", 0), Fate::Done);
+        // A client has started it again between two looks; so has systemd, after a failure.
+        assert_eq!(of(["activating", "start", ""], "b", 0), Fate::Lives);
+        assert_eq!(of(["active", "running", ""], "b", 1), Fate::Fell);
+        assert_eq!(of(["activating", "auto-restart", ""], "a", 0), Fate::Fell);
+        assert_eq!(of(["deactivating", "stop-post", "exit-code"], "", 0), Fate::Fell);
+        assert_eq!(of(["failed", "failed", "signal"], "", 0), Fate::Fell);
+    }
 }
