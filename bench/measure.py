@@ -16,7 +16,9 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
+import peers
 import subjects
+from peers import PEERS
 from subjects import CLOSE, COLD, Subject, run, write
 
 GENERATOR = "/usr/lib/systemd/system-generators/coracle-generator"
@@ -37,8 +39,8 @@ class Rows:
 
     def expect(self, figure: str, unit: str) -> None:
         """Fixes the order of the table, whatever the order of the runs."""
-        for subject in COLD:
-            self.samples[figure, subject.name, unit] = []
+        for subject in COLD + PEERS:
+            self.samples.setdefault((figure, subject.name, unit), [])
 
     def of(self, figure: str, subject: str) -> list[float]:
         return next((values for key, values in self.samples.items() if key[:2] == (figure, subject)), [])
@@ -109,6 +111,22 @@ def rounds(rows: Rows, numbers: range, cast: list[Subject]) -> None:
             stop(subject)
 
 
+def cold_start_of_peers(rows: Rows, runs: int) -> None:
+    """The same for those with something between the port and the program; one that nothing wakes is started by hand."""
+    said(f"cold start, {runs} rounds of {len(PEERS)} peers")
+    for round_ in range(runs + 1):
+        for subject in random.Random(round_).sample(PEERS, len(PEERS)):
+            time.sleep(0.05)
+            took = wake(subject)
+            if round_ > 0:
+                rows.add("cold_start", subject.name, "ms", took / 1000)
+            stop(subject)
+
+
+def wake(subject: Subject) -> float:
+    return peers.start_and_ask(subject) if subject == peers.PODMAN_PORT else connect(subject.port)
+
+
 def whole_start(rows: Rows, runs: int) -> None:
     """The commands by themselves, without systemd: start a payload that exits 3 at once (init holds a 0 back), and wait for it.
 
@@ -156,16 +174,32 @@ def children() -> Iterator[int]:
 
 def warm(rows: Rows, rounds: int, seconds: int) -> None:
     """Requests per second of the running payload over the loopback, wrk with 32 connections."""
+    cast = COLD + PEERS
     rows.expect("warm", "requests/s")
     said(f"warm requests, {rounds} rounds of {seconds} s")
-    for subject in COLD:
-        connect(subject.port)
+    for subject in cast:
+        wake(subject)
     for round_ in range(rounds):
-        for subject in random.Random(round_).sample(COLD, len(COLD)):
+        for subject in random.Random(round_).sample(cast, len(cast)):
             out = run("wrk", "-t1", "-c32", f"-d{seconds}s", f"http://127.0.0.1:{subject.port}/")
             rows.add("warm", subject.name, "requests/s", float(re.search(r"Requests/sec:\s+([\d.]+)", out)[1]))
-    for subject in COLD:
+    slowest(rows, range(rounds // 3), cast)
+    slowest(rows, range(rounds // 3, 2 * rounds), CLOSE)
+    for subject in cast:
         stop(subject)
+
+
+def slowest(rows: Rows, numbers: range, cast: list[Subject]) -> None:
+    """How long the slowest hundredth of the requests takes where the program has little to do: 2,000 a second, each counted from when it was due.
+
+    At full load that would be a measure of the scheduler, since client and program then fight for the processors.
+    """
+    rows.expect("warm_p99", "ms")
+    said(f"the slowest hundredth, {len(numbers)} rounds of {len(cast)} subjects")
+    for round_ in numbers:
+        for subject in random.Random(round_).sample(cast, len(cast)):
+            _, p99 = run("/opt/test/client", "pace", str(subject.port), "2000", "1").split()
+            rows.add("warm_p99", subject.name, "ms", float(p99) / 1000)
 
 
 def pss(pid: int) -> dict[str, int]:
@@ -213,6 +247,25 @@ def resident(rows: Rows, count: int) -> None:
         for path in (f"/etc/coracle/{name}.toml", f"/etc/containers/systemd/{name}.container"):
             Path(path).unlink(missing_ok=True)
     run("systemctl", "daemon-reload")
+
+
+def resident_of_peers(rows: Rows, count: int) -> None:
+    """The same for the peers, whose copiers stay as well."""
+    said(f"resident memory of peers, {count} running")
+    made = [(kind.name, f"many-{kind.name}-{i}", kind.port + 100 * (j + 4) + i) for j, kind in enumerate(PEERS) for i in range(count)]
+    units = {name: peers.make(kind, name, port) for kind, name, port in made}
+    run("systemctl", "daemon-reload")
+    for kind, name, port in made:
+        peers.listen(kind, name)
+        connect(port)
+    for kind, name, _ in made:
+        beside = {pid: exe for unit in units[name] for pid, exe in processes(unit).items() if exe != "payload"}
+        programs = "+".join(sorted(set(beside.values())))
+        sizes = [pss(pid) for pid in beside]
+        rows.add("resident_pss", f"{kind} ({programs})", "KiB", sum(size["Pss"] for size in sizes))
+        rows.add("resident_private_dirty", f"{kind} ({programs})", "KiB", sum(size["Private_Dirty"] for size in sizes))
+    for kind, name, _ in made:
+        run("systemctl", "stop", *peers.sockets(kind, name), f"{name}.service")
 
 
 def generators(rows: Rows, runs: int) -> None:
@@ -309,6 +362,9 @@ def ratios(rows: Rows) -> dict[str, float | None]:
         "whole_start_vs_crun_spec": divided("whole_start", "coracle", "crun"),
         "warm_rps_vs_bare": paired("warm", "coracle-intercept", "bare"),
         "warm_rps_inherit_vs_bare": paired("warm", "coracle-inherit", "bare"),
+        "warm_p99_vs_bare": paired("warm_p99", "coracle-intercept", "bare"),
+        "warm_p99_inherit_vs_bare": paired("warm_p99", "coracle-inherit", "bare"),
+        "warm_rps_proxy_vs_proxyd": paired("warm", "coracle-proxy", "proxyd"),
         "resident_pss_kib": rows.median("resident_pss", "coracle-init"),
         "generator_1000_ms": rows.median("generator_1000", "coracle"),
         "generator_1000_vs_quadlet": divided("generator_1000", "coracle", "quadlet"),
@@ -320,10 +376,13 @@ def main() -> None:
     rows = Rows()
     said("setting up the subjects")
     subjects.set_up()
+    peers.set_up()
     cold_start(rows, runs)
+    cold_start_of_peers(rows, runs)
     whole_start(rows, 4 * runs)
-    warm(rows, 15, 1)
+    warm(rows, min(runs, 15), 1)
     resident(rows, 10)
+    resident_of_peers(rows, 10)
     generators(rows, runs)
     result = {"rows": rows.rows(), "ratios": ratios(rows), "audit": audit()}
     partial = output.with_suffix(".new")

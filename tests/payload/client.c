@@ -1,6 +1,8 @@
 /* The client of the tests and the measurements, over the loopback or a Unix socket.
  *
  *   client first PORT                connects, asks, and prints the microseconds from connect(2) to the first byte of the answer
+ *   client pace PORT RATE SECONDS    makes RATE requests a second on 32 connections, and prints the microseconds from the moment at which each was
+ *                                    due to its answer: the median, and the 99th percentile
  *   client load PORT RATE SECONDS    opens RATE connections a second, each with one request
  *   client around PORT|/PATH ROUNDS LEAST MOST [MORE SPREAD]
  *                                    in each round makes three requests, at random moments LEAST to MOST milliseconds after the last answer of
@@ -16,11 +18,13 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -64,6 +68,46 @@ static int first(int port) {
     if (write(fd, request, sizeof request - 1) < 0) { perror("write"); return 1; }
     if (read(fd, &byte, 1) != 1) { perror("read"); return 1; }
     printf("%.1f\n", (now() - start) * 1e6);
+    return 0;
+}
+
+enum { LASTING = 32 };
+
+static int by_size(const void *a, const void *b) {
+    double left = *(const double *)a, right = *(const double *)b;
+    return (left > right) - (left < right);
+}
+
+static int pace(int port, int rate, int seconds) {
+    struct sockaddr_in address = loopback(port);
+    int count = rate * seconds, sent = 0, done = 0, busy[LASTING] = {0}, next = 0;
+    double *took = calloc((size_t)count, sizeof *took), due[LASTING];
+    struct pollfd polled[LASTING];
+    char text[512];
+    for (int i = 0; i < LASTING; i++) {
+        polled[i] = (struct pollfd){.fd = socket(AF_INET, SOCK_STREAM, 0), .events = POLLIN};
+        if (connect(polled[i].fd, (void *)&address, sizeof address)) { perror("connect"); return 1; }
+    }
+    prctl(PR_SET_TIMERSLACK, 1);
+    for (double start = now(); done < count;) {
+        double moment = start + (double)sent / rate;
+        for (int tries = 0; busy[next] && tries < LASTING; tries++) next = (next + 1) % LASTING;
+        if (sent < count && !busy[next] && moment <= now()) {
+            if (write(polled[next].fd, lasting, sizeof lasting - 1) < 0) { perror("write"); return 1; }
+            due[next] = moment, busy[next] = 1, sent++;
+            continue;
+        }
+        double rest = sent == count || busy[next] ? 0.1 : moment - now();
+        struct timespec wait = {.tv_nsec = rest > 0 ? (long)(rest * 1e9) : 0};
+        if (ppoll(polled, LASTING, &wait, NULL) <= 0) continue;
+        for (int i = 0; i < LASTING; i++) {
+            if (!polled[i].revents) continue;
+            if (read(polled[i].fd, text, sizeof text) <= 0) { fprintf(stderr, "no answer\n"); return 1; }
+            took[done++] = now() - due[i], busy[i] = 0;
+        }
+    }
+    qsort(took, (size_t)count, sizeof *took, by_size);
+    printf("%.1f %.1f\n", took[count / 2] * 1e6, took[count - 1 - count / 100] * 1e6);
     return 0;
 }
 
@@ -230,12 +274,13 @@ int main(int argc, char **argv) {
     for (int i = 2; i < argc && i < 8; i++) numbers[i] = atoi(argv[i]);
     const char *verb = argc > 2 ? argv[1] : "";
     if (!strcmp(verb, "first") && argc == 3) return first(numbers[2]);
+    if (!strcmp(verb, "pace") && argc == 5) return pace(numbers[2], numbers[3], numbers[4]);
     if (!strcmp(verb, "load") && argc == 5) return load(numbers[2], numbers[3], numbers[4]);
     if (!strcmp(verb, "around") && (argc == 6 || argc == 8))
         return around(argv[2], numbers[3], numbers[4], numbers[5], numbers[6], numbers[7]);
     if (!strcmp(verb, "storm") && argc == 5) return storm(numbers[2], numbers[3], numbers[4]);
     if (!strcmp(verb, "hold") && argc == 4) return hold(numbers[2], numbers[3]);
-    fprintf(stderr, "usage: client first PORT | load PORT RATE SECONDS | around PORT|/PATH ROUNDS LEAST MOST [MORE SPREAD] | storm PORT PORTS EACH | "
+    fprintf(stderr, "usage: client first PORT | pace PORT RATE SECONDS | load PORT RATE SECONDS | around PORT|/PATH ROUNDS LEAST MOST [MORE SPREAD] | storm PORT PORTS EACH | "
                     "hold PORT COUNT\n");
     return 2;
 }
