@@ -57,6 +57,10 @@ def table(result: dict, day: str) -> str:
         f"\n\nA cold start takes {middle:.1f} ms more than the bare unit's, by the median of the differences of each round (95 % interval {low:.1f} to "
         f"{high:.1f} ms)."
     )
+    middle, low, high = (ratios.get(f"warm_p99_vs_bare{end}") for end in ("", "_low", "_high"))
+    spread += "" if None in (middle, low, high) else (
+        f" The slowest hundredth of the requests waits {middle:.2f} times as long as there ({low:.2f} to {high:.2f})."
+    )
     return f"Measured on {day}, medians.\n\n" + "\n".join(lines) + spread + AMID
 
 

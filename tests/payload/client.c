@@ -1,8 +1,8 @@
 /* The client of the tests and the measurements, over the loopback or a Unix socket.
  *
  *   client first PORT                connects, asks, and prints the microseconds from connect(2) to the first byte of the answer
- *   client pace PORT RATE SECONDS    makes RATE requests a second on 32 connections, and prints the microseconds from the moment at which each was
- *                                    due to its answer: the median, and the 99th percentile
+ *   client pace PORT RATE COUNT      makes COUNT requests, RATE a second, on 32 connections, and prints the microseconds from the moment at
+ *                                    which each was due to its answer: the median, and the 99th percentile
  *   client load PORT RATE SECONDS    opens RATE connections a second, each with one request
  *   client around PORT|/PATH ROUNDS LEAST MOST [MORE SPREAD]
  *                                    in each round makes three requests, at random moments LEAST to MOST milliseconds after the last answer of
@@ -78,9 +78,9 @@ static int by_size(const void *a, const void *b) {
     return (left > right) - (left < right);
 }
 
-static int pace(int port, int rate, int seconds) {
+static int pace(int port, int rate, int count) {
     struct sockaddr_in address = loopback(port);
-    int count = rate * seconds, sent = 0, done = 0, busy[LASTING] = {0}, next = 0;
+    int sent = 0, done = 0, busy[LASTING] = {0}, next = 0;
     double *took = calloc((size_t)count, sizeof *took), due[LASTING];
     struct pollfd polled[LASTING];
     char text[512];
@@ -280,7 +280,7 @@ int main(int argc, char **argv) {
         return around(argv[2], numbers[3], numbers[4], numbers[5], numbers[6], numbers[7]);
     if (!strcmp(verb, "storm") && argc == 5) return storm(numbers[2], numbers[3], numbers[4]);
     if (!strcmp(verb, "hold") && argc == 4) return hold(numbers[2], numbers[3]);
-    fprintf(stderr, "usage: client first PORT | pace PORT RATE SECONDS | load PORT RATE SECONDS | around PORT|/PATH ROUNDS LEAST MOST [MORE SPREAD] | storm PORT PORTS EACH | "
+    fprintf(stderr, "usage: client first PORT | pace PORT RATE COUNT | load PORT RATE SECONDS | around PORT|/PATH ROUNDS LEAST MOST [MORE SPREAD] | storm PORT PORTS EACH | "
                     "hold PORT COUNT\n");
     return 2;
 }
