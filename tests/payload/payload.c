@@ -100,8 +100,15 @@ static void serve_hastily(int fd) {
     }
 }
 
+static long milliseconds(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
 static void serve(const int *fds, int count) {
-    int epoll = epoll_create1(EPOLL_CLOEXEC), open_connections = 0, closing = 0, waited = 0;
+    int epoll = epoll_create1(EPOLL_CLOEXEC), open_connections = 0, closing = 0;
+    long latest = 0;
     for (int i = 0; i < count; i++) {
         struct epoll_event event = {.events = EPOLLIN, .data.u32 = (unsigned)i};
         fcntl(fds[i], F_SETFL, O_NONBLOCK);
@@ -110,10 +117,10 @@ static void serve(const int *fds, int count) {
     for (;;) {
         struct epoll_event events[64];
         if (ending && !closing) {
-            closing = 1;
+            closing = 1, latest = milliseconds() + 1000;
             for (int i = 0; i < count; i++) epoll_ctl(epoll, EPOLL_CTL_DEL, fds[i], NULL);
         }
-        if (closing && (open_connections == 0 || waited++ > 20)) exit(0);
+        if (closing && (open_connections == 0 || milliseconds() > latest)) exit(0);
         int n = epoll_wait(epoll, events, 64, closing ? 50 : -1);
         for (int i = 0; i < n; i++) {
             if (events[i].data.u32 < (unsigned)count) {
