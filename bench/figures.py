@@ -33,6 +33,14 @@ ROWS = {
 }
 
 
+# What the columns do not say of themselves.
+NOTES = """
+
+The program behind systemd-socket-proxyd is a plain unit, in no container. Podman Quadlet's has a socket unit written by hand, for a
+program that knows `LISTEN_FDS`. By `-p` netavark forwards to it, and no client starts it: its cold start is that of `systemctl start`,
+until the first answer."""
+
+
 def shown(value: float, unit: str) -> str:
     number = f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 2 else f"{value:.2f}"
     return number if unit == "requests/s" else f"{number} {unit}"
@@ -59,16 +67,9 @@ def table(result: dict, day: str) -> str:
     )
     middle, low, high = (ratios.get(f"warm_p99_vs_bare{end}") for end in ("", "_low", "_high"))
     spread += "" if None in (middle, low, high) else (
-        f" The slowest hundredth of the requests waits {middle:.2f} times as long as there ({low:.2f} to {high:.2f})."
+        f"\nThe slowest hundredth of the requests waits {middle:.2f} times as long as there ({low:.2f} to {high:.2f})."
     )
-    return f"Measured on {day}, medians.\n\n" + "\n".join(lines) + spread + AMID
-
-
-# What the columns do not say of themselves.
-AMID = (
-    "\n\nThe program behind systemd-socket-proxyd is a plain unit, in no container. Podman Quadlet's has a socket unit written by hand, for a program that knows "
-    "`LISTEN_FDS`; by `-p` netavark forwards to it, and no client starts it: its cold start is that of `systemctl start` until the first answer."
-)
+    return f"Measured on {day}, medians.\n\n" + "\n".join(lines) + spread + NOTES
 
 
 def distance(result: dict) -> str:
