@@ -8,6 +8,7 @@
 
 pub mod activation;
 pub mod diagnostic;
+pub mod health;
 pub mod idle;
 pub mod keys;
 pub mod label;
@@ -30,6 +31,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::definition::diagnostic::Diagnostic;
+use crate::definition::health::Health;
 use crate::definition::idle::Idle;
 use crate::definition::label::{AbstractSockets, Labels, SecurityModule};
 use crate::definition::network::Network;
@@ -232,6 +234,9 @@ pub struct Container {
     /// `IdleTimeout=`, where there are sockets to watch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub idle: Option<Idle>,
+    /// `HealthCmd=` and its family.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub health: Option<Health>,
     /// How it comes to what is new.
     #[serde(skip_serializing_if = "Renewal::is_nothing")]
     pub renewal: Renewal,
@@ -435,6 +440,8 @@ pub enum Notify {
     Started,
     /// When the payload sends `READY=1`; relayed by init.
     Yes,
+    /// When `HealthCmd=` has passed.
+    Healthy,
 }
 
 /// One socket unit and what its sockets are inside the container.

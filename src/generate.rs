@@ -11,6 +11,7 @@ pub mod accept;
 pub mod broken;
 pub mod credential;
 pub mod draft;
+pub mod health;
 pub mod install;
 pub mod invocation;
 pub mod proxy;

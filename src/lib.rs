@@ -18,7 +18,7 @@
 //! | `coracle-generator` | at every daemon-reload, as a systemd.generator(7) | reads definitions, writes units, warns | writes outside its three directories, fails because of one bad file, needs network, D-Bus or `/var` |
 //! | `coracle-shim` | at every start, as `ExecStart=` | makes the container's first process and what takes the host's rights, hands the main PID over, exits | starts a thread, keeps running beside a container unless it is its proxy's parent, speaks D-Bus |
 //! | `coracle-oci` | when another engine calls it: Podman, containerd | makes, starts and removes containers from bundles, by the command line of the OCI runtime specification | keeps running beside a container; decides what an engine has to say |
-//! | init: the container's first process | as PID 1 of each container | builds the container around itself, starts the payload, forwards signals, reaps, answers `bind(2)`, tells readiness, stops an idle payload, ends as the payload ended | grows: its private memory is tens of kilobytes; touches the data path |
+//! | init: the container's first process | as PID 1 of each container | builds the container around itself, starts the payload, forwards signals, reaps, answers `bind(2)`, tells readiness, stops an idle payload, has health checked by a process beside it, ends as the payload ended | grows: its private memory is tens of kilobytes; touches the data path |
 //! | `coracle` | when somebody types it | init, probe, check, apply, list, show, explain, run, exec, cp, diff, stats, top, set, update, image, network, volume, man, completions | replaces systemctl or journalctl |
 //!
 //! # The way the data takes
@@ -214,6 +214,17 @@
 //! is no such gate, all in the container is held by SIGSTOP for the last look, since init is in the control group that it would otherwise freeze. Status 0
 //! is then "idle, by our own decision". A closed gate outlives whoever has closed it; so the shim opens those that it finds at each start, and a
 //! container that was killed in between is started again by systemd like any other that was killed.
+//!
+//! # Health
+//!
+//! `HealthCmd=` runs in the container and as the payload, which takes rights that init has given up ([`run::health`]). So where a definition has a check, and only
+//! there, init forks a process before it does that, the nursery. It starts one check after the other, by the code that starts payloads, is the parent of all
+//! that a check leaves, and kills that; it knows no state. Init asks it, waits for no answer longer than for a while, and counts what it does not get as failed: the
+//! payload's root may stop or kill the nursery, and finds nothing in it. A process of ours that executes programs beside a payload could be led to our own file, so where
+//! somebody inside is root outside, the shim first executes itself through a read-only mount ([`run::seal`]).
+//!
+//! What a check connects to on its loopback is systemd's socket in the host's network. The shim opens sockets there beforehand, as for sock_diag; while a check
+//! runs, the nursery listens in the container's own network and copies between the two ([`run::health::lead`]). Idleness is not looked at meanwhile.
 //!
 //! # Proxies and single connections
 //!

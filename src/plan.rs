@@ -9,6 +9,7 @@
 pub mod capability;
 pub mod closed;
 pub mod device;
+pub mod health;
 pub mod label;
 pub mod mount;
 pub mod network;
@@ -25,6 +26,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, ensure};
 use oci_spec::image::Config;
 
+use crate::definition::health::Health;
 use crate::definition::idle::Idle;
 use crate::definition::label::{AbstractSockets, SecurityModule};
 use crate::definition::network::Network;
@@ -101,6 +103,8 @@ pub struct Plan {
     pub stop_signal: i32,
     /// When it is stopped for want of use, where its program has systemd's sockets.
     pub idle: Option<Idle>,
+    /// What tells whether the payload is well.
+    pub health: Option<Health>,
     /// The signal that makes a payload reload that tells systemd of it.
     pub reload_signal: Option<i32>,
     /// Whether the payload may leave descriptors to its next run.
@@ -285,6 +289,11 @@ pub fn plan(definition: &Definition, source: Source<'_>, surroundings: Surroundi
         notify,
         stop_signal,
         idle: definition.watched(),
+        health: container
+            .health
+            .as_ref()
+            .map(|health| health::health(health, &specifiers))
+            .transpose()?,
     })
 }
 

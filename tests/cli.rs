@@ -290,7 +290,7 @@ fn odd_names_stay_on_their_line() {
     }
     let listed = tree.run(&["list"]).out;
     assert_eq!(listed.lines().count(), 5, "{listed}");
-    assert!(listed.lines().all(|line| line.split('\t').count() == 8), "{listed}");
+    assert!(listed.lines().all(|line| line.split('\t').count() == 9), "{listed}");
 }
 
 // list
@@ -304,7 +304,7 @@ fn list_is_for_scripts_when_piped() {
     assert_eq!((run.code, run.err.as_str()), (0, ""));
     assert_eq!(
         run.out,
-        "at@\t-\t-\t-\t-\t/run/%i.sock\t/srv/%i\t-\nweb\t-\t-\t-\t-\t8080\tdocker.io/library/nginx:1.27\t-\n"
+        "at@\t-\t-\t-\t-\t/run/%i.sock\t/srv/%i\t-\t-\nweb\t-\t-\t-\t-\t8080\tdocker.io/library/nginx:1.27\t-\t-\n"
     );
 
     let document = json(&tree.run(&["list", "--format", "json"]).out);
@@ -643,6 +643,15 @@ fn explained_examples_are_good_definitions() {
             }
             "[Container]" if line.starts_with("IP") || line.starts_with("NetworkAlias") => {
                 format!("[Container]\n{root}\nNetwork = \"app.network\"\n{line}\n")
+            }
+            "[Container]" if line.starts_with("HealthCmd") => format!("[Container]\n{root}\n{line}\n"),
+            "[Container]" if line.starts_with("Health") => {
+                let startup = if line.starts_with("HealthStartup") && !line.starts_with("HealthStartupCmd") {
+                    "HealthStartupCmd = \"true\"\n"
+                } else {
+                    ""
+                };
+                format!("[Container]\n{root}\nHealthCmd = \"true\"\n{startup}{line}\n")
             }
             "[Container]" => format!("[Container]\n{root}\n{line}\n"),
             "[Volume]" if line.starts_with("Options") => format!("{heading}\nDevice = \"/dev/vdb\"\n{line}\n"),

@@ -21,7 +21,7 @@ use clap::Args;
 ///
 /// What 'coracle run' has started is listed too, as long as it runs. Of a template, each instance that systemd has loaded is listed below it. Where systemd cannot be reached, its states are shown as '-'.
 /// Not on a terminal, the columns are separated by tabs and have no heading: name, active state, sub-state, main PID, state of the
-/// sockets ('dead', 'stale' or 'closed' where something is wrong with them), addresses, image, what the service says of itself.
+/// sockets ('dead', 'stale' or 'closed' where something is wrong with them), addresses, image, health where it is checked, what the service says of itself.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  coracle list\n  coracle list | awk -F'\\t' '$2 == \"failed\" { print $1 }'\n  coracle list --format json | jq -r '.[].service.unit'"
@@ -68,7 +68,9 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> anyhow::Result<ExitCod
     match arguments.format {
         Format::Json => output.json(&rows)?,
         Format::Table => output.table(
-            &["NAME", "ACTIVE", "SUB", "PID", "SOCKETS", "LISTEN", "IMAGE", "STATUS"],
+            &[
+                "NAME", "ACTIVE", "SUB", "PID", "SOCKETS", "LISTEN", "IMAGE", "HEALTH", "STATUS",
+            ],
             &rows.iter().map(cells).collect::<Vec<_>>(),
         )?,
     }
@@ -168,6 +170,14 @@ fn cells(row: &Row) -> Vec<Cell> {
         },
         Cell::plain(listen.join(",")),
         Cell::plain(row.image.clone().or_else(|| row.rootfs.clone()).unwrap_or_default()),
+        Cell::new(
+            row.service.health.unwrap_or_default(),
+            match row.service.health {
+                Some("healthy") => Paint::Green,
+                Some("unhealthy") => Paint::Red,
+                _ => Paint::Yellow,
+            },
+        ),
         Cell::plain(row.service.status_text.clone().unwrap_or_default()),
     ]
 }

@@ -3,6 +3,7 @@
 //! Everything is decided anew from the files, by the same code as at a reload and at a start; nothing is read back from the running
 //! system. Only `--plan` looks into the store, since an image's configuration is part of what a start does.
 
+mod health;
 pub mod plan;
 
 use std::process::ExitCode;
@@ -195,6 +196,7 @@ fn fields(definition: &Definition) -> Vec<(&'static str, String)> {
         activation,
         notify,
         idle,
+        health,
         renewal,
         labels,
     } = &definition.container;
@@ -343,6 +345,7 @@ fn fields(definition: &Definition) -> Vec<(&'static str, String)> {
         fields.push(("IdleTimeout", format!("{}ms", idle.timeout)));
         fields.extend(idle.ignores_cpu.then(|| ("IdleIgnoresCpu", "true".to_owned())));
     }
+    fields.extend(health.iter().flat_map(health::fields));
     fields.extend(labels.iter().map(|(name, value)| ("Label", format!("{name}={value}"))));
     for socket in &definition.sockets {
         fields.extend(

@@ -8,6 +8,7 @@ pub(in crate::definition) mod attachment;
 mod container;
 mod devices;
 mod files;
+mod health;
 mod identities;
 mod idle;
 mod install;
@@ -116,6 +117,7 @@ pub fn resolve(name: &str, source: &Path, settings: &Settings<'_>, report: &mut 
     resolver.idle(&idle, &sections.service, &mut definition, settings);
     definition.too_new = std::mem::take(&mut resolver.too_new);
     resolver.check_notify(&definition, settings);
+    resolver.check_health(&definition, settings);
     resolver.check_sockets(&definition, settings);
     resolver.activation(&mut definition, &mut sections, settings);
     resolver.check_propagation(&definition, settings);

@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use crate::definition::network::Network;
 use crate::definition::{Definition, Root};
 use crate::generate::draft::Draft;
-use crate::generate::{Context, accept, credential, proxy, reload, unit_section};
+use crate::generate::{Context, accept, credential, health, proxy, reload, unit_section};
 use crate::plan::device;
 use crate::unitfile::line::Line;
 use crate::unitfile::{UnitFile, name, quote};
@@ -119,6 +119,7 @@ fn service_section<'a>(draft: &Draft<'a>, context: &Context) -> Lines<'a> {
         defaults.push(("Restart", "on-failure".into()));
         defaults.extend(restart_pause(&given, context));
     }
+    defaults.extend(health::timeout(definition, &given));
     defaults.extend(reload::lines(definition, &draft.stem, context));
     let allowed = device::allowed(&definition.container);
     if allowed.is_some() {
@@ -131,6 +132,7 @@ fn service_section<'a>(draft: &Draft<'a>, context: &Context) -> Lines<'a> {
         // Status 0 says that nobody uses the container, which is no reason to start it again, not even with `Restart=always`.
         lines.push(("RestartPreventExitStatus", "0".into()));
     }
+    lines.extend(health::restart(definition));
     lines.extend(credential::lines(definition, context));
     lines.extend(proxy::pin(definition, context.scope));
     // After the user's own, so that an empty `ExecStopPost=` resets those and not ours. It runs after every stop, `kill -9` too. An

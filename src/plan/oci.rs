@@ -270,6 +270,8 @@ fn annotations(plan: &Plan) -> HashMap<String, String> {
     let groups = &plan.process.additional_groups;
     let groups = (!groups.is_empty()).then(|| ("coracle.groups", json!(groups).to_string()));
     let idle = plan.idle.map(|idle| ("coracle.idle", json!(idle).to_string()));
+    let health = plan.health.as_ref();
+    let health = health.map(|health| ("coracle.health", json!(health).to_string()));
     let sockets_of = plan.abstract_sockets == AbstractSockets::Own;
     let abstract_sockets = sockets_of.then(|| ("coracle.abstract-sockets", "own".to_owned()));
     [
@@ -296,6 +298,7 @@ fn annotations(plan: &Plan) -> HashMap<String, String> {
     ]
     .into_iter()
     .chain(idle)
+    .chain(health)
     .chain(groups)
     .chain(devices)
     .chain(secrets)

@@ -18,6 +18,8 @@ use crate::definition::network::Network;
 use crate::plan::Plan;
 use crate::run::failure::{Failure, NAMESPACE, OrFail as _, Priority, one_line, say};
 use crate::run::handover::{Message, Taker};
+use crate::run::health::Dowry;
+use crate::run::health::lead::Way;
 use crate::run::notify::Systemd;
 use crate::run::payload::{Prepared, Starter};
 use crate::run::processors::Processors;
@@ -37,6 +39,8 @@ pub struct Beginning {
     pub sockets: Vec<OwnedFd>,
     /// What tells of their connections, where the plan asks for that.
     pub diag: Option<Diag>,
+    /// What leads health checks to the sockets, likewise.
+    pub ways: Vec<Way>,
     /// What the payload has left in its last run.
     pub stored: Vec<OwnedFd>,
     /// systemd's notify socket, connected, since its path is out of sight inside.
@@ -61,6 +65,7 @@ pub fn enter(beginning: Beginning) -> ! {
         plan,
         sockets,
         diag,
+        ways,
         stored,
         notify,
         shim,
@@ -73,7 +78,10 @@ pub fn enter(beginning: Beginning) -> ! {
     let built = build(&plan, (&sockets, stored), mask, &shim, processors).or_fail(NAMESPACE);
     let systemd = Systemd::new(notify, shim);
     let failure = match built {
-        Ok((payload, locks)) => init::run(plan, (sockets, diag), payload, &systemd, locks, terminal),
+        Ok((payload, locks)) => {
+            let dowry = Dowry { mask, ways };
+            init::run(plan, (sockets, diag), (payload, dowry), &systemd, locks, terminal)
+        }
         Err(failure) => failure,
     };
     report(&failure, &systemd);

@@ -22,7 +22,6 @@ use std::fs;
 use std::io::Write as _;
 use std::net::Shutdown;
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
@@ -44,9 +43,9 @@ use crate::run::exec::plan::plan;
 use crate::run::exec::request::Request;
 use crate::run::failure::{CONFIG, EXEC, Failure, NAMESPACE, OrFail as _, one_line};
 use crate::run::payload::{Prepared, Starter};
+use crate::run::seal::seal;
 use crate::run::terminal;
 use crate::sys::limits::{self, Excess};
-use crate::sys::mount;
 use crate::sys::mount::open_place;
 use crate::sys::process::{self, Outcome, close_from, exit, forbid_inspection, fork_into, pidfd_open, send_signal};
 use crate::sys::user::become_root;
@@ -64,23 +63,7 @@ const NOT_EXECUTABLE: i32 = 126;
 /// # Errors
 /// What the kernel says of the mount; or of a user that the file is not root's. And as [`run`].
 pub fn begin(arguments: &[&str]) -> Result<i32, Failure> {
-    if geteuid().is_root() {
-        let sealed = [&["coracle-shim", "--exec-sealed"], arguments].concat();
-        let error = mount::execute_read_only(&sealed);
-        return Err(error)
-            .context("executing the shim through a read-only mount")
-            .or_fail(NOT_MADE);
-    }
-    // No user can do that, and need not where nobody inside can be who may write to it.
-    let file = fs::metadata("/proc/self/exe")
-        .context("looking at '/proc/self/exe'")
-        .or_fail(NOT_MADE)?;
-    if file.uid() != 0 || file.mode() & 0o022 != 0 {
-        let error = anyhow!(
-            "the shim's file can be written to by others than root, and so by who is in the container: let root install it"
-        );
-        return Err(error).or_fail(NOT_MADE);
-    }
+    seal(&[&["coracle-shim", "--exec-sealed"], arguments].concat()).or_fail(NOT_MADE)?;
     run(arguments)
 }
 

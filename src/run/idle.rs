@@ -46,6 +46,9 @@ const TICK: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(60)]
 /// How long the processes of a container may take to stand still.
 const STANDSTILL: Duration = Duration::from_millis(200);
 
+/// How long after a health check the program may still have its connections.
+const AFTERMATH: Duration = Duration::from_millis(50);
+
 /// More of a processor's time than one in so many is use.
 const SHARE: u32 = 20;
 
@@ -67,6 +70,17 @@ pub struct Idle {
     is_silent: bool,
     /// All in the container stands still.
     held: bool,
+    eyes: Eyes,
+}
+
+/// Whether what goes on at the sockets and on the processors is looked at. What a health check does is no use; it cannot be told from what clients do
+/// meanwhile, so while there is one, nothing is looked at, and nothing decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Eyes {
+    Open,
+    Closed,
+    /// Until then what a check has left goes away.
+    Opening(Instant),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,18 +127,59 @@ impl Idle {
             told: false,
             is_silent: false,
             held: false,
+            eyes: Eyes::Open,
         })
     }
 
     /// When [`Self::step`] is due.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        self.next
+        match self.eyes {
+            Eyes::Open => self.next,
+            Eyes::Closed => None,
+            Eyes::Opening(at) => Some(at),
+        }
+    }
+
+    /// Whether the program is being stopped.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.phase == Phase::Stopping
+    }
+
+    /// Does not look at what a health check does, which begins now. What was before it still counts.
+    pub fn close_eyes(&mut self, systemd: &Systemd) {
+        if self.eyes == Eyes::Open && self.phase == Phase::Watching {
+            match self.look() {
+                Ok(true) => self.note_use(systemd),
+                Ok(false) => {}
+                Err(error) => self.give_up(&error),
+            }
+        }
+        self.eyes = Eyes::Closed;
+    }
+
+    /// The check has ended.
+    pub fn open_eyes(&mut self) {
+        if self.eyes == Eyes::Closed {
+            self.eyes = Eyes::Opening(Instant::now() + AFTERMATH);
+        }
     }
 
     /// Does what is due. The program is `payload`, and is asked to stop by `stop_signal`; before it is ready, it is in use.
     pub fn step(&mut self, is_ready: bool, payload: Pid, stop_signal: i32, systemd: &Systemd) {
         let now = Instant::now();
+        match self.eyes {
+            Eyes::Open => {}
+            Eyes::Opening(at) if at <= now => {
+                self.eyes = Eyes::Open;
+                if self.phase == Phase::Watching {
+                    // What has come meanwhile may be the check's own. What is still open is found at the next look.
+                    let _ = self.look();
+                }
+            }
+            Eyes::Closed | Eyes::Opening(_) => return,
+        }
         if self.next.is_none_or(|next| next > now) {
             return;
         }
@@ -171,6 +226,7 @@ impl Idle {
     /// The container is stopped by somebody else.
     pub fn give_way(&mut self) {
         self.release();
+        self.eyes = Eyes::Open;
         self.phase = Phase::Off;
         self.next = None;
     }
@@ -188,6 +244,7 @@ impl Idle {
             "stopped at {}, since it was idle; its sockets stay, and start it again",
             date::utc(SystemTime::now())
         );
+        // How well it was does not matter any more.
         systemd.tell_surely(&format!("STATUS={text}\n"));
         Outcome::Exited(0)
     }
@@ -200,7 +257,7 @@ impl Idle {
     fn note_use(&mut self, systemd: &Systemd) {
         self.used = Instant::now();
         if std::mem::take(&mut self.told) {
-            systemd.tell("STATUS=\n");
+            systemd.tell(&systemd.status(""));
         }
     }
 
@@ -213,11 +270,11 @@ impl Idle {
             self.told = true;
             let today = SystemTime::now();
             let text = format!(
-                "STATUS=idle since {}, stops at {} unless it is used\n",
+                "idle since {}, stops at {} unless it is used",
                 date::utc(today - since),
                 date::utc(today + rest)
             );
-            systemd.tell(&text);
+            systemd.tell(&systemd.status(&text));
         }
     }
 
@@ -263,7 +320,8 @@ impl Idle {
                 (patience + Duration::from_secs(10)).as_micros()
             )
         });
-        systemd.tell(&format!("STOPPING=1\n{extension}STATUS=idle for {span}, stopping\n"));
+        let status = systemd.status(&format!("idle for {span}, stopping"));
+        systemd.tell(&format!("STOPPING=1\n{extension}{status}"));
         Ok(())
     }
 

@@ -3,6 +3,8 @@
 //! It is all of Coracle that stays, so it stays small: one thread, one poll(2), no timers unless something is waited for. It
 //! has nothing to do with the payload's connections; those the payload accepts on the kernel's own sockets.
 
+mod care;
+
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -17,7 +19,9 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use crate::definition::{Activation, ContainerAddress, Notify, SocketKind, UserNamespace};
 use crate::plan::Plan;
 use crate::run::failure::{Failure, NAMESPACE, OrFail as _, Priority, say};
+use crate::run::health::{Dowry, Health};
 use crate::run::idle::Idle;
+use crate::run::init::care::Sentence;
 use crate::run::intercept::Intercept;
 use crate::run::log::Pipe;
 use crate::run::notify::{Relay, Systemd};
@@ -59,6 +63,9 @@ struct Init<'a> {
     is_awaited: bool,
     outcome: Option<Outcome>,
     idle: Option<Idle>,
+    health: Option<Health>,
+    /// What becomes of a payload that is not well.
+    sentence: Sentence,
 }
 
 /// How long systemd may wait to hear that the payload is ready: what it then does takes a processor for longer than the payload needs
@@ -79,13 +86,13 @@ enum Stream {
 pub fn run(
     plan: Plan,
     (sockets, diag): (Vec<OwnedFd>, Option<Diag>),
-    payload: Prepared,
+    (payload, dowry): (Prepared, Dowry),
     systemd: &Systemd,
     locks: Vec<OwnedFd>,
     terminal: Option<Winsize>,
 ) -> Failure {
     let begun = Instant::now();
-    let mut init = match Init::start(&plan, payload, systemd, terminal) {
+    let mut init = match Init::start(&plan, (payload, dowry), systemd, terminal) {
         Ok(init) => init,
         Err(failure) => return failure,
     };
@@ -110,6 +117,7 @@ pub fn run(
                 Some(idle) => idle.conclude(outcome, systemd),
                 None => outcome,
             };
+            let outcome = init.sentence.outcome.unwrap_or(outcome);
             drop(locks);
             if begun.elapsed() < UNSETTLED {
                 systemd.settle();
@@ -126,7 +134,12 @@ pub fn run(
 }
 
 impl<'a> Init<'a> {
-    fn start(plan: &Plan, payload: Prepared, systemd: &'a Systemd, terminal: Option<Winsize>) -> Result<Self, Failure> {
+    fn start(
+        plan: &Plan,
+        (payload, dowry): (Prepared, Dowry),
+        systemd: &'a Systemd,
+        terminal: Option<Winsize>,
+    ) -> Result<Self, Failure> {
         let relay = (plan.notify == Notify::Yes)
             .then(|| Relay::create(plan.descriptor_store))
             .transpose()
@@ -139,6 +152,8 @@ impl<'a> Init<'a> {
         let payload = payload.start(plan, terminal)?;
         Ok(Self {
             payload,
+            health: Health::start(plan, dowry, systemd),
+            sentence: Sentence::default(),
             signals,
             intercept: None,
             watch: None,
@@ -192,6 +207,7 @@ impl<'a> Init<'a> {
         if let Some(idle) = &mut self.idle {
             idle.step(self.ready, self.payload.pid, self.stop_signal, self.systemd);
         }
+        self.mind_health(now);
         if let Some(lines) = self.reloading.as_mut().and_then(|reloading| reloading.due(now)) {
             self.systemd.tell_surely(lines);
         }
@@ -208,6 +224,10 @@ impl<'a> Init<'a> {
                         watch.answer();
                     }
                 }
+                Source::Health => {
+                    let consequence = self.health.as_mut().and_then(|health| health.hear(self.systemd));
+                    self.carry_out(consequence);
+                }
                 Source::Relay => self.relay_notifications(),
                 Source::Log => self.pump_logs(),
             }
@@ -220,25 +240,26 @@ impl<'a> Init<'a> {
         self.ready_at = None;
         // What it was waited for is not true any more.
         let status = if std::mem::take(&mut self.is_awaited) {
-            "STATUS=\n"
+            self.systemd.status("")
         } else {
-            ""
+            String::new()
         };
-        self.systemd.tell_surely(&["READY=1\n", status].concat());
+        self.systemd.tell_surely(&["READY=1\n", &status].concat());
         self.settled_at = Some(Instant::now() + SETTLING);
     }
 
     /// What can wait until no client waits for us any more.
     fn settle(&mut self) {
         // Only where readiness means it: a payload that has just been executed cannot listen yet.
+        let means_it = matches!(self.wanted, Notify::Listening | Notify::Healthy);
         match &self.intercept {
-            Some(intercept) if self.wanted == Notify::Listening && !self.ready => {
+            Some(intercept) if means_it && !self.ready => {
                 if let Some(awaited) = intercept.awaited() {
                     self.is_awaited = true;
-                    self.systemd.tell(&format!("STATUS={awaited}\n"));
+                    self.systemd.tell(&self.systemd.status(&awaited));
                 }
             }
-            Some(_) if self.wanted == Notify::Listening => self.complain(),
+            Some(_) if means_it => self.complain(),
             _ => {}
         }
         trim_memory();
@@ -250,7 +271,7 @@ impl<'a> Init<'a> {
         let unserved = self.watch.iter().filter(|_| !self.ready).find_map(Watch::unserved);
         complaints.extend(unserved.map(|sentence| (Priority::Warning, sentence)));
         if let Some((_, worst)) = complaints.first() {
-            self.systemd.tell(&format!("STATUS={worst}\n"));
+            self.systemd.tell(&self.systemd.status(worst));
             self.idle.iter_mut().for_each(Idle::keep_silent);
         }
         complaints.iter().for_each(|(priority, line)| say(*priority, line));
@@ -266,6 +287,7 @@ impl<'a> Init<'a> {
             }
             // The payload says so itself, and is believed when it does.
             Notify::Yes => false,
+            Notify::Healthy => self.health.as_ref().is_some_and(Health::is_healthy),
         };
         is_ready && !self.ready
     }
@@ -274,6 +296,8 @@ impl<'a> Init<'a> {
         let mut sources = vec![(Source::Signal, self.signals.as_fd())];
         sources.extend(self.intercept.iter().map(|intercept| (Source::Call, intercept.as_fd())));
         sources.extend(self.watch.iter().map(|watch| (Source::Watched, watch.as_fd())));
+        let health = self.health.as_ref().and_then(Health::as_fd);
+        sources.extend(health.map(|health| (Source::Health, health)));
         sources.extend(self.relay.iter().map(|relay| (Source::Relay, relay.as_fd())));
         let (output, error) = (std::io::stdout(), std::io::stderr());
         let mut polled: Vec<PollFd<'_>> = sources
@@ -314,6 +338,8 @@ impl<'a> Init<'a> {
             .chain(self.settled_at)
             .chain(idle)
             .chain(reloading)
+            .chain(self.health.as_ref().and_then(Health::deadline))
+            .chain(self.sentence.until)
             .min();
         let rest = next.map(|next| next.saturating_duration_since(Instant::now()));
         // One more, since poll(2) counts in whole milliseconds and would wake too early.
@@ -329,6 +355,7 @@ impl<'a> Init<'a> {
                 libc::SIGTERM => {
                     self.stopping = true;
                     self.idle.iter_mut().for_each(Idle::give_way);
+                    self.health.iter_mut().for_each(Health::give_way);
                     self.forward(self.stop_signal);
                 }
                 _ => {
@@ -362,13 +389,14 @@ impl<'a> Init<'a> {
             let Some(relayed) = self.relay.as_ref().and_then(Relay::receive) else {
                 return;
             };
-            match relayed.lines.as_str() {
+            let lines = self.systemd.qualify(relayed.lines);
+            match lines.as_str() {
                 "" => {}
                 lines if relayed.ready => self.systemd.tell_surely(lines),
                 lines => self.systemd.tell(lines),
             }
             if let Some(reloading) = &mut self.reloading {
-                reloading.hear(&relayed.lines);
+                reloading.hear(&lines);
             }
             if let Some(why) = relayed.wish.and_then(|wish| self.systemd.grant(wish)) {
                 say(
@@ -408,6 +436,7 @@ enum Source {
     Signal,
     Call,
     Watched,
+    Health,
     Relay,
     Log,
 }

@@ -21,6 +21,7 @@ pub mod subject;
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
 
 use nix::sys::socket::{AddressFamily, SockFlag, SockType};
 use nix::unistd::Pid;
@@ -50,7 +51,12 @@ pub struct Intercept {
     bound_unix: BTreeMap<u64, usize>,
     /// Whether all has been said that there is to say.
     has_spoken: bool,
+    /// Since when all is served.
+    served_at: Option<Instant>,
 }
+
+/// After this time a program that binds one address after the other has bound the next one.
+const NEXT: Duration = Duration::from_millis(100);
 
 /// Ports below this one take a right to bind (ip(7)).
 const FIRST_UNPRIVILEGED: u16 = 1024;
@@ -79,6 +85,7 @@ impl Intercept {
             undeclared: Undeclared::default(),
             bound_unix: BTreeMap::new(),
             has_spoken: false,
+            served_at: None,
         }
     }
 
@@ -89,6 +96,12 @@ impl Intercept {
             let same = |other: &&Activated| report::is_same(&socket.grant.listen, &other.grant.listen);
             self.sockets.iter().filter(same).any(|other| other.served)
         })
+    }
+
+    /// When it is likely that the program has bound all that it binds at its start; nothing as long as it does not serve all of its sockets.
+    #[must_use]
+    pub fn quiet_at(&self) -> Option<Instant> {
+        self.served_at.map(|served| served + NEXT)
     }
 
     /// What is wrong between the sockets and what the program has bound by now, each with what mends it, the worst first; once.
@@ -124,6 +137,9 @@ impl Intercept {
         match done {
             Some(()) => self.listener.succeed(&call),
             None => self.listener.let_through(&call),
+        }
+        if self.served_at.is_none() && self.is_served() {
+            self.served_at = Some(Instant::now());
         }
     }
 

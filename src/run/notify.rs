@@ -3,6 +3,7 @@
 //! A payload whose root is the host's could name any process of the host as its main process, and `systemctl stop` would kill that one. So
 //! the payload never reaches systemd's socket: it gets one of its own, and init passes on what concerns nobody but the payload.
 
+use std::cell::RefCell;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd};
 use std::os::linux::net::SocketAddrExt as _;
@@ -59,13 +60,16 @@ pub fn send_surely(socket: &UnixDatagram, lines: &str) {
 pub struct Systemd {
     socket: Option<UnixDatagram>,
     shim: Taker,
+    /// The two parts of the status text that systemd shows: how the container is called, where that is known, and what else there is to say.
+    texts: RefCell<[String; 2]>,
 }
 
 impl Systemd {
     /// systemd behind its connected notify socket, if there is one, and the shim that introduces this process.
     #[must_use]
     pub fn new(socket: Option<UnixDatagram>, shim: Taker) -> Self {
-        Self { socket, shim }
+        let texts = RefCell::default();
+        Self { socket, shim, texts }
     }
 
     /// Makes this the main process.
@@ -90,6 +94,48 @@ impl Systemd {
         if let Some(socket) = &self.socket {
             send_surely(socket, lines);
         }
+    }
+
+    /// What the container's health is called from now on, before all that is said of it otherwise.
+    pub fn name(&self, health: &str) {
+        health.clone_into(&mut self.texts.borrow_mut()[0]);
+    }
+
+    /// The same, and systemd is told.
+    pub fn call(&self, health: &str) {
+        self.name(health);
+        let line = self.text();
+        self.tell(&line);
+    }
+
+    /// The line that sets the status text to `text`, behind what the container is called.
+    #[must_use]
+    pub fn status(&self, text: &str) -> String {
+        text.clone_into(&mut self.texts.borrow_mut()[1]);
+        self.text()
+    }
+
+    fn text(&self) -> String {
+        let texts = self.texts.borrow();
+        let said: Vec<&str> = texts
+            .iter()
+            .map(String::as_str)
+            .filter(|text| !text.is_empty())
+            .collect();
+        format!("STATUS={}\n", said.join("; "))
+    }
+
+    /// `lines` of the payload's, with its own status text behind what the container is called.
+    #[must_use]
+    pub fn qualify(&self, lines: String) -> String {
+        if self.texts.borrow()[0].is_empty() {
+            return lines;
+        }
+        let line = |line: &str| match line.strip_prefix("STATUS=") {
+            Some(text) => self.status(text),
+            None => format!("{line}\n"),
+        };
+        lines.lines().map(line).collect()
     }
 
     /// Carries out what the payload wants of the store of descriptors. Returns why not, if it cannot be.
@@ -235,7 +281,19 @@ fn filter(message: &str) -> Relayed {
 
 #[cfg(test)]
 mod tests {
-    use super::filter;
+    use super::{Systemd, filter};
+    use crate::run::handover::pair;
+
+    #[test]
+    fn a_payload_cannot_call_itself_healthy() {
+        let systemd = Systemd::new(None, pair().expect("a pair").1);
+        let lines = || "READY=1\nSTATUS=healthy\n".to_owned();
+        assert_eq!(systemd.qualify(lines()), lines());
+        systemd.name("starting");
+        assert_eq!(systemd.qualify(lines()), "READY=1\nSTATUS=starting; healthy\n");
+        assert_eq!(systemd.status("idle"), "STATUS=starting; idle\n");
+        assert_eq!(systemd.status(""), "STATUS=starting\n");
+    }
 
     #[test]
     fn a_payload_cannot_name_another_main_process() {

@@ -10,6 +10,7 @@ pub mod link;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::atomic::{AtomicI32, Ordering};
+use std::time::Instant;
 
 use anyhow::{Context as _, Error, Result, anyhow};
 use nix::errno::Errno;
@@ -40,6 +41,8 @@ pub struct Payload {
 pub enum Starter {
     /// Init, with which all in the container ends.
     Init,
+    /// A process beside the payload that runs one program after the other ([`crate::run::health`]).
+    Nursery,
     /// A process that has joined the container, on behalf of its parent: the program is that one's child, and is killed with it.
     Attached,
     /// The same, but the program goes on by itself.
@@ -68,7 +71,7 @@ impl Prepared {
         let refused = is_last.then(Shared::<AtomicI32>::new).transpose()?;
         let (link, other_end) = Link::pair()?;
         let parent = match starter {
-            Starter::Init => Parent::Caller,
+            Starter::Init | Starter::Nursery => Parent::Caller,
             Starter::Attached | Starter::Detached => Parent::OfCaller,
         };
         match clone_process(0, parent, None).context("forking the payload")? {
@@ -85,17 +88,41 @@ impl Prepared {
         }
     }
 
+    /// The process.
+    #[must_use]
+    pub fn pid(&self) -> Pid {
+        self.pid
+    }
+
     /// Has it executed, now that the root has been entered, on `terminal` where it is to have one.
     ///
     /// # Errors
     /// It could not prepare itself, or the program not be executed.
     pub fn start(self, plan: &Plan, terminal: Option<OwnedFd>) -> Result<Payload, Failure> {
+        self.start_by(plan, terminal, None)
+    }
+
+    /// The same, with no more patience than until `deadline`: who is in the container already may have stopped it.
+    ///
+    /// # Errors
+    /// As [`Self::start`], and it took too long.
+    pub fn start_by(
+        self,
+        plan: &Plan,
+        terminal: Option<OwnedFd>,
+        deadline: Option<Instant>,
+    ) -> Result<Payload, Failure> {
         let Self { pid, link, refused } = self;
         // If it is gone, it has left word.
         link.tell(&Word::Enter { terminal });
         let mut listener = None;
         let mut program = None;
         loop {
+            if let Some(deadline) = deadline
+                && !link.hears_by(deadline)
+            {
+                return Err(anyhow!("it was not executed in time")).or_fail(EXEC);
+            }
             match link.hear().context("starting the payload").or_fail(NAMESPACE)? {
                 Some(Word::Ready(with)) => listener = Some(with),
                 Some(Word::Executing { path, head }) => program = Some((path, head)),

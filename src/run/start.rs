@@ -30,6 +30,7 @@ use crate::run::cleanup::remove_writable_layer;
 use crate::run::container::{self, Beginning};
 use crate::run::failure::{CONFIG, Failure, NAMESPACE, OrFail as _, Priority, say};
 use crate::run::handover::{self, Giver, Message, Wish};
+use crate::run::health::lead;
 use crate::run::identities::Range;
 use crate::run::lend::identities::Identities;
 use crate::run::lend::user::lend_as_user;
@@ -38,6 +39,7 @@ use crate::run::network::join::join;
 use crate::run::network::locks::Addresses;
 use crate::run::processors::Processors;
 use crate::run::record::Record;
+use crate::run::seal::seal_for_checks;
 use crate::run::subordinate::NOT_ALLOWED;
 use crate::run::subordinate::account::Account;
 use crate::run::subordinate::maps::Maps;
@@ -58,6 +60,7 @@ pub fn start(resolved: &Path, unit: &str, terminal: Option<Winsize>) -> Result<(
     program::refuse_to_be_one().or_fail(NAMESPACE)?;
     let environment = environment();
     let definition = read(resolved).or_fail(CONFIG)?;
+    seal_for_checks(&definition).or_fail(NAMESPACE)?;
     let passed = activation::take(&environment).or_fail(CONFIG)?;
     // An init that was killed while it stopped its idle payload has left them closed.
     passed.iter().for_each(|passed| gate::open(passed.socket.as_fd()));
@@ -87,6 +90,7 @@ pub fn start(resolved: &Path, unit: &str, terminal: Option<Winsize>) -> Result<(
         .or_fail(NAMESPACE)?;
     // Here, where systemd's sockets are: the container's network has none of their connections.
     let diag = plan.idle.and_then(|_| idle::diag());
+    let ways = lead::ways(&plan, &sockets);
     join(&plan.network).or_fail(NAMESPACE)?;
     let (giver, taker) = handover::pair().or_fail(NAMESPACE)?;
     // An init has no default action for SIGTERM, so a stop that comes before init reads signals must stay pending.
@@ -106,6 +110,7 @@ pub fn start(resolved: &Path, unit: &str, terminal: Option<Winsize>) -> Result<(
                 plan,
                 sockets,
                 diag,
+                ways,
                 stored: stored.into_iter().map(|stored| stored.socket).collect(),
                 notify,
                 shim: taker,

@@ -153,6 +153,24 @@ pub fn close_all_but_both(low: RawFd, high: RawFd, first: RawFd) -> io::Result<(
     close_all_but(high, high)
 }
 
+/// Closes every descriptor from `first` on but those of `kept`.
+///
+/// # Errors
+/// What close_range(2) says.
+pub fn keep_only(kept: &[BorrowedFd<'_>], first: RawFd) -> io::Result<()> {
+    let mut numbers: Vec<RawFd> = kept.iter().map(AsRawFd::as_raw_fd).collect();
+    numbers.sort_unstable();
+    let mut from = first;
+    for number in numbers.into_iter().chain([RawFd::MAX]) {
+        if from < number {
+            // SAFETY: this runs in a process that drops none of the owned descriptors that it was forked with but those that are kept.
+            Errno::result(unsafe { libc::syscall(libc::SYS_close_range, from, number - 1, 0) })?;
+        }
+        from = from.max(number.saturating_add(1));
+    }
+    Ok(())
+}
+
 /// Closes every descriptor from `first` on, for a program that has just been executed and knows of none.
 ///
 /// # Errors

@@ -116,6 +116,20 @@ pub fn bound(form: Form, address: &[u8]) -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
+/// Ends the connection of a socket, which can then have another (connect(2), `AF_UNSPEC`).
+///
+/// # Errors
+/// What connect(2) says.
+pub fn disconnect(socket: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: all bytes zero is a valid address: AF_UNSPEC is 0. The kernel reads as many bytes as it has.
+    unsafe {
+        let nowhere: libc::sockaddr = std::mem::zeroed();
+        let length = libc::socklen_t::try_from(size_of::<libc::sockaddr>()).unwrap_or(0);
+        Errno::result(libc::connect(socket.as_raw_fd(), &raw const nowhere, length))?;
+    }
+    Ok(())
+}
+
 /// bind(2) to an address as it came from another process.
 ///
 /// # Errors

@@ -12,6 +12,7 @@ use crate::definition::{Definition, Root};
 use crate::generate::draft::Draft;
 use crate::generate::{Context, generate};
 use crate::plan::specifier::Specifiers;
+use crate::run::health::course::State;
 use crate::systemd::Question;
 use crate::systemd::look::Unit as UnitState;
 use crate::unitfile::name::{instantiate, is_template};
@@ -51,6 +52,9 @@ pub(super) struct Unit {
     pub(super) sub_state: Option<String>,
     #[serde(rename = "main-pid")]
     pub(super) main_pid: Option<u32>,
+    /// What its health checks say, where there are any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) health: Option<&'static str>,
     /// What it says of itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) status_text: Option<String>,
@@ -188,18 +192,28 @@ fn connections(defined: &Defined<'_>, states: &States) -> Vec<Row> {
     let row = |(unit, state): (&String, &UnitState)| Row {
         name: unit.strip_suffix(".service").unwrap_or(unit).to_owned(),
         sockets: Vec::new(),
-        service: described(unit.clone(), Some(state)),
+        service: described(unit.clone(), Some(state), defined.definition),
         ..row(defined, None, states)
     };
     units.map(row).collect()
 }
 
-fn described(unit: String, state: Option<&UnitState>) -> Unit {
+/// The health that init calls the container by, at the beginning of what it says of itself; `starting` until it has said so.
+fn health(state: &UnitState, definition: &Definition) -> Option<&'static str> {
+    definition.container.health.as_ref().filter(|_| state.is_up())?;
+    let word = state.status.split(|c: char| !c.is_ascii_alphabetic()).next();
+    let words = [State::Healthy, State::Unhealthy].map(State::word);
+    let known = words.into_iter().find(|known| word == Some(known));
+    Some(known.unwrap_or(State::Starting.word()))
+}
+
+fn described(unit: String, state: Option<&UnitState>, definition: &Definition) -> Unit {
     Unit {
         load_state: state.map(|state| state.load.clone()),
         active_state: state.map(|state| state.active.clone()),
         sub_state: state.map(|state| state.sub.clone()),
         main_pid: state.and_then(|state| state.main_pid),
+        health: state.and_then(|state| health(state, definition)),
         status_text: state
             .filter(|state| state.is_up())
             .map(|state| state.status.clone())
@@ -233,7 +247,7 @@ fn row(defined: &Defined<'_>, instance: Option<&str>, states: &States) -> Row {
         errors: defined.errors,
         warnings: defined.warnings,
         changed: defined.changed,
-        service: described(unit.clone(), state),
+        service: described(unit.clone(), state, definition),
         sockets: definition
             .sockets
             .iter()
@@ -333,6 +347,25 @@ mod tests {
         assert_eq!(rows[2].sockets[0].sub_state.as_deref(), Some("listening"));
         assert_eq!(rows[2].sockets[0].listen, ["/run/two.sock"]);
         assert_eq!(rows[2].service.active_state, None);
+    }
+
+    #[test]
+    fn health_is_what_init_calls_it_where_there_is_a_check() {
+        let with = "[Container]\nImage = \"x\"\nHealthCmd = \"true\"\n";
+        let health = |text: &str, active: &str, status: &str| {
+            let loaded = [loaded("a", text)];
+            let mut state = state("loaded", active, "x", Some(7));
+            status.clone_into(&mut state.status);
+            let states = States::from([("a.service".to_owned(), state)]);
+            rows(&defined(&loaded, &context(), |_, _| true), &states)[0]
+                .service
+                .health
+        };
+        assert_eq!(health(with, "active", "healthy; idle since 1"), Some("healthy"));
+        assert_eq!(health(with, "active", "unhealthy, stopping it: x"), Some("unhealthy"));
+        assert_eq!(health(with, "activating", "waits; healthy"), Some("starting"));
+        assert_eq!(health(with, "inactive", "healthy"), None);
+        assert_eq!(health("[Container]\nImage = \"x\"\n", "active", "healthy"), None);
     }
 
     #[test]

@@ -72,6 +72,7 @@ impl Trial {
         let definition = &mut subject.definition;
         definition.container.activation = Some(activation);
         definition.container.notify = Some(Notify::Started);
+        definition.container.health = None;
         definition.sockets = Vec::from_iter((!listens.is_empty()).then(|| Socket {
             name: "probe".to_owned(),
             unit: String::new(),

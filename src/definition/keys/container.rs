@@ -16,7 +16,6 @@ const fn own(name: &'static str, kind: Kind, repeat: Repeat, meaning: &'static s
     key(name, kind, repeat, meaning).of(Origin::Coracle)
 }
 
-const NO_PROBES: &str = "until then use Notify and systemd's Restart=";
 const NO_USER_NAMESPACE: &str = "use UserNS, or UIDMap and GIDMap";
 
 /// Sorted by name, so that it can be searched.
@@ -182,88 +181,91 @@ pub(super) const KEYS: &[Key] = &[
         "HealthCmd",
         Command,
         Once,
-        "A command that tells whether the program is healthy.",
-    )
-    .later(NO_PROBES),
-    key("HealthInterval", TimeSpan, Once, "The time between two health checks.").later(NO_PROBES),
+        "A command that runs in the container beside the program, as its user and with its rights, and says by its exit status 0 that the program is well: a string is for the container's /bin/sh, an array is run as it is, 'none' checks nothing. What it leaves running is killed. A check that the image brings is not used.",
+    ),
+    key(
+        "HealthInterval",
+        TimeSpan,
+        Once,
+        "The time between two health checks, 30s by default and at least 100ms, from the beginning of one to that of the next, which comes 250ms after its end at the earliest; 'disable' checks nothing. Until the first one has passed they are more frequent, and such additional ones do not count as failed.",
+    ),
     key(
         "HealthLogDestination",
         Text,
         Once,
-        "Where the results of health checks are kept.",
-    )
-    .later(NO_PROBES),
+        "Where the results of health checks are kept: always in the journal, a line for each change, so there is no other place to name.",
+    ),
     key(
         "HealthMaxLogCount",
         Integer,
         Once,
         "How many results of health checks are kept.",
     )
-    .later(NO_PROBES),
+    .never(
+        Severity::Warning,
+        "changes of a container's health are in the journal, which has limits of its own",
+        "see journald.conf(5)",
+    ),
     key(
         "HealthMaxLogSize",
         Integer,
         Once,
-        "How long a kept result of a health check may be.",
-    )
-    .later(NO_PROBES),
+        "How many bytes of what a failed health check has written go to the journal, 500 by default and at most 4096.",
+    ),
     key(
         "HealthOnFailure",
         Choice(&["none", "kill", "restart", "stop"]),
         Once,
-        "What to do with an unhealthy container.",
-    )
-    .later(NO_PROBES),
+        "What becomes of an unhealthy container besides being called so: nothing ('none', the default); 'kill' kills the program, so that the unit fails and Restart= in [Service] says what follows; 'restart' stops it, and systemd starts it again whatever Restart= says; 'stop' stops it, and the next connection starts it again. Its sockets stay in any case.",
+    ),
     key(
         "HealthRetries",
         Integer,
         Once,
-        "How many health checks must fail in a row.",
-    )
-    .later(NO_PROBES),
+        "How many health checks must fail in a row until the container is unhealthy, 3 by default.",
+    ),
     key(
         "HealthStartPeriod",
         TimeSpan,
         Once,
-        "How long failed health checks do not count after a start.",
-    )
-    .later(NO_PROBES),
+        "How long after a start failed health checks do not count, unless one has passed; none by default.",
+    ),
     key(
         "HealthStartupCmd",
         Command,
         Once,
-        "A command that tells whether the program has started.",
-    )
-    .later(NO_PROBES),
+        "A command that runs in the place of HealthCmd, and in the same forms, until it has passed, for a program that takes its time to start.",
+    ),
     key(
         "HealthStartupInterval",
         TimeSpan,
         Once,
-        "The time between two start-up checks.",
-    )
-    .later(NO_PROBES),
+        "The time between two runs of HealthStartupCmd, 30s by default; until the first has passed they are more frequent.",
+    ),
     key(
         "HealthStartupRetries",
         Integer,
         Once,
-        "How many start-up checks may fail before the container is restarted.",
-    )
-    .later(NO_PROBES),
+        "How many runs of HealthStartupCmd may fail until the container is stopped and started again; never by default, or with 0.",
+    ),
     key(
         "HealthStartupSuccess",
         Integer,
         Once,
-        "How many start-up checks must succeed in a row.",
-    )
-    .later(NO_PROBES),
+        "How many runs of HealthStartupCmd must pass in a row until HealthCmd takes over, 1 by default.",
+    ),
     key(
         "HealthStartupTimeout",
         TimeSpan,
         Once,
-        "How long a start-up check may take.",
-    )
-    .later(NO_PROBES),
-    key("HealthTimeout", TimeSpan, Once, "How long a health check may take.").later(NO_PROBES),
+        "How long a run of HealthStartupCmd may take, 30s by default.",
+    ),
+    key(
+        "HealthTimeout",
+        TimeSpan,
+        Once,
+        "How long a health check may take, 30s by default; then it is killed with all that it has started, and has failed.",
+    ),
     key("HostName", Text, Once, "The container's host name."),
     key(
         "HttpProxy",
@@ -341,7 +343,7 @@ pub(super) const KEYS: &[Key] = &[
         "Notify",
         Choice(&["listening", "started", "yes", "healthy"]),
         Once,
-        "When the unit counts as started: once the program listens, once it runs, or once it says so with sd_notify(3).",
+        "When the unit counts as started: once the program listens, once it runs, once it says so with sd_notify(3), or once HealthCmd has passed.",
     ),
     key(
         "PidsLimit",

@@ -7,6 +7,7 @@ use crate::definition::keys::Key;
 use crate::definition::name;
 use crate::definition::report::Span;
 use crate::definition::resolve::attachment::Networks;
+use crate::definition::resolve::health;
 use crate::definition::resolve::identities::Identities;
 use crate::definition::resolve::idle;
 use crate::definition::resolve::mount::Mounted;
@@ -38,6 +39,7 @@ pub(super) struct Draft {
     networks: Networks,
     pub(super) idle: idle::Draft,
     renewal: Renewal,
+    health: health::Draft,
 }
 
 /// Appends unless the value takes back what is there.
@@ -192,6 +194,7 @@ impl Draft {
             "Notify" => container.notify = once(reset, || notify(to, key, value)),
             "IdleTimeout" => self.idle.timeout = once(reset, || to.idle_timeout(key, value)),
             "IdleIgnoresCpu" => self.idle.ignores_cpu = once(reset, || to.boolean(key, value)).unwrap_or_default(),
+            name if name.starts_with("Health") => self.health.set(key, value, to),
             "NoNewPrivileges" | "RunInit" if !reset && to.boolean(key, value) == Some(false) => {
                 let message = format!("'{}' is always true so far, ignoring", key.name);
                 to.report.warning(value.span, message);
@@ -217,6 +220,7 @@ impl Draft {
             }
         }
         self.renewal.finish(definition, service, to);
+        self.health.finish(definition);
         to.networks(self.networks, definition);
         to.check_sysctls(&self.sysctls, &definition.container.network);
         definition.container.sysctls = self.sysctls.into_iter().map(|(sysctl, _)| sysctl).collect();
@@ -380,20 +384,12 @@ fn notify(to: &mut Resolver<'_, '_>, key: &Key, value: &Value<'_>) -> Option<Not
         return Some(if notifies { Notify::Yes } else { Notify::Started });
     }
     let times = [
-        ("listening", Some(Notify::Listening)),
-        ("started", Some(Notify::Started)),
-        ("yes", Some(Notify::Yes)),
-        ("healthy", None),
+        ("listening", Notify::Listening),
+        ("started", Notify::Started),
+        ("yes", Notify::Yes),
+        ("healthy", Notify::Healthy),
     ];
-    let time = to.choice(key, value, &times)?;
-    if time.is_none() {
-        to.impossible(
-            key,
-            value.span,
-            "'healthy' is not carried out yet, write 'listening', 'started' or 'yes'",
-        );
-    }
-    time
+    to.choice(key, value, &times)
 }
 
 fn log_driver(to: &mut Resolver<'_, '_>, key: &Key, value: &Value<'_>) {

@@ -168,7 +168,7 @@ fn a_full_definition() {
 
 #[test]
 fn several_mistakes_at_once() {
-    let text = "[Container]\nImgae = \"nginx\"\nReadOnly = \"yes\"\nPublishPort = \"80\"\nSubUIDMap = \"auto\"\nHealthCmd = \"x\"\n";
+    let text = "[Container]\nImgae = \"nginx\"\nReadOnly = \"yes\"\nPublishPort = \"80\"\nSubUIDMap = \"auto\"\nHttpProxy = true\n";
     assert_eq!(
         said(text),
         [
@@ -178,7 +178,7 @@ fn several_mistakes_at_once() {
             "error 4:15 'PublishPort': '80' names no port of the host, and a port that changes at every start cannot be listened \
              on; write for example \"80:80\"",
             "error 5:1 key 'SubUIDMap' is not carried out yet, refusing to start without it; use UserNS, or UIDMap and GIDMap",
-            "warning 6:1 key 'HealthCmd' is not carried out yet, ignoring; until then use Notify and systemd's Restart=",
+            "warning 6:1 key 'HttpProxy' is not carried out yet, ignoring; set them with Environment",
         ]
     );
 }
@@ -291,6 +291,8 @@ fn every_key_that_is_carried_out_does_something() {
             "IP" | "IP6" | "NetworkAlias" => continue,
             // And these where there are sockets.
             "IdleTimeout" | "IdleIgnoresCpu" => continue,
+            // These need a check.
+            name if name.starts_with("Health") && name != "HealthCmd" => continue,
             "UIDMap" | "GIDMap" => "\"0:700000:65536\"",
             "SeccompProfile" => "\"/x.json\"",
             "Notify" => "\"started\"",
@@ -335,6 +337,62 @@ fn every_key_that_is_carried_out_does_something() {
         assert_eq!(mistake(&format!("{key} = false")).severity, Severity::Warning);
     }
     assert_eq!(mistake("LogDriver = \"none\"").severity, Severity::Warning);
+}
+
+#[test]
+fn checks() {
+    let health = |lines: &str| good(&format!("[Container]\nImage = \"x\"\n{lines}")).container.health;
+    let command = |value: &str| health(&format!("HealthCmd = {value}\n")).map(|health| health.check.command);
+    let words = |words: &[&str]| Some(words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>());
+    assert_eq!(health(""), None);
+    for off in ["''", "'none'", "'NONE'", "['NONE']", "'[\"NONE\"]'"] {
+        assert_eq!(command(off), None, "{off}");
+    }
+    for shell in [
+        "'a | b'",
+        "'CMD-SHELL a | b'",
+        "['CMD-SHELL', 'a | b']",
+        "'[\"CMD-SHELL\", \"a | b\"]'",
+    ] {
+        assert_eq!(command(shell), words(&["/bin/sh", "-c", "a | b"]), "{shell}");
+    }
+    for exec in [
+        "['a', '| b']",
+        "['CMD', 'a', '| b']",
+        "'[\"a\", \"| b\"]'",
+        "'[\"CMD\", \"a\", \"| b\"]'",
+    ] {
+        assert_eq!(command(exec), words(&["a", "| b"]), "{exec}");
+    }
+    assert_eq!(command("'[ -e /x ]'"), words(&["/bin/sh", "-c", "[ -e /x ]"]));
+    let default = health("HealthCmd = ['a']\n").unwrap();
+    assert_eq!(
+        (default.check.interval, default.check.timeout, default.retries),
+        (30_000, 30_000, 3)
+    );
+    assert_eq!(
+        (default.start_period, default.log_size, default.patience()),
+        (0, 500, 120_000)
+    );
+    assert_eq!(health("HealthCmd = 'a'\nHealthInterval = 'disable'\n"), None);
+    let startup = "HealthStartupCmd = ['b']\n";
+    for (line, startup) in [
+        ("HealthInterval = 7", ""),
+        ("HealthTimeout = 7", ""),
+        ("HealthRetries = 7", ""),
+        ("HealthStartPeriod = 7", ""),
+        ("HealthMaxLogSize = 7", ""),
+        ("HealthOnFailure = 'stop'", ""),
+        (startup, ""),
+        ("HealthStartupInterval = 7", startup),
+        ("HealthStartupTimeout = 7", startup),
+        ("HealthStartupRetries = 7", startup),
+        ("HealthStartupSuccess = 7", startup),
+    ] {
+        let plain = health(&format!("HealthCmd = ['a']\n{startup}"));
+        let changed = health(&format!("HealthCmd = ['a']\n{startup}{line}\n"));
+        assert!(changed.is_some() && changed != plain, "{line}");
+    }
 }
 
 #[test]
@@ -511,6 +569,16 @@ fn impossible_values() {
         "Activation = \"proxy\"\nPublishPort = \"80:80/udp\"",
         "Activation = \"Intercept\"",
         "Notify = \"healthy\"",
+        "Notify = \"healthy\"\nHealthCmd = \"none\"",
+        "HealthRetries = 0\nHealthCmd = \"a\"",
+        "HealthCmd = [\"CMD\"]",
+        "HealthCmd = \"CMD-SHELL \"",
+        "HealthCmd = 1",
+        "HealthInterval = \"99ms\"\nHealthCmd = \"a\"",
+        "HealthTimeout = \"disable\"\nHealthCmd = \"a\"",
+        "HealthStartPeriod = \"1y\"\nHealthCmd = \"a\"",
+        "HealthStartupRetries = -1\nHealthCmd = \"a\"\nHealthStartupCmd = \"b\"",
+        "HealthOnFailure = \"reboot\"\nHealthCmd = \"a\"",
         "Notify = \"listening\"",
         "Notify = \"x\"",
         "ReadOnly = 99999999999999999999999999999999999999999999",

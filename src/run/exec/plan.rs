@@ -12,7 +12,7 @@ use crate::definition::{Definition, Root, UserNamespace};
 use crate::image::reference::Reference;
 use crate::plan::Plan;
 use crate::plan::network::likely;
-use crate::plan::process::set;
+use crate::plan::process::{Process, set};
 use crate::run::exec::request::Request;
 use crate::run::failure::one_line;
 use crate::run::secret::DIRECTORY;
@@ -45,15 +45,7 @@ pub fn plan(request: &Request) -> Result<Plan> {
     )?;
     let own = &mut plan.process;
     own.arguments = request.command.clone();
-    // What is said to the payload alone.
-    let to_payload = [
-        "LISTEN_FDS",
-        "LISTEN_FDNAMES",
-        "NOTIFY_SOCKET",
-        "WATCHDOG_USEC",
-        "JOURNAL_STREAM",
-    ];
-    own.environment.retain(|(name, _)| !to_payload.contains(&name.as_str()));
+    keep_to_itself(own);
     for (name, value) in &request.environment {
         set(&mut own.environment, name, value.clone());
     }
@@ -74,6 +66,20 @@ pub fn plan(request: &Request) -> Result<Plan> {
         own.additional_groups.clear();
     }
     Ok(plan)
+}
+
+/// Leaves out what is said to the payload alone.
+pub fn keep_to_itself(process: &mut Process) {
+    let to_payload = [
+        "LISTEN_FDS",
+        "LISTEN_FDNAMES",
+        "NOTIFY_SOCKET",
+        "WATCHDOG_USEC",
+        "JOURNAL_STREAM",
+    ];
+    process
+        .environment
+        .retain(|(name, _)| !to_payload.contains(&name.as_str()));
 }
 
 /// Whose name was taken from the store while it runs ('coracle image rm --force'), an image has files still, but nobody can say what else is in it:

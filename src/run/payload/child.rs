@@ -143,7 +143,10 @@ impl Child<'_> {
         self.link.tell(&Word::Ready(listener.map(OwnedFd::from)));
         // The host's, as long as the root is; the same place in the container when that has been entered (pivot_root(2)).
         chdir("/").context("entering '/'")?;
-        capability::bound(plan.process.capabilities).context("dropping capabilities")?;
+        // A nursery is bounded itself, and cannot do it again.
+        if self.starter != Starter::Nursery {
+            capability::bound(plan.process.capabilities).context("dropping capabilities")?;
+        }
         // A session of its own, so that no terminal signal of ours reaches it and its jobs have a leader.
         setsid().context("creating a session")?;
         program::reset_signals()?;

@@ -7,9 +7,12 @@ use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use anyhow::{Result, bail};
+use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::MsgFlags;
 
 use crate::sys::process::adopt;
@@ -81,6 +84,19 @@ impl Link {
         bytes.extend(text);
         bytes.truncate(LONGEST);
         let _ = socket::send(self.0.as_fd(), &bytes, descriptor.map(OwnedFd::as_fd).as_slice());
+    }
+
+    /// Whether there is something to hear by then, be it the end.
+    #[must_use]
+    pub fn hears_by(&self, deadline: Instant) -> bool {
+        loop {
+            let rest = deadline.saturating_duration_since(Instant::now());
+            let rest = PollTimeout::try_from(rest).unwrap_or(PollTimeout::MAX);
+            match poll(&mut [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)], rest) {
+                Err(Errno::EINTR) => {}
+                heard => return heard.is_ok_and(|count| count > 0),
+            }
+        }
     }
 
     /// Waits for a word; nothing if the other end is closed and all that was said has been heard.
