@@ -49,6 +49,7 @@ stage: build
 roots: ## Make the Debian roots for tests and demo, where they are not cached yet
 	tests/machine/root bookworm
 	tests/machine/root trixie
+	tests/machine/root sid
 	tests/machine/root engines
 	tests/machine/root servers
 	tests/machine/root fleet

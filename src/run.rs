@@ -36,6 +36,7 @@ pub mod planning;
 pub mod processors;
 pub mod program;
 pub mod proxy;
+pub mod queues;
 pub mod record;
 pub mod reload;
 pub mod reloading;

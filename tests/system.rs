@@ -1,9 +1,9 @@
-//! The system tests: each folder of `tests/system` under a real systemd, in both supported versions.
+//! The system tests: each folder of `tests/system` under a real systemd, in both supported versions, and a few in the newest that there is.
 //!
 //! A case is `CASE/test`, a short script that runs inside a freshly booted machine (tests/machine/boot, with the functions of
 //! tests/machine/lib.sh), and `CASE/root`, files that are laid over the machine's root first. The machine has Coracle as
 //! `make install` lays it out, and a read-only image store with the images of tests/machine/images. Optional files say what a case
-//! needs otherwise: `CASE/versions` names the only systemd versions that it is meant for, `CASE/store` exists if it wants an empty,
+//! needs otherwise: `CASE/versions` names the only systemd versions that it is meant for (`252`, `257`, and `sid` for the newest that Debian has), `CASE/store` exists if it wants an empty,
 //! writable store of its own, `CASE/fleet` if it wants the images of tests/machine/fleet; `CASE/machine` names the one kind of root (tests/machine/root) that has what it needs, and `CASE/scratch` the
 //! directories there that must be no overlay; `CASE/seconds` says how long the script may take, where two minutes could be too short.
 //!
@@ -30,7 +30,10 @@ use folder::{cases, name};
 use machine::{is_wanted, prepare};
 
 /// The systemd versions under test, each with the Debian release that has it.
-const VERSIONS: [(&str, &str); 2] = [("252", "bookworm"), ("257", "trixie")];
+const VERSIONS: [(&str, &str); 3] = [("252", "bookworm"), ("257", "trixie"), (NEWEST, "sid")];
+
+/// The newest that Debian has, whichever that is today: for the cases whose `versions` name it.
+const NEWEST: &str = "sid";
 
 fn main() {
     let mut arguments = Arguments::from_args();
@@ -79,8 +82,9 @@ fn trials(tree: &Path, case: &Path) -> Vec<Trial> {
     VERSIONS
         .iter()
         .filter(|(version, _)| {
-            only.as_deref()
-                .is_none_or(|only| only.split_whitespace().any(|word| word == *version))
+            only.as_deref().map_or(*version != NEWEST, |only| {
+                only.split_whitespace().any(|word| word == *version)
+            })
         })
         .map(|(version, release)| {
             let (tree, case) = (tree.to_path_buf(), case.to_path_buf());

@@ -128,8 +128,12 @@ fn service_section<'a>(draft: &Draft<'a>, context: &Context) -> Lines<'a> {
     let mut lines = over_defaults(defaults, given);
     // Added to the user's own.
     lines.extend(allowed.into_iter().flatten().map(|device| ("DeviceAllow", device)));
-    if definition.watched().is_some() {
-        // Status 0 says that nobody uses the container, which is no reason to start it again, not even with `Restart=always`.
+    let always = lines
+        .iter()
+        .any(|(key, value)| *key == "Restart" && value.trim() == "always");
+    if definition.watched().is_some() && always {
+        // Status 0 says that nobody uses the container, which is no reason to start it again. Where it is none anyhow this is not said: a
+        // program that ends with it before it is ready has failed, and the next try must come after a pause.
         lines.push(("RestartPreventExitStatus", "0".into()));
     }
     lines.extend(health::restart(definition));

@@ -36,6 +36,8 @@ fn unit_lines<'a>(draft: &Draft<'a>, socket: &Socket) -> Lines<'a> {
     let mut lines: Lines<'_> = vec![
         ("Description", description.into()),
         ("SourcePath", unit_section::source_path(definition).into()),
+        // Six restarts in ten seconds would close it, though none of them has failed.
+        ("StartLimitIntervalSec", "0".into()),
     ];
     lines.extend(unit_section::moved_to_socket(definition));
     lines

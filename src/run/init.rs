@@ -26,6 +26,7 @@ use crate::run::intercept::Intercept;
 use crate::run::log::Pipe;
 use crate::run::notify::{Relay, Systemd};
 use crate::run::payload::{Payload, Prepared};
+use crate::run::queues::{Listens, Queues};
 use crate::run::reloading::Reloading;
 use crate::run::terminal;
 use crate::run::watch::Watch;
@@ -33,11 +34,6 @@ use crate::sys::capability::{self, Mask};
 use crate::sys::death::die_of;
 use crate::sys::diag::Diag;
 use crate::sys::process::{self, Outcome, exit, forbid_inspection, trim_memory};
-use crate::sys::socket::listen;
-
-/// systemd's fuse for a socket unit is 20 starts in 2 s (`TriggerLimitIntervalSec=`). A payload that exits 0 at once with a client
-/// waiting would be started again at once, so such a run is made to last this long.
-const SHORTEST_CLEAN_RUN: Duration = Duration::from_millis(250);
 
 /// How long after its start systemd may not have heard of a container yet.
 const UNSETTLED: Duration = Duration::from_secs(5);
@@ -96,9 +92,7 @@ pub fn run(
         Ok(init) => init,
         Err(failure) => return failure,
     };
-    // A connection that was served in no time is no reason to be started again.
-    let woken_by_sockets = !sockets.is_empty() && plan.activation != Activation::Accept;
-    let sockets = init.arrange(&plan, sockets, diag);
+    let queues = init.arrange(&plan, sockets, diag);
     drop(plan);
     loop {
         if let Some(outcome) = init.outcome {
@@ -108,11 +102,8 @@ pub fn run(
                 init.tell_readiness();
             }
             init.complain();
-            if woken_by_sockets {
-                init.outlast(outcome, begun);
-            }
-            // A payload that shut its listening socket down must not take the port with it.
-            sockets.iter().for_each(|socket| drop(listen(socket.as_fd())));
+            init.outlast(begun, queues.shortest_run(outcome));
+            queues.reopen();
             let outcome = match &init.idle {
                 Some(idle) => idle.conclude(outcome, systemd),
                 None => outcome,
@@ -173,13 +164,18 @@ impl<'a> Init<'a> {
         })
     }
 
-    /// Gives away what init does not need: rights, and the sockets that it answers with. Returns the listening sockets it keeps.
-    fn arrange(&mut self, plan: &Plan, sockets: Vec<OwnedFd>, diag: Option<Diag>) -> Vec<OwnedFd> {
-        let kept = sockets
-            .iter()
-            .zip(&plan.sockets)
-            .filter(|(_, grant)| plan.activation != Activation::Accept && grant.listen.kind.listens());
-        let kept = kept.filter_map(|(socket, _)| socket.try_clone().ok()).collect();
+    /// Gives away what init does not need: rights, and the sockets that it answers with. Returns the sockets it keeps.
+    fn arrange(&mut self, plan: &Plan, sockets: Vec<OwnedFd>, diag: Option<Diag>) -> Queues {
+        let queues = sockets.iter().zip(&plan.sockets).filter_map(|(socket, grant)| {
+            let listens = match grant.listen.kind.listens() {
+                true => Listens::Yes,
+                false => Listens::No,
+            };
+            // A connection that was served in no time is no reason to be started again.
+            let starts = plan.activation != Activation::Accept;
+            starts.then(|| Some((socket.try_clone().ok()?, listens))).flatten()
+        });
+        let queues = Queues::new(queues);
         self.idle = Idle::new(plan, &sockets, diag);
         match (self.payload.listener.take(), plan.activation) {
             (Some(listener), Activation::Proxy) => self.watch = Some(Watch::new(listener, &plan.sockets)),
@@ -191,7 +187,7 @@ impl<'a> Init<'a> {
         let _ = forbid_inspection();
         // What it is from now on, for ps(1) and systemctl(1).
         let _ = nix::sys::prctl::set_name(c"coracle-init");
-        kept
+        queues
     }
 
     /// Does what is due, waits for something to happen, and does what follows from it.
@@ -417,12 +413,11 @@ impl<'a> Init<'a> {
         }
     }
 
-    /// Makes a clean exit that nobody asked for last as long as it must.
-    fn outlast(&mut self, outcome: Outcome, begun: Instant) {
-        while outcome == Outcome::Exited(0) && !self.stopping {
-            let Some(rest) = SHORTEST_CLEAN_RUN.checked_sub(begun.elapsed()) else {
-                return;
-            };
+    /// Makes an end that nobody asked for come no sooner than `least` after the start.
+    fn outlast(&mut self, begun: Instant, least: Duration) {
+        while !self.stopping
+            && let Some(rest) = least.checked_sub(begun.elapsed())
+        {
             let timeout = PollTimeout::try_from(rest).unwrap_or(PollTimeout::ZERO);
             let _ = poll(&mut [PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)], timeout);
             self.take_signals();

@@ -1,7 +1,7 @@
 //! The proxy of a program that keeps its own sockets (`Activation=proxy`): systemd-socket-proxyd(8) in the container's network.
 //!
-//! It is started by the socket, after the container. The shim finds the container's first process, joins its network, waits until somebody
-//! listens there, and then has no rights any more: it and what it starts are a user that owns nothing, or as good as that in a user's
+//! It is started by the socket, after the container. The shim finds the container's first process, waits until somebody listens in its network,
+//! joins that, and then has no rights any more: it and what it starts are a user that owns nothing, or as good as that in a user's
 //! manager, without capabilities and under the filter of system calls that a container without any has. Both stay in the host's other
 //! namespaces, so nothing in the container sees them, and all that leads from there to here is the port. What they read of the container
 //! are the kernel's lists of its sockets; none of its paths is looked up.
@@ -9,7 +9,8 @@
 //! systemd-socket-proxyd does not know that the container it forwards to has ended, and would close the connections of all who come then.
 //! So it has a parent that waits for either to end, and ends the other. That one says nothing and reads nothing. How it ends decides what
 //! systemd does: after a container that has ended by itself the port waits for its next client, as it does with every other
-//! `Activation=`; after anything else systemd tries again, and meanwhile clients wait in the queue.
+//! `Activation=`; after anything else systemd tries again, and meanwhile clients wait in the queue. A container that does not start is not
+//! this service's failure: it waits with the clients, for systemd to try that one again.
 
 pub mod target;
 
@@ -55,6 +56,9 @@ const SHORTEST_RUN: Duration = Duration::from_millis(250);
 /// After this time it is said that nobody listens.
 const UNUSUAL: Duration = Duration::from_secs(5);
 
+/// How long a container that does not run is waited for: longer than systemd's longest pause between two tries.
+const PATIENCE: Duration = Duration::from_secs(12);
+
 /// The longest pause between two looks whether somebody listens, in milliseconds.
 const LONGEST_PAUSE: u16 = 50;
 
@@ -68,10 +72,12 @@ struct Proxy {
 /// `container`, until either ends. `options` are systemd-socket-proxyd's.
 ///
 /// # Errors
-/// There is no such container, nobody listens in it, or the proxy could not be started, or was killed.
+/// The container could not be joined, or the proxy could not be started, or was killed.
 pub fn run(unit: &str, container: &str, target: &str, options: &[&str]) -> Result<(), Failure> {
     let begun = Instant::now();
-    let proxy = start(unit, container, target, options).or_fail(NAMESPACE)?;
+    let Some(proxy) = start(unit, container, target, options).or_fail(NAMESPACE)? else {
+        return Ok(());
+    };
     trim_memory();
     let end = proxy.attend().context("waiting").or_fail(NAMESPACE)?;
     // Whoever is started again at once must not be so too often.
@@ -93,7 +99,7 @@ enum End {
     OfProxy(Outcome),
 }
 
-fn start(unit: &str, container: &str, target: &str, options: &[&str]) -> Result<Proxy> {
+fn start(unit: &str, container: &str, target: &str, options: &[&str]) -> Result<Option<Proxy>> {
     let environment: Vec<(String, String)> = std::env::vars().collect();
     let sockets = activation::take(&environment)?;
     ensure!(
@@ -106,7 +112,15 @@ fn start(unit: &str, container: &str, target: &str, options: &[&str]) -> Result<
     let notify = notify::connect(&environment).context("connecting to systemd's notify socket")?;
     // Before the container's network, from which on nothing of the host is looked up but the program.
     let range = geteuid().is_root().then(|| Range::of_unit(unit)).transpose()?;
-    let entrance = find(container)?;
+    let Some((entrance, address)) = await_listener(&target, container)? else {
+        let message = format!("the container '{container}' does not run: see 'systemctl status {container}'");
+        say(Priority::Warning, &message);
+        // The clients that wait start this service again, and so the container. A failure would have another pause follow, on top of this wait.
+        if let Some(notify) = &notify {
+            notify::send_surely(notify, "READY=1\n");
+        }
+        return Ok(None);
+    };
     forbid_inspection()?;
     let users = match range {
         Some(_) => CloneFlags::empty(),
@@ -115,7 +129,6 @@ fn start(unit: &str, container: &str, target: &str, options: &[&str]) -> Result<
     entrance
         .join(users | CloneFlags::CLONE_NEWNET)
         .with_context(|| format!("joining the network of '{container}'"))?;
-    let address = await_listener(&target, &entrance, container)?;
     let arguments = options.iter().copied().chain([address.as_str()]);
     let arguments: Vec<CString> = [PROGRAM]
         .into_iter()
@@ -147,7 +160,7 @@ fn start(unit: &str, container: &str, target: &str, options: &[&str]) -> Result<
     }
     // The lock on the range of identities is to end with this process and not before.
     std::mem::forget(range);
-    Ok(Proxy { container, child })
+    Ok(Some(Proxy { container, child }))
 }
 
 impl Proxy {
@@ -168,8 +181,42 @@ impl Proxy {
     }
 }
 
-/// The way into the container of the service `unit`, which is in the same slice as this process: its init.
-fn find(unit: &str) -> Result<Entrance> {
+/// Waits until somebody listens on `target` in the container, and says where that is. Nothing if the container does not run, and has not for long.
+///
+/// A container that cannot start is tried again by systemd, after pauses of its own that grow. It would be started at once if this service
+/// failed and was tried again itself, since it wants that one: so this waits through those pauses.
+fn await_listener(target: &Target, container: &str) -> Result<Option<(Entrance, String)>> {
+    let (mut seen, mut since) = (Instant::now(), None);
+    let (mut pause, mut is_said) = (1, false);
+    loop {
+        let Some((init, entrance)) = find(container)? else {
+            if seen.elapsed() > PATIENCE {
+                return Ok(None);
+            }
+            since = None;
+            sleep(Duration::from_millis(LONGEST_PAUSE.into()));
+            continue;
+        };
+        let address = target.find(init)?;
+        let mut polled = [PollFd::new(entrance.as_fd(), PollFlags::POLLIN)];
+        if let Some(address) = address
+            && poll(&mut polled, PollTimeout::ZERO) == Ok(0)
+        {
+            return Ok(Some((entrance, address)));
+        }
+        seen = Instant::now();
+        if !is_said && since.get_or_insert(seen).elapsed() > UNUSUAL {
+            is_said = true;
+            let message = format!("nobody listens on {target} in '{container}' yet, connections wait");
+            say(Priority::Warning, &message);
+        }
+        let _ = poll(&mut polled, PollTimeout::from(pause));
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+/// The init of the container of the service `unit`, which is in the same slice as this process, and the way in. Nothing if it does not run.
+fn find(unit: &str) -> Result<Option<(Pid, Entrance)>> {
     let own = fs::read_to_string("/proc/self/cgroup").context("reading '/proc/self/cgroup'")?;
     let own = own.lines().find_map(|line| line.strip_prefix("0::"));
     let slice = own
@@ -185,30 +232,7 @@ fn find(unit: &str) -> Result<Entrance> {
     // Others in there belong to starts, stops and 'coracle exec', and are outside of the container.
     let processes = fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
     let mut pids = processes.lines().filter_map(|pid| pid.parse().ok()).map(Pid::from_raw);
-    pids.find_map(|pid| Entrance::find(pid).ok())
-        .with_context(|| format!("the container '{unit}' does not run: see 'systemctl status {unit}'"))
-}
-
-/// Waits until somebody listens on `target`, and says where that is.
-fn await_listener(target: &Target, entrance: &Entrance, container: &str) -> Result<String> {
-    let begun = Instant::now();
-    let mut pause = 1;
-    let mut is_said = false;
-    loop {
-        if let Some(address) = target.find()? {
-            return Ok(address);
-        }
-        if !is_said && begun.elapsed() > UNUSUAL {
-            is_said = true;
-            let message = format!("nobody listens on {target} in '{container}' yet, connections wait");
-            say(Priority::Warning, &message);
-        }
-        let mut polled = [PollFd::new(entrance.as_fd(), PollFlags::POLLIN)];
-        if poll(&mut polled, PollTimeout::from(pause)) == Ok(1) {
-            bail!("'{container}' has ended before anybody listened on {target}");
-        }
-        pause = (pause * 2).min(LONGEST_PAUSE);
-    }
+    Ok(pids.find_map(|pid| Some((pid, Entrance::find(pid).ok()?))))
 }
 
 /// The last user that the container's user namespace has: not its root, who is the user whose manager this is.

@@ -207,6 +207,29 @@ pub fn listen(socket: BorrowedFd<'_>) -> io::Result<()> {
     Ok(())
 }
 
+/// How many connections wait to be accepted, tcp(7).
+///
+/// # Errors
+/// It is no TCP socket.
+pub fn queued(socket: BorrowedFd<'_>) -> io::Result<u32> {
+    // SAFETY: a plain structure of numbers.
+    let mut information: libc::tcp_info = unsafe { std::mem::zeroed() };
+    let mut size = size::<libc::tcp_info>();
+    // SAFETY: the kernel writes at most `size` bytes, and any bytes are valid numbers.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_TCP,
+            libc::TCP_INFO,
+            (&raw mut information).cast(),
+            &raw mut size,
+        )
+    };
+    Errno::result(result)?;
+    // Of a socket that listens this is the length of its queue.
+    Ok(information.tcpi_unacked)
+}
+
 /// send(2) without waiting and without SIGPIPE.
 ///
 /// # Errors

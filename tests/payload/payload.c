@@ -12,7 +12,9 @@
  *   payload notify MESSAGE...        sends each message to $NOTIFY_SOCKET, prints what came of it, then sleeps
  *   payload store [PORT]             tells systemd what it keeps ($NOTIFY_SOCKET): prints what it has from its last run, leaves
  *                                    a counter and what nobody should take, says READY=1, and serves; SIGHUP: prints it and goes on
- *   payload unless FILE [PORT]       exits 1 at once unless FILE exists, then serves
+ *   payload unless FILE [PORT [exit STATUS | signal N | sleep | leave STATUS | leave-by N]]
+ *                                    serves if FILE exists, and else exits 1 at once, or ends so, or never; to leave is to listen first and
+ *                                    to take nobody. PORT - serves the one connection that is descriptor 3. Says READY=1 if it may
  *   payload when FILE [PORT]         waits until FILE exists, then serves
  *   payload show                     prints who and where it is
  *   payload audit                    prints how far it is from the host, a line each
@@ -74,6 +76,23 @@ static int listeners(int *fds, const char *where) {
     }
     fds[0] = listen_on(where);
     return 1;
+}
+
+static void die_by(int number) {
+    signal(number, SIG_DFL);
+    raise(number);
+    exit(71);
+}
+
+/* Does not serve, in one of several ways. */
+static void refuse(const char *file, const char *where, const char *how, int number) {
+    int fds[16];
+    fprintf(stderr, "no %s, giving up\n", file);
+    if (!strcmp(how, "sleep")) signal(SIGTERM, SIG_DFL);
+    while (!strcmp(how, "sleep")) pause();
+    if (!strncmp(how, "leave", 5)) listeners(fds, where);
+    if (!strcmp(how, "signal") || !strcmp(how, "leave-by")) die_by(number);
+    exit(number);
 }
 
 static void answer(int fd) {
@@ -295,11 +314,7 @@ int main(int argc, char **argv) {
     signal(SIGPIPE, SIG_IGN);
     signal(SIGTERM, end);
     if (!strcmp(mode, "exit")) return atoi(first ? first : "0");
-    if (!strcmp(mode, "signal")) {
-        signal(atoi(first), SIG_DFL);
-        raise(atoi(first));
-        return 71;
-    }
+    if (!strcmp(mode, "signal")) die_by(atoi(first));
     if (!strcmp(mode, "show")) { show(); return 0; }
     if (!strcmp(mode, "audit")) { audit(); return 0; }
     if (!strcmp(mode, "notify")) {
@@ -321,8 +336,12 @@ int main(int argc, char **argv) {
         if (first) where = first;
     }
     if (!strcmp(mode, "unless")) {
-        if (access(first, F_OK)) { fprintf(stderr, "no %s, giving up\n", first); return 1; }
         if (second) where = second;
+        if (access(first, F_OK)) refuse(first, where, argc > 4 ? argv[4] : "exit", argc > 5 ? atoi(argv[5]) : 1);
+        if (!strcmp(where, "-")) { answer(3); return 0; }
+        count = listeners(fds, where);
+        if (getenv("NOTIFY_SOCKET")) hand("READY=1", -1);
+        serve(fds, count);
     }
     if (!strcmp(mode, "when")) {
         while (access(first, F_OK)) {

@@ -190,14 +190,18 @@ fn service_of(files: &Files, name: &str) -> String {
 
 fn service(seen: &Seen<'_>, name: &str, services: Services) -> Option<Step> {
     let unit = seen.units.get(name)?;
-    let (resolved, text) = (json_of(seen.after, name), seen.after.text(name));
     let restart = |action, why| match services {
         Services::Named => step(Action::Name, name, why),
         Services::Restarted => step(action, name, why),
     };
-    let (Some(resolved), Some(text)) = (resolved, text) else {
+    let Some(text) = seen.after.text(name) else {
         let is_ours = seen.before.text(name).is_some();
         return restart(Action::Stop, "its definition is gone").filter(|_| unit.is_up() && is_ours);
+    };
+    let Some(resolved) = json_of(seen.after, name) else {
+        // A proxy: its socket starts it, and what it runs from is written down nowhere.
+        let changed = seen.before.text(name).is_some_and(|before| before != text);
+        return restart(Action::Restart, OLDER).filter(|_| unit.is_up() && changed);
     };
     if seen.broken.contains(&name) {
         return None;
@@ -212,8 +216,10 @@ fn service(seen: &Seen<'_>, name: &str, services: Services) -> Option<Step> {
             seen.before.text(name).is_some_and(|before| before != text) || json_of(seen.before, name) != Some(resolved)
         }
     };
-    restart(Action::Restart, "it runs from an older definition").filter(|_| changed)
+    restart(Action::Restart, OLDER).filter(|_| changed)
 }
+
+const OLDER: &str = "it runs from an older definition";
 
 /// The resolved definition of a service.
 fn json_of<'f>(files: &'f Files, service: &str) -> Option<&'f str> {
@@ -289,6 +295,27 @@ mod tests {
         let other = SOCKET.replace("Description=a", "Description=b");
         let changed = [("web.socket", other.as_str()), files[1], files[2]];
         assert!(steps(&files, &changed, &[("web.socket", unit("active"))], Services::Named).is_empty());
+    }
+
+    #[test]
+    fn a_proxy_goes_with_its_text() {
+        let files = [("web-proxy.service", "[Service]"), ("web.json", "{}")];
+        let other = [("web-proxy.service", "[Service]\nSlice=a"), ("web.json", "{}")];
+        let units = [("web-proxy.service", unit("active"))];
+        assert!(steps(&files, &files, &units, Services::Restarted).is_empty());
+        let restarted = ["restart web-proxy.service: it runs from an older definition"];
+        assert_eq!(steps(&files, &other, &units, Services::Restarted), restarted);
+        let stopped = ["stop web-proxy.service: its definition is gone"];
+        assert_eq!(steps(&files, &[], &units, Services::Restarted), stopped);
+        assert!(
+            steps(
+                &files,
+                &other,
+                &[("web-proxy.service", unit("inactive"))],
+                Services::Restarted
+            )
+            .is_empty()
+        );
     }
 
     #[test]

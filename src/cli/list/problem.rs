@@ -52,6 +52,14 @@ pub(in crate::cli) fn problem(
             ),
             "coracle apply",
         ),
+        // systemd has closed what no file of its own speaks of any more, and calls the unit listening.
+        "active" if socket.load == "not-found" => (
+            Kind::Stale,
+            format!(
+                "'{name}' is stale: at the last reload its definition had mistakes, and each connection is refused"
+            ),
+            "coracle apply",
+        ),
         "active" if !socket.silent.is_empty() => (
             Kind::Stale,
             format!("'{name}' is stale: nobody listens on {}", socket.silent.join(", ")),
@@ -88,6 +96,11 @@ mod tests {
             silent: vec!["[::]:80".to_owned()],
             ..unit("active")
         };
+        let lost = Unit {
+            load: "not-found".to_owned(),
+            ..unit("active")
+        };
+        assert_eq!(kind(&lost, None), Some(Kind::Stale));
         let (up, down) = (unit("active"), unit("inactive"));
         assert_eq!(kind(&unit("failed"), Some(&up)), Some(Kind::Dead));
         assert_eq!(kind(&stale, None), Some(Kind::Stale));

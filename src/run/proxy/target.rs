@@ -1,5 +1,5 @@
-//! What a proxy connects to: the address on which the program listens, as the kernel lists it for the network namespace of this process
-//! (proc_pid_net(5)).
+//! What a proxy connects to: the address on which the program listens, as the kernel lists it for the network namespace of a process of the
+//! container (proc_pid_net(5)), which everybody may read.
 //!
 //! A definition names a port only. Most programs listen on every address or on the loopback's; some on IPv6 alone, some on the address that
 //! they have on a bridge. The lists are as long as the program makes them, and are read line by line.
@@ -11,6 +11,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 use anyhow::{Context as _, Error, Result};
+use nix::unistd::Pid;
 
 /// Where the program listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,26 +45,26 @@ impl fmt::Display for Target {
 }
 
 impl Target {
-    /// The address to connect to, as systemd-socket-proxyd(8) takes it, if somebody listens on it.
+    /// The address to connect to, as systemd-socket-proxyd(8) takes it, if somebody listens on it in the network of `process`.
     ///
     /// # Errors
     /// A list cannot be read.
-    pub fn find(&self) -> Result<Option<String>> {
+    pub fn find(&self, process: Pid) -> Result<Option<String>> {
         match self {
-            Self::Port(port) => find_port(*port),
+            Self::Port(port) => find_port(*port, process),
             Self::Abstract(name) => {
                 let mut found = false;
-                each_line("unix", |line| found |= listens_as(line, name.as_bytes()))?;
+                each_line(process, "unix", |line| found |= listens_as(line, name.as_bytes()))?;
                 Ok(found.then(|| name.clone()))
             }
         }
     }
 }
 
-fn find_port(port: u16) -> Result<Option<String>> {
+fn find_port(port: u16, process: Pid) -> Result<Option<String>> {
     let mut best: Option<IpAddr> = None;
     for list in ["tcp", "tcp6"] {
-        each_line(list, |line| {
+        each_line(process, list, |line| {
             if let Some(address) = listening(line, port)
                 && best.is_none_or(|best| rank(address) < rank(best))
             {
@@ -73,7 +74,7 @@ fn find_port(port: u16) -> Result<Option<String>> {
     }
     let Some(best) = best else { return Ok(None) };
     let mut has_ipv6 = false;
-    each_line("if_inet6", |line| has_ipv6 |= line.starts_with(LOOPBACK))?;
+    each_line(process, "if_inet6", |line| has_ipv6 |= line.starts_with(LOOPBACK))?;
     let address = match best {
         IpAddr::V4(address) if address.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
         // Whether it has IPv4's clients too cannot be seen.
@@ -98,9 +99,10 @@ fn rank(address: IpAddr) -> u8 {
     }
 }
 
-/// Calls `take` with each line of a list of this process's network namespace. There is none of IPv6 where the kernel has no IPv6.
-fn each_line(list: &str, mut take: impl FnMut(&[u8])) -> Result<()> {
-    let path = format!("/proc/thread-self/net/{list}");
+/// Calls `take` with each line of a list of the process's network namespace. There is none of IPv6 where the kernel has no IPv6, and none at
+/// all where the process has ended.
+fn each_line(process: Pid, list: &str, mut take: impl FnMut(&[u8])) -> Result<()> {
+    let path = format!("/proc/{process}/net/{list}");
     let mut read = || -> io::Result<()> {
         let mut reader = match File::open(&path) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
@@ -155,6 +157,8 @@ fn listens_as(line: &[u8], name: &[u8]) -> bool {
 mod tests {
     use std::net::{Ipv6Addr, TcpListener};
 
+    use nix::unistd::getpid;
+
     use super::{Target, listening, listens_as};
 
     #[test]
@@ -194,12 +198,15 @@ mod tests {
     fn a_listener_of_this_machine_is_found_where_it_is() {
         let one = TcpListener::bind("127.0.0.1:0").expect("a socket");
         let port = one.local_addr().expect("an address").port();
-        let found = Target::Port(port).find().expect("lists");
+        let found = Target::Port(port).find(getpid()).expect("lists");
         assert_eq!(found, Some(format!("127.0.0.1:{port}")));
         drop(one);
         if let Ok(six) = TcpListener::bind("[::1]:0") {
             let port = six.local_addr().expect("an address").port();
-            assert_eq!(Target::Port(port).find().expect("lists"), Some(format!("::1:{port}")));
+            assert_eq!(
+                Target::Port(port).find(getpid()).expect("lists"),
+                Some(format!("::1:{port}"))
+            );
         }
     }
 }
