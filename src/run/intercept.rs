@@ -36,6 +36,7 @@ use crate::run::intercept::report::Undeclared;
 use crate::run::intercept::subject::Subject;
 use crate::run::sockaddr::{LONGEST, Wanted, parse};
 use crate::sys::seccomp::{Call, Listener, Notification};
+use crate::sys::socket::options::Defaults;
 use crate::sys::socket::{self, Form};
 
 /// The answering end.
@@ -43,6 +44,7 @@ use crate::sys::socket::{self, Form};
 pub struct Intercept {
     listener: Listener,
     sockets: Vec<Activated>,
+    defaults: Defaults,
     claims: Claims,
     /// The container's network namespace; `None` on kernels that do not tell.
     namespace: Option<u64>,
@@ -68,11 +70,13 @@ impl Intercept {
     /// Answers for `sockets`, in the order of `grants`. To be made inside the container's network namespace.
     #[must_use]
     pub fn new(listener: Listener, grants: &[Grant], sockets: Vec<OwnedFd>) -> Self {
-        let sockets = sockets
+        let sockets: Vec<Activated> = sockets
             .into_iter()
             .zip(grants)
             .filter_map(|(socket, grant)| Activated::new(socket, grant))
             .collect();
+        let mut defaults = Defaults::default();
+        sockets.iter().for_each(|ours| defaults.learn(ours.socket.as_fd()));
         let probe = nix::sys::socket::socket(AddressFamily::Unix, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None);
         let namespace = probe
             .ok()
@@ -80,6 +84,7 @@ impl Intercept {
         Self {
             listener,
             sockets,
+            defaults,
             claims: Claims::default(),
             namespace,
             undeclared: Undeclared::default(),
@@ -209,7 +214,7 @@ impl Intercept {
             // First, since all descriptors of a socket have one O_NONBLOCK: from then on it is this one's.
             self.claims.undo(&self.listener, call, &subject, chosen, fit);
         }
-        ours.hand_over(&self.listener, call, &subject)?;
+        ours.hand_over(&self.listener, call, &subject, &mut self.defaults)?;
         // Where there is no listening, it serves from here on.
         ours.served |= !ours.grant.listen.kind.listens();
         let inode = ours.inode;
@@ -222,7 +227,7 @@ impl Intercept {
     /// Carries out a bind whose clients another socket of the program has. It would be the program's own affair, were it not that a privileged
     /// port is bound here, which the program may have no right to, having needed none for the other one.
     fn give_own(
-        &self,
+        &mut self,
         call: &Notification,
         subject: &Subject,
         wanted: &Wanted,
@@ -234,7 +239,7 @@ impl Intercept {
         }
         let own = socket::bound(form, address).ok()?;
         if let Some(copy) = &subject.copy {
-            socket::options::copy(copy.as_fd(), own.as_fd());
+            self.defaults.copy(copy.as_fd(), own.as_fd());
         }
         subject.take(&self.listener, call, own.as_fd())
     }
@@ -245,7 +250,7 @@ impl Intercept {
         let ours = match self.bound_unix.remove(&subject.inode) {
             Some(chosen) => {
                 let ours = self.sockets.get_mut(chosen)?;
-                ours.hand_over(&self.listener, call, &subject)?;
+                ours.hand_over(&self.listener, call, &subject, &mut self.defaults)?;
                 ours
             }
             None => self.sockets.iter_mut().find(|socket| socket.inode == subject.inode)?,

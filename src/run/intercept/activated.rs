@@ -10,6 +10,7 @@ use crate::run::intercept::subject::{Subject, inode_of};
 use crate::run::sockaddr::Wanted;
 use crate::sys::seccomp::{Listener, Notification};
 use crate::sys::socket;
+use crate::sys::socket::options::Defaults;
 
 /// One of systemd's sockets.
 #[derive(Debug)]
@@ -68,9 +69,15 @@ impl Activated {
 
     /// Puts it in place of the caller's socket, as the program had set up its own.
     #[must_use]
-    pub fn hand_over(&self, listener: &Listener, call: &Notification, subject: &Subject) -> Option<()> {
+    pub fn hand_over(
+        &self,
+        listener: &Listener,
+        call: &Notification,
+        subject: &Subject,
+        defaults: &mut Defaults,
+    ) -> Option<()> {
         if let Some(copy) = &subject.copy {
-            socket::options::copy(copy.as_fd(), self.socket.as_fd());
+            defaults.copy(copy.as_fd(), self.socket.as_fd());
         }
         subject.take(listener, call, self.socket.as_fd())
     }

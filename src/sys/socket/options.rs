@@ -13,39 +13,73 @@ use nix::errno::Errno;
 
 use crate::sys::socket::Form;
 
-/// Copies to `to` what was set on `from`. What cannot be set there is left as it is.
-pub fn copy(from: BorrowedFd<'_>, to: BorrowedFd<'_>) {
-    let (Ok(form), Ok(target)) = (Form::of(from), Form::of(to)) else {
-        return;
-    };
-    let Ok(fresh) = form.create() else { return };
-    for (level, names) in CARRIED {
-        for name in *names {
-            carry(from, fresh.as_fd(), to, (*level, *name), (*level, *name));
+/// The options of new sockets, by their form. They are asked for once: a program waits for each question.
+#[derive(Debug, Default)]
+pub struct Defaults(Vec<(Form, Vec<Option<Value>>)>);
+
+impl Defaults {
+    /// Asks for those of sockets like `socket`, before one of these is to be copied from.
+    pub fn learn(&mut self, socket: BorrowedFd<'_>) {
+        let _ = Form::of(socket).and_then(|form| self.of(form).map(drop));
+    }
+
+    /// Copies to `to` what was set on `from`. What cannot be set there is left as it is.
+    pub fn copy(&mut self, from: BorrowedFd<'_>, to: BorrowedFd<'_>) {
+        let (Ok(form), Ok(target)) = (Form::of(from), Form::of(to)) else {
+            return;
+        };
+        let Ok(defaults) = self.of(form) else { return };
+        for (name, default) in names().zip(defaults) {
+            let Ok(set) = Value::get(from, name) else { continue };
+            if *default == Some(set) {
+                continue;
+            }
+            replace(to, name, &set);
+            if (form.domain, target.domain) == (libc::AF_INET6, libc::AF_INET)
+                && let Some((_, four)) = COUNTERPARTS.iter().find(|(six, _)| (libc::IPPROTO_IPV6, *six) == name)
+            {
+                replace(to, (libc::IPPROTO_IP, *four), &set);
+            }
+        }
+        for (name, lock) in BUFFERS {
+            copy_buffer(from, to, name, lock);
         }
     }
-    if (form.domain, target.domain) == (libc::AF_INET6, libc::AF_INET) {
-        for (six, four) in COUNTERPARTS {
-            let (six, four) = ((libc::IPPROTO_IPV6, six), (libc::IPPROTO_IP, four));
-            carry(from, fresh.as_fd(), to, six, four);
-        }
-    }
-    for (name, lock) in BUFFERS {
-        copy_buffer(from, to, name, lock);
+
+    /// In the order of [`names`]; nothing where there is no such option.
+    fn of(&mut self, form: Form) -> io::Result<&[Option<Value>]> {
+        // On none of them does it depend.
+        let form = Form {
+            ipv6_only: true,
+            ..form
+        };
+        let known = self.0.iter().position(|(known, _)| *known == form);
+        let place = match known {
+            Some(place) => place,
+            None => {
+                let fresh = form.create()?;
+                let values = names().map(|name| Value::get(fresh.as_fd(), name).ok()).collect();
+                self.0.push((form, values));
+                self.0.len() - 1
+            }
+        };
+        Ok(&self.0[place].1)
     }
 }
 
 /// A level and a name (getsockopt(2)).
 type Name = (i32, i32);
 
-fn carry(from: BorrowedFd<'_>, fresh: BorrowedFd<'_>, to: BorrowedFd<'_>, source: Name, target: Name) {
-    let Ok(set) = Value::get(from, source) else { return };
-    if Value::get(fresh, source).is_ok_and(|default| default == set) {
-        return;
-    }
-    if Value::get(to, target).is_ok_and(|old| old != set) {
+fn names() -> impl Iterator<Item = Name> {
+    CARRIED
+        .iter()
+        .flat_map(|(level, names)| names.iter().map(|name| (*level, *name)))
+}
+
+fn replace(to: BorrowedFd<'_>, name: Name, set: &Value) {
+    if Value::get(to, name).is_ok_and(|old| old != *set) {
         // Best effort: a program that needs it looks at it.
-        let _ = set.set(to, target);
+        let _ = set.set(to, name);
     }
 }
 
@@ -224,7 +258,7 @@ mod tests {
         let (from, to) = (from.create().expect("a socket"), to.create().expect("a socket"));
         value.set(from.as_fd(), source).expect("setting it");
         let set = Value::get(from.as_fd(), source).expect("getting it");
-        copy(from.as_fd(), to.as_fd());
+        Defaults::default().copy(from.as_fd(), to.as_fd());
         assert_eq!(Value::get(to.as_fd(), target).expect("getting it"), set, "{source:?}");
     }
 
@@ -289,7 +323,7 @@ mod tests {
         Value::of(1).set(to.as_fd(), keep).expect("setting it");
         Value::of(30_000).set(to.as_fd(), buffer).expect("setting it");
         Value::of(20_000).set(from.as_fd(), buffer).expect("setting it");
-        copy(from.as_fd(), to.as_fd());
+        Defaults::default().copy(from.as_fd(), to.as_fd());
         assert_eq!(Value::get(to.as_fd(), keep).expect("getting it").number(), 1);
         assert_eq!(Value::get(to.as_fd(), buffer).expect("getting it").number(), 60_000);
     }
