@@ -54,6 +54,9 @@ const SETTLED: Duration = Duration::from_millis(1500);
 /// The pause between two looks.
 const PAUSE: Duration = Duration::from_millis(10);
 
+/// How long systemd may take until it has started the container.
+const STARTING: Duration = Duration::from_secs(10);
+
 /// How long systemd may take until it listens.
 const LISTENING: Duration = Duration::from_secs(5);
 
@@ -99,10 +102,15 @@ impl Trial {
             unit: self.container.unit.clone(),
         };
         let manager = self.scope.service_manager();
-        let main = match inside::main_process(manager, &container) {
-            // systemd may know of its end sooner than we.
-            Err(_) if self.container.ends_within(1000) => return Err(self.ended()),
-            main => main?,
+        let main = loop {
+            match inside::main_process(manager, &container) {
+                Ok(main) => break main,
+                // systemd may know of its end sooner than we.
+                Err(_) if self.container.ends_within(500) => return Err(self.ended()),
+                Err(error) if self.begun.elapsed() > STARTING => return Err(error),
+                // Its sockets come first.
+                Err(_) => {}
+            }
         };
         let group = inside::group(&main)?;
         let mut seen = Seen {
