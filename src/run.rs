@@ -33,7 +33,7 @@ pub mod pasta;
 pub mod payload;
 pub mod place;
 pub mod planning;
-pub mod processors;
+pub mod processor;
 pub mod program;
 pub mod proxy;
 pub mod queues;

@@ -22,7 +22,7 @@ use crate::run::health::Dowry;
 use crate::run::health::lead::Way;
 use crate::run::notify::Systemd;
 use crate::run::payload::{Prepared, Starter};
-use crate::run::processors::Processors;
+use crate::run::processor::Processor;
 use crate::run::{init, rootfs, sysctl};
 use crate::sys::diag::Diag;
 use crate::sys::mount::{make_all_private, pivot};
@@ -49,8 +49,8 @@ pub struct Beginning {
     pub shim: Taker,
     /// The size of the terminal that the payload gets, if any; its client is at the other end of standard input.
     pub terminal: Option<Winsize>,
-    /// Those that it shares with the shim.
-    pub processors: Option<Processors>,
+    /// The one that the shim runs on, to be left to it.
+    pub processor: Option<Processor>,
 }
 
 /// The namespaces that the container makes itself, one excepted.
@@ -70,12 +70,14 @@ pub fn enter(beginning: Beginning) -> ! {
         notify,
         shim,
         terminal,
-        processors,
+        processor,
     } = beginning;
-    processors.inspect(Processors::leave);
+    if let Some(processor) = processor {
+        processor.leave();
+    }
     // Modes are as written here; the payload gets systemd's umask back.
     let mask = umask(Mode::empty());
-    let built = build(&plan, (&sockets, stored), mask, &shim, processors).or_fail(NAMESPACE);
+    let built = build(&plan, (&sockets, stored), mask, &shim, processor).or_fail(NAMESPACE);
     let systemd = Systemd::new(notify, shim);
     let failure = match built {
         Ok((payload, locks)) => {
@@ -105,7 +107,7 @@ fn build(
     (sockets, stored): (&[OwnedFd], Vec<OwnedFd>),
     mask: Mode,
     shim: &Taker,
-    processors: Option<Processors>,
+    processor: Option<Processor>,
 ) -> Result<(Prepared, Vec<OwnedFd>)> {
     unshare(NAMESPACES).context("creating the namespaces")?;
     make_all_private().context("cutting the mount namespace off")?;
@@ -120,7 +122,9 @@ fn build(
     if plan.user_namespace != UserNamespace::Host {
         become_root().context("becoming the root of the user namespace")?;
     }
-    processors.inspect(Processors::join);
+    if let Some(processor) = processor {
+        processor.join();
+    }
     let payload = Prepared::new(plan, [sockets, &stored], mask, Starter::Init)?;
     // The payload's process has them now.
     drop(stored);

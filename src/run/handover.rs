@@ -19,7 +19,7 @@ use anyhow::{Result, bail, ensure};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::MsgFlags;
 
-use crate::run::processors::staying;
+use crate::run::processor::staying;
 use crate::sys::socket;
 
 /// How long the shim waits to be asked to introduce the container to systemd, in milliseconds.

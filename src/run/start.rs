@@ -37,7 +37,7 @@ use crate::run::lend::user::lend_as_user;
 use crate::run::lend::{Lender, Output, lend};
 use crate::run::network::join::join;
 use crate::run::network::locks::Addresses;
-use crate::run::processors::Processors;
+use crate::run::processor::Processor;
 use crate::run::record::Record;
 use crate::run::seal::seal_for_checks;
 use crate::run::subordinate::NOT_ALLOWED;
@@ -95,7 +95,7 @@ pub fn start(resolved: &Path, unit: &str, terminal: Option<Winsize>) -> Result<(
     let (giver, taker) = handover::pair().or_fail(NAMESPACE)?;
     // An init has no default action for SIGTERM, so a stop that comes before init reads signals must stay pending.
     SigSet::all().thread_block().or_fail(NAMESPACE)?;
-    let processors = Processors::of_this_process();
+    let processor = Processor::of_this_process();
     match clone_sibling(first_namespaces(&plan))
         .context(if maps.is_none() {
             "creating the namespaces (clone3)"
@@ -115,11 +115,13 @@ pub fn start(resolved: &Path, unit: &str, terminal: Option<Winsize>) -> Result<(
                 notify,
                 shim: taker,
                 terminal,
-                processors,
+                processor,
             })
         }
         Some(container) => {
-            processors.inspect(|processors| processors.send_away(container));
+            if let Some(processor) = processor {
+                processor.send_away(container);
+            }
             // The container must read the end of it when this process is killed.
             drop(taker);
             let outputs = outputs(&plan, terminal).or_fail(NAMESPACE)?;
