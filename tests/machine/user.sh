@@ -16,7 +16,8 @@ anna() {
 }
 hers() { anna systemctl --user "$@"; }
 main_of() { hers show --value -p MainPID "$1"; }
-seen() { journalctl -b -o cat "_SYSTEMD_USER_UNIT=$1.service" + "USER_UNIT=$1.service"; }
+# seen NAME: what the journal has of one of her units; who has ended by the time that it looks is known to it by name alone.
+seen() { journalctl -b -o cat "_SYSTEMD_USER_UNIT=$1.service" + "USER_UNIT=$1.service" + "SYSLOG_IDENTIFIER=$1"; }
 
 # says NAME WORD: waits for a word in the journal of one of her units.
 says() { wait_for 5 has_said "$1" "$2"; }
