@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import peers
@@ -105,7 +105,7 @@ def rounds(rows: Rows, numbers: range, cast: list[Subject]) -> None:
     for round_ in numbers:
         for subject in random.Random(round_).sample(cast, len(cast)):
             time.sleep(0.05)
-            took = connect(subject.port)
+            took = wake(subject)
             if round_ > 0:  # The first round reads everything from disk.
                 rows.add("cold_start", subject.name, "ms", took / 1000)
             stop(subject)
@@ -114,13 +114,7 @@ def rounds(rows: Rows, numbers: range, cast: list[Subject]) -> None:
 def cold_start_of_peers(rows: Rows, runs: int) -> None:
     """The same for those with something between the port and the program; one that nothing wakes is started by hand."""
     said(f"cold start, {runs} rounds of {len(PEERS)} peers")
-    for round_ in range(runs + 1):
-        for subject in random.Random(round_).sample(PEERS, len(PEERS)):
-            time.sleep(0.05)
-            took = wake(subject)
-            if round_ > 0:
-                rows.add("cold_start", subject.name, "ms", took / 1000)
-            stop(subject)
+    rounds(rows, range(runs + 1), PEERS)
 
 
 def wake(subject: Subject) -> float:
@@ -220,6 +214,21 @@ def processes(unit: str) -> dict[int, str]:
     return {pid: Path(f"/proc/{pid}/comm").read_text().strip() for pid in pids}
 
 
+def beside_payload(units: Iterable[str]) -> dict[int, str]:
+    """The processes of these services and their names, the payload's own left out."""
+    return {pid: name for unit in units for pid, name in processes(unit).items() if name != "payload"}
+
+
+def programs(beside: dict[int, str]) -> str:
+    return "+".join(sorted(set(beside.values()))) or "nothing"
+
+
+def add_resident(rows: Rows, subject: str, beside: dict[int, str]) -> None:
+    sizes = [pss(pid) for pid in beside]
+    rows.add("resident_pss", subject, "KiB", sum(size["Pss"] for size in sizes))
+    rows.add("resident_private_dirty", subject, "KiB", sum(size["Private_Dirty"] for size in sizes))
+
+
 def resident(rows: Rows, count: int) -> None:
     """What stays in memory beside the payload, count containers running: init, conmon, or crun itself."""
     said(f"resident memory, {count} running")
@@ -235,14 +244,8 @@ def resident(rows: Rows, count: int) -> None:
             run("systemctl", "start", f"many-{kind}-{i}.socket")
             connect(port + i)
     for kind, name in made:
-        beside = {pid: exe for pid, exe in processes(f"{name}.service").items() if exe != "payload"}
-        programs = "+".join(sorted(set(beside.values()))) or "nothing"
-        sizes = [pss(pid) for pid in beside]
-        subject = {"coracle": "coracle-init", "podman": "podman", "crun": "crun"}[kind]
-        if kind != "coracle":
-            subject = f"{subject} ({programs})"
-        rows.add("resident_pss", subject, "KiB", sum(size["Pss"] for size in sizes))
-        rows.add("resident_private_dirty", subject, "KiB", sum(size["Private_Dirty"] for size in sizes))
+        beside = beside_payload([f"{name}.service"])
+        add_resident(rows, "coracle-init" if kind == "coracle" else f"{kind} ({programs(beside)})", beside)
     for kind, name in made:
         run("systemctl", "stop", f"{name}.socket", f"{name}.service")
         for path in (f"/etc/coracle/{name}.toml", f"/etc/containers/systemd/{name}.container"):
@@ -260,11 +263,8 @@ def resident_of_peers(rows: Rows, count: int) -> None:
         peers.listen(kind, name)
         connect(port)
     for kind, name, _ in made:
-        beside = {pid: exe for unit in units[name] for pid, exe in processes(unit).items() if exe != "payload"}
-        programs = "+".join(sorted(set(beside.values())))
-        sizes = [pss(pid) for pid in beside]
-        rows.add("resident_pss", f"{kind} ({programs})", "KiB", sum(size["Pss"] for size in sizes))
-        rows.add("resident_private_dirty", f"{kind} ({programs})", "KiB", sum(size["Private_Dirty"] for size in sizes))
+        beside = beside_payload(units[name])
+        add_resident(rows, f"{kind} ({programs(beside)})", beside)
     for kind, name, _ in made:
         run("systemctl", "stop", *peers.sockets(kind, name), f"{name}.service")
 

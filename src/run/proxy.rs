@@ -38,6 +38,7 @@ use crate::run::failure::{EXEC, Failure, NAMESPACE, OrFail as _, Priority, say};
 use crate::run::identities::Range;
 use crate::run::payload::child::place;
 use crate::run::proxy::target::Target;
+use crate::run::queues::SHORTEST_RUN;
 use crate::run::rights::{self, Growth, Rights};
 use crate::run::{notify, program};
 use crate::sys::capability::{self, Sets};
@@ -49,9 +50,6 @@ use crate::sys::seccomp as filter;
 
 /// Where every distribution has it.
 const PROGRAM: &str = "/usr/lib/systemd/systemd-socket-proxyd";
-
-/// systemd's fuse for a socket unit is 20 starts in 2 s, so each run lasts at least this long ([`crate::run::init`] does the same).
-const SHORTEST_RUN: Duration = Duration::from_millis(250);
 
 /// After this time it is said that nobody listens.
 const UNUSUAL: Duration = Duration::from_secs(5);

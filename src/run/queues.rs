@@ -17,7 +17,7 @@ use crate::sys::process::Outcome;
 use crate::sys::socket::{listen, queued};
 
 /// Eight in two seconds.
-const SHORTEST_RUN: Duration = Duration::from_millis(250);
+pub const SHORTEST_RUN: Duration = Duration::from_millis(250);
 
 /// What a run that was of no use to anybody takes: the generator's `RestartSec=` for a systemd whose pauses do not grow.
 const PAUSE: Duration = Duration::from_secs(2);

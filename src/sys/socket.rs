@@ -4,7 +4,7 @@ pub mod options;
 
 use std::io;
 use std::mem;
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::os::fd::{AsFd as _, AsRawFd, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
 
 use nix::errno::Errno;
@@ -82,14 +82,14 @@ pub fn protocol(socket: BorrowedFd<'_>) -> io::Result<i32> {
     })
 }
 
-/// The IP address that a socket is bound to, if it is one of IP.
+/// The IP address and port that a socket is bound to, if it is one of IP.
 ///
 /// # Errors
 /// What getsockname(2) says.
-pub fn internet_address(socket: BorrowedFd<'_>) -> io::Result<Option<IpAddr>> {
+pub fn internet_address(socket: BorrowedFd<'_>) -> io::Result<Option<SocketAddr>> {
     let name: SockaddrStorage = getsockname(socket.as_raw_fd())?;
-    let four = name.as_sockaddr_in().map(|address| IpAddr::V4(address.ip()));
-    Ok(four.or_else(|| name.as_sockaddr_in6().map(|address| IpAddr::V6(address.ip()))))
+    let four = name.as_sockaddr_in().map(|address| SocketAddr::V4((*address).into()));
+    Ok(four.or_else(|| name.as_sockaddr_in6().map(|address| SocketAddr::V6((*address).into()))))
 }
 
 /// Sets or clears `O_NONBLOCK` as it is in `flags`. It belongs to the open socket and not to the descriptor.

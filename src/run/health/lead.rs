@@ -8,17 +8,17 @@
 //! Nothing is done where the program listens itself, as it may for a family that systemd's socket does not have: that address is taken then.
 
 use std::io::{self, ErrorKind, Read as _, Write as _};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrStorage, connect, getsockname, socket};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrStorage, connect, socket};
 
 use crate::definition::network::Network;
 use crate::definition::{Activation, ContainerAddress, SocketKind};
 use crate::plan::{Grant, Plan};
-use crate::sys::socket::{disconnect, is_ipv6_only};
+use crate::sys::socket::{disconnect, internet_address, is_ipv6_only};
 
 /// How many connections a check can have at once to one of the program's sockets.
 const CONNECTIONS: usize = 2;
@@ -94,7 +94,7 @@ impl Way {
         };
         let four = SocketAddr::from((Ipv4Addr::LOCALHOST, *port));
         let six = SocketAddr::from((Ipv6Addr::LOCALHOST, *port));
-        let (target, inside) = match address(listener)? {
+        let (target, inside) = match internet_address(listener.as_fd()).ok().flatten()? {
             SocketAddr::V4(own) if own.ip().is_unspecified() => ((Ipv4Addr::LOCALHOST, own.port()).into(), vec![four]),
             SocketAddr::V4(own) => (own.into(), vec![four]),
             SocketAddr::V6(own) if !own.ip().is_unspecified() => (own.into(), vec![six]),
@@ -119,14 +119,6 @@ impl Way {
             free: free.map(TcpStream::from).collect(),
         })
     }
-}
-
-fn address(socket: &OwnedFd) -> Option<SocketAddr> {
-    let name: SockaddrStorage = getsockname(socket.as_raw_fd()).ok()?;
-    let four = name
-        .as_sockaddr_in()
-        .map(|name| SocketAddr::from((IpAddr::V4(name.ip()), name.port())));
-    four.or_else(|| name.as_sockaddr_in6().map(|name| SocketAddr::V6((*name).into())))
 }
 
 impl Lead {

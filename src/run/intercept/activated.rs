@@ -36,7 +36,10 @@ impl Activated {
     pub fn new(socket: OwnedFd, grant: &Grant) -> Option<Self> {
         let family = Family::of(socket.as_fd())?;
         let inode = inode_of(socket.as_fd())?;
-        let address = socket::internet_address(socket.as_fd()).ok().flatten();
+        let address = socket::internet_address(socket.as_fd())
+            .ok()
+            .flatten()
+            .map(|address| address.ip());
         let protocol = socket::protocol(socket.as_fd()).ok()?;
         Some(Self {
             socket,

@@ -31,7 +31,10 @@ impl Family {
     /// Whose clients a bound socket has.
     #[must_use]
     pub fn of(bound: BorrowedFd<'_>) -> Option<Self> {
-        let address = socket::internet_address(bound).ok().flatten();
+        let address = socket::internet_address(bound)
+            .ok()
+            .flatten()
+            .map(|address| address.ip());
         Self::with_address(bound, address)
     }
 
