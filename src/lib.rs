@@ -236,6 +236,9 @@
 //! With `Activation=accept` systemd accepts, and each connection is an instance of the template `NAME@.service` ([`generate::accept`]). It is
 //! served once: its instance is not started again, and is forgotten when it has ended, however it ended.
 //!
+//! Whatever fails a start, its clients wait in the queue for the next try. The one exception are those who have waited for all of a start that was
+//! out of time: `ExecStopPost=` notes it down, and the next try closes their connections before it does anything else ([`run::overdue`]).
+//!
 //! # What changes
 //!
 //! Nothing remembers what runs but what runs. At its start a container's shim writes down what it was started from: the manifests of its images and a
@@ -341,6 +344,7 @@
 //! | `~/.local/share/coracle/kept/UID.GID` | a user's layers once more, for `UserNS=keep-id` | `coracle image keep`, called by the shim |
 //! | `/run/coracle/networks`, `/run/coracle/.netavark` | of each container on a bridge what netavark was told and its network namespace; what netavark knows | the shim, netavark; `ExecStopPost=` removes them |
 //! | `/run/coracle/.networks` | an empty file whose bytes are locked by those who have an address | the shim |
+//! | `/run/coracle/+UNIT` | a link: when a start was out of time, for a minute; `$XDG_RUNTIME_DIR/coracle/+UNIT` for a user | `ExecStopPost=`; the next try takes it |
 //! | `/run/coracle/.UNIT` | a link: what a running container was started from; `$XDG_RUNTIME_DIR/coracle/.UNIT` for a user | the shim; `ExecStopPost=` removes it |
 //! | `/run/coracle/.identities` | an empty file whose bytes are locked by those who have a range of identities, a writable layer or a volume; its time is that of the last sweep | the shim |
 //! | `/run/coracle/oci/NAME` | a container of `coracle-oci`: its record, its `config.json`, and the socket at which it waits to be started; engines name another directory (`--root`) | `coracle-oci` |

@@ -12,7 +12,7 @@ use nix::unistd::geteuid;
 use crate::run::failure::{CONFIG, Failure, NAMESPACE, OrFail as _};
 use crate::run::mark::{Marks, Subject};
 use crate::run::network::sweep::after;
-use crate::run::{place, record, subordinate};
+use crate::run::{overdue, place, record, subordinate};
 use crate::store::Store;
 
 /// Where the writable layer of `unit` lies.
@@ -56,6 +56,7 @@ fn unit_of(name: &str) -> String {
 /// # Errors
 /// The directory cannot be read; a layer that cannot be removed now may be the next time.
 pub fn sweep(store: &Store, marks: &Marks) -> Result<()> {
+    overdue::sweep();
     for unit in record::units() {
         if marks.claim(Subject::Layer(&unit))?.is_some() {
             record::forget(&unit);
@@ -86,6 +87,7 @@ pub fn sweep(store: &Store, marks: &Marks) -> Result<()> {
 /// As [`remove_writable_layer`] and [`remove_resolved`].
 pub fn clean_up(unit: &str, resolved: Option<&Path>) -> Result<(), Failure> {
     record::forget(unit);
+    overdue::note(unit);
     let store = place::store().or_fail(CONFIG)?;
     let marks = Marks::of_this_user();
     let is_root = geteuid().is_root();

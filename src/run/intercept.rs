@@ -37,6 +37,7 @@ use crate::run::intercept::subject::Subject;
 use crate::run::sockaddr::{LONGEST, Wanted, parse};
 use crate::sys::seccomp::{Call, Listener, Notification};
 use crate::sys::socket::options::Defaults;
+use crate::sys::socket::queue;
 use crate::sys::socket::{self, Form};
 
 /// The answering end.
@@ -258,7 +259,7 @@ impl Intercept {
         ours.served = true;
         self.claims.listens(&subject);
         // It listens already, unless the program has shut it down before.
-        socket::listen(ours.socket.as_fd()).ok()
+        queue::listen(ours.socket.as_fd()).ok()
     }
 
     /// The program asks whether its socket listens. One of ours does, and says so, and some programs then do not call listen(2) any more: haproxy

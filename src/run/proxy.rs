@@ -40,7 +40,7 @@ use crate::run::payload::child::place;
 use crate::run::proxy::target::Target;
 use crate::run::queues::SHORTEST_RUN;
 use crate::run::rights::{self, Growth, Rights};
-use crate::run::{notify, program};
+use crate::run::{notify, overdue, program};
 use crate::sys::capability::{self, Sets};
 use crate::sys::process::{
     Exec, Outcome, Parent, clone_process, close_from, exit, forbid_inspection, pidfd_open, send_signal, trim_memory,
@@ -110,7 +110,7 @@ fn start(unit: &str, container: &str, target: &str, options: &[&str]) -> Result<
     let notify = notify::connect(&environment).context("connecting to systemd's notify socket")?;
     // Before the container's network, from which on nothing of the host is looked up but the program.
     let range = geteuid().is_root().then(|| Range::of_unit(unit)).transpose()?;
-    let Some((entrance, address)) = await_listener(&target, container)? else {
+    let Some((entrance, address)) = await_listener(&target, container, &sockets)? else {
         let message = format!("the container '{container}' does not run: see 'systemctl status {container}'");
         say(Priority::Warning, &message);
         // The clients that wait start this service again, and so the container. A failure would have another pause follow, on top of this wait.
@@ -183,11 +183,12 @@ impl Proxy {
 ///
 /// A container that cannot start is tried again by systemd, after pauses of its own that grow. It would be started at once if this service
 /// failed and was tried again itself, since it wants that one: so this waits through those pauses.
-fn await_listener(target: &Target, container: &str) -> Result<Option<(Entrance, String)>> {
+fn await_listener(target: &Target, container: &str, sockets: &[OwnedFd]) -> Result<Option<(Entrance, String)>> {
     let (mut seen, mut since) = (Instant::now(), None);
     let (mut pause, mut is_said) = (1, false);
     loop {
         let Some((init, entrance)) = find(container)? else {
+            overdue::dismiss(container, sockets);
             if seen.elapsed() > PATIENCE {
                 return Ok(None);
             }

@@ -14,7 +14,7 @@ use std::time::Duration;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::sys::process::Outcome;
-use crate::sys::socket::{listen, queued};
+use crate::sys::socket::queue::{listen, queued};
 
 /// Eight in two seconds.
 pub const SHORTEST_RUN: Duration = Duration::from_millis(250);

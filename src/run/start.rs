@@ -43,7 +43,7 @@ use crate::run::seal::seal_for_checks;
 use crate::run::subordinate::NOT_ALLOWED;
 use crate::run::subordinate::account::Account;
 use crate::run::subordinate::maps::Maps;
-use crate::run::{idle, keep, mark, network, notify, place, planning, program, secret, selinux, volume};
+use crate::run::{idle, keep, mark, network, notify, overdue, place, planning, program, secret, selinux, volume};
 use crate::store::Held;
 use crate::store::volume::Making;
 use crate::sys::gate;
@@ -66,6 +66,7 @@ pub fn start(resolved: &Path, unit: &str, terminal: Option<Winsize>) -> Result<(
     passed.iter().for_each(|passed| gate::open(passed.socket.as_fd()));
     let (passed, stored) = activation::without_stored(passed);
     let sockets = sockets(&definition, passed).or_fail(CONFIG)?;
+    overdue::dismiss(unit, &sockets);
     let store = place::store().or_fail(CONFIG)?;
     let mount_point = planning::mount_point().or_fail(CONFIG)?;
     let addresses = Addresses::of_unit(&definition.container.network, unit).or_fail(NAMESPACE)?;

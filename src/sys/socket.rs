@@ -1,6 +1,7 @@
 //! What init must know of a socket that it did not make, the calls on one, and descriptors that go through one.
 
 pub mod options;
+pub mod queue;
 
 use std::io;
 use std::mem;
@@ -192,42 +193,6 @@ const fn size<T>() -> libc::socklen_t {
     #[allow(clippy::cast_possible_truncation)] // It has just been shown to fit.
     let size = size as libc::socklen_t;
     size
-}
-
-/// listen(2) with the longest queue that the kernel allows, on a socket that does not listen: of one that does, the queue is what it is.
-///
-/// # Errors
-/// What listen(2) says.
-pub fn listen(socket: BorrowedFd<'_>) -> io::Result<()> {
-    if option(socket, libc::SOL_SOCKET, libc::SO_ACCEPTCONN)? != 0 {
-        return Ok(());
-    }
-    // SAFETY: plain integers.
-    Errno::result(unsafe { libc::listen(socket.as_raw_fd(), libc::c_int::MAX) })?;
-    Ok(())
-}
-
-/// How many connections wait to be accepted, tcp(7).
-///
-/// # Errors
-/// It is no TCP socket.
-pub fn queued(socket: BorrowedFd<'_>) -> io::Result<u32> {
-    // SAFETY: a plain structure of numbers.
-    let mut information: libc::tcp_info = unsafe { std::mem::zeroed() };
-    let mut size = size::<libc::tcp_info>();
-    // SAFETY: the kernel writes at most `size` bytes, and any bytes are valid numbers.
-    let result = unsafe {
-        libc::getsockopt(
-            socket.as_raw_fd(),
-            libc::SOL_TCP,
-            libc::TCP_INFO,
-            (&raw mut information).cast(),
-            &raw mut size,
-        )
-    };
-    Errno::result(result)?;
-    // Of a socket that listens this is the length of its queue.
-    Ok(information.tcpi_unacked)
 }
 
 /// send(2) without waiting and without SIGPIPE.

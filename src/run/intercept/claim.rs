@@ -10,6 +10,7 @@ use nix::unistd::Pid;
 use crate::run::intercept::family::Family;
 use crate::run::intercept::subject::{Subject, flags_of, is_socket, on_exec};
 use crate::sys::seccomp::{Listener, Notification};
+use crate::sys::socket::queue;
 use crate::sys::socket::{self, Form};
 
 /// A socket of the program in whose place lies one of ours.
@@ -98,7 +99,7 @@ impl Claims {
             // Best effort: a bind that fails here would have failed the program itself in an ordinary container.
             if let Ok(own) = socket::bound(claim.form, &claim.address) {
                 let listening = if claim.listens {
-                    socket::listen(own.as_fd())
+                    queue::listen(own.as_fd())
                 } else {
                     Ok(())
                 };

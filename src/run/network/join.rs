@@ -6,13 +6,13 @@
 use std::fs::{self, File};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use nix::sched::{CloneFlags, setns};
 use nix::unistd::Pid;
 
 use crate::definition::network::Network;
+use crate::run::systemctl::property;
 use crate::sys::process::pidfd_open;
 
 /// From which port on programs need no rights over a network namespace (ip(7)): in a container's own they have them all.
@@ -45,14 +45,7 @@ fn join_path(path: &Path) -> Result<()> {
 
 /// The main process of a service, as systemd knows it. It has not ended when this returns, or it is of no use any more.
 fn main_process(unit: &str) -> Result<OwnedFd> {
-    let output = Command::new("systemctl")
-        .args(["show", "--property=MainPID", "--value", "--", unit])
-        .stdin(Stdio::null())
-        .stderr(Stdio::inherit())
-        .output()
-        .context("running 'systemctl'")?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    let pid: i32 = text.trim().parse().unwrap_or(0);
+    let pid: i32 = property(unit, "MainPID")?.parse().unwrap_or(0);
     if pid <= 0 {
         bail!("'{unit}', whose network this container shares, does not run: see 'systemctl status {unit}'");
     }
