@@ -10,6 +10,9 @@
 //! A case may print rows of a table (`row: | … |`, tests/machine/servers.sh), which must stand in README.md just so, versions apart: those are
 //! Debian's to move. `UPDATE=1` writes what was seen there.
 //!
+//! Two trials of a run may fail once: each boots a machine of its own beside two others, and a second try tells an accident of that crowd
+//! from a fault. What the first try said is printed whole, and wants to be read: `SECOND_TRIES=0` forbids them.
+//!
 //! No case is ever skipped: a machine that cannot boot one fails it and says why. One case by hand, with a shell where it fails:
 //! `make machine CASE=nginx`. All runs of one kind of name: `cargo test --test system nginx`.
 
@@ -23,6 +26,7 @@ mod table;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
@@ -35,7 +39,14 @@ const VERSIONS: [(&str, &str); 3] = [("252", "bookworm"), ("257", "trixie"), (NE
 /// The newest that Debian has, whichever that is today: for the cases whose `versions` name it.
 const NEWEST: &str = "sid";
 
+/// How many trials of this run may still be tried again.
+static SECOND_TRIES: AtomicUsize = AtomicUsize::new(2);
+
 fn main() {
+    if let Some(tries) = std::env::var_os("SECOND_TRIES") {
+        let tries = tries.to_str().and_then(|tries| tries.parse().ok());
+        SECOND_TRIES.store(tries.expect("SECOND_TRIES is no number"), Ordering::Relaxed);
+    }
     let mut arguments = Arguments::from_args();
     if arguments.test_threads.is_none() {
         // A machine mostly waits; two a processor keep the processors busy without starving any.
@@ -77,7 +88,7 @@ fn trials(tree: &Path, case: &Path) -> Vec<Trial> {
     if let Ok(machine) = std::fs::read_to_string(case.join("machine")) {
         let (tree, case, machine) = (tree.to_path_buf(), case.to_path_buf(), machine.trim().to_owned());
         let name = format!("system::{name}::{machine}");
-        return vec![Trial::test(name, move || run(&tree, &case, &machine))];
+        return vec![Trial::test(name, move || run_twice(&tree, &case, &machine))];
     }
     VERSIONS
         .iter()
@@ -88,9 +99,31 @@ fn trials(tree: &Path, case: &Path) -> Vec<Trial> {
         })
         .map(|(version, release)| {
             let (tree, case) = (tree.to_path_buf(), case.to_path_buf());
-            Trial::test(format!("system::{name}::{version}"), move || run(&tree, &case, release))
+            Trial::test(format!("system::{name}::{version}"), move || {
+                run_twice(&tree, &case, release)
+            })
         })
         .collect()
+}
+
+/// Runs a trial, and once more if it fails and this run may still do so.
+fn run_twice(tree: &Path, case: &Path, release: &str) -> Result<(), Failed> {
+    let Err(first) = run(tree, case, release) else {
+        return Ok(());
+    };
+    let one_less = |left: usize| left.checked_sub(1);
+    if SECOND_TRIES
+        .fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less)
+        .is_err()
+    {
+        return Err(first);
+    }
+    let said = first.message().unwrap_or("nothing");
+    eprintln!(
+        "'{}' failed on {release}, a second try decides; the first said:\n{said}",
+        name(case)
+    );
+    run(tree, case, release)
 }
 
 fn run(tree: &Path, case: &Path, release: &str) -> Result<(), Failed> {
