@@ -7,10 +7,13 @@
 //!
 //! A link is made at once, whole or not at all, and short ones take no page.
 
-use std::fs;
-use std::io;
-use std::os::unix::fs::symlink;
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::unistd::{UnlinkatFlags, symlinkat, unlinkat};
 
 use crate::image::digest::Digest;
 use crate::run::place;
@@ -29,39 +32,74 @@ pub struct Record {
 /// What stands in it where a number or a list is empty.
 const NOTHING: &str = "-";
 
-impl Record {
-    /// The record of this start. `environment` is what systemd gave to the shim.
-    #[must_use]
-    pub fn new(resolved: &Path, environment: &[(String, String)], manifests: Vec<Digest>) -> Self {
+/// A record that is yet to be written: by then this process may be where no path leads to the host.
+#[derive(Debug)]
+pub struct Draft {
+    directory: OwnedFd,
+    name: String,
+    invocation: String,
+    resolved: String,
+    service: Option<File>,
+    manifests: Vec<Digest>,
+}
+
+impl Draft {
+    /// The record of this start of `unit`, of the resolved definition at `path` with this text. `environment` is what systemd gave to the shim.
+    ///
+    /// # Errors
+    /// What open(2) and mkdir(2) say of the directory.
+    pub fn new(
+        unit: &str,
+        (path, resolved): (&Path, String),
+        environment: &[(String, String)],
+        manifests: Vec<Digest>,
+    ) -> io::Result<Self> {
         let invocation = environment.iter().find(|(name, _)| name == "INVOCATION_ID");
-        let read = |path: &Path| fs::read_to_string(path).unwrap_or_default();
-        Self {
+        let link = link(&place::runtime(), unit);
+        let directory = link.parent().unwrap_or(Path::new("/"));
+        let directory = match File::open(directory) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                fs::create_dir_all(directory)?;
+                File::open(directory)?
+            }
+            opened => opened?,
+        };
+        Ok(Self {
+            directory: directory.into(),
+            name: file_name(unit),
             invocation: invocation.map_or_else(String::new, |(_, id)| id.clone()),
-            definition: fingerprint(&read(resolved), &read(&resolved.with_extension("service"))),
+            resolved,
+            service: File::open(path.with_extension("service")).ok(),
             manifests,
-        }
+        })
     }
 
-    /// Writes it down for `unit`.
+    /// Writes it down.
     ///
     /// # Errors
     /// What symlink(2) says.
-    pub fn write(&self, unit: &str) -> io::Result<()> {
-        let link = link(&place::runtime(), unit);
-        let text = self.text();
-        match symlink(&text, &link) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                fs::remove_file(&link)?;
-                symlink(&text, &link)
+    pub fn write(self) -> io::Result<()> {
+        let mut service = String::new();
+        if let Some(mut file) = self.service {
+            file.read_to_string(&mut service)?;
+        }
+        let record = Record {
+            invocation: self.invocation,
+            definition: fingerprint(&self.resolved, &service),
+            manifests: self.manifests,
+        };
+        let (text, name) = (record.text(), self.name.as_str());
+        match symlinkat(text.as_str(), &self.directory, name) {
+            Err(Errno::EEXIST) => {
+                unlinkat(&self.directory, name, UnlinkatFlags::NoRemoveDir)?;
+                Ok(symlinkat(text.as_str(), &self.directory, name)?)
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                fs::create_dir_all(link.parent().unwrap_or(Path::new("/")))?;
-                symlink(&text, &link)
-            }
-            made => made,
+            made => Ok(made?),
         }
     }
+}
 
+impl Record {
     /// What was written down for `unit`, where `runtime` is what lasts until the next boot. Nothing if it is not of the run of this number.
     #[must_use]
     pub fn read(runtime: &Path, unit: &str, invocation: &str) -> Option<Self> {
@@ -125,7 +163,11 @@ pub fn fingerprint(resolved: &str, service: &str) -> u64 {
 }
 
 fn link(runtime: &Path, unit: &str) -> PathBuf {
-    runtime.join("coracle").join(format!(".{unit}"))
+    runtime.join("coracle").join(file_name(unit))
+}
+
+fn file_name(unit: &str) -> String {
+    format!(".{unit}")
 }
 
 #[cfg(test)]

@@ -24,7 +24,6 @@ use crate::activation::{self, Passed};
 use crate::definition::network::Network;
 use crate::definition::renewal::DescriptorStore;
 use crate::definition::{Activation, Definition, Resolved, UserNamespace};
-use crate::image::digest::Digest;
 use crate::plan::Plan;
 use crate::run::cleanup::remove_writable_layer;
 use crate::run::container::{self, Beginning};
@@ -38,7 +37,7 @@ use crate::run::lend::{Lender, Output, lend};
 use crate::run::network::join::join;
 use crate::run::network::locks::Addresses;
 use crate::run::processor::Processor;
-use crate::run::record::Record;
+use crate::run::record::Draft;
 use crate::run::seal::seal_for_checks;
 use crate::run::subordinate::NOT_ALLOWED;
 use crate::run::subordinate::account::Account;
@@ -59,7 +58,7 @@ use crate::sys::user::map_identities;
 pub fn start(resolved: &Path, unit: &str, terminal: Option<Winsize>) -> Result<(), Failure> {
     program::refuse_to_be_one().or_fail(NAMESPACE)?;
     let environment = environment();
-    let definition = read(resolved).or_fail(CONFIG)?;
+    let (definition, text) = read(resolved).or_fail(CONFIG)?;
     seal_for_checks(&definition).or_fail(NAMESPACE)?;
     let passed = activation::take(&environment).or_fail(CONFIG)?;
     // An init that was killed while it stopped its idle payload has left them closed.
@@ -126,18 +125,13 @@ pub fn start(resolved: &Path, unit: &str, terminal: Option<Winsize>) -> Result<(
             // The container must read the end of it when this process is killed.
             drop(taker);
             let outputs = outputs(&plan, terminal).or_fail(NAMESPACE)?;
-            let unit = plan.unit.as_str();
-            let note = Note {
-                unit,
-                resolved,
-                environment: &environment,
-                manifests: images.iter().map(|image| image.manifest_digest.clone()).collect(),
-            };
+            let manifests = images.iter().map(|image| image.manifest_digest.clone()).collect();
+            let draft = || Draft::new(&plan.unit, (resolved, text), &environment, manifests);
             if let Some(maps) = &maps {
                 // Now, since in a moment this process is among the container's files.
-                note.write();
+                write(draft());
                 return lend_as_user(&plan, container, maps, outputs, (&store, &images), &giver)
-                    .and_then(|makings| complete(makings, container, notify.as_ref(), &giver, None))
+                    .and_then(|makings| complete(makings, container, notify.as_ref(), &giver))
                     .or_fail(NAMESPACE);
             }
             let images = images.iter().map(|image| store.hold_confined(image));
@@ -147,7 +141,7 @@ pub fn start(resolved: &Path, unit: &str, terminal: Option<Winsize>) -> Result<(
                 .flat_map(Held::into_descriptors)
                 .chain(addresses.map(|addresses| addresses.lock))
                 .collect();
-            attend(container, &plan, outputs, locks, notify.as_ref(), &giver, note).or_fail(NAMESPACE)
+            attend(container, &plan, outputs, locks, notify.as_ref(), &giver, draft).or_fail(NAMESPACE)
         }
     }
 }
@@ -192,7 +186,7 @@ fn attend(
     mut locks: Vec<OwnedFd>,
     notify: Option<&UnixDatagram>,
     giver: &Giver,
-    note: Note<'_>,
+    draft: impl FnOnce() -> io::Result<Draft>,
 ) -> Result<()> {
     // Modes are as written here; the container has its own copy of systemd's.
     umask(Mode::empty());
@@ -214,43 +208,24 @@ fn attend(
     }
     locks.push(range);
     let lender = Lender::Root(identities.as_ref());
+    // What that takes is opened while this process is among the host's files: the container's root may become its own at any moment.
+    let draft = draft();
     let makings = lend(plan, outputs, container, lender, locks, giver)?;
-    complete(makings, container, notify, giver, Some(note))
+    // The container is at work now, and this process has nothing to do but wait for it. Before it stops being the main process: the clean-up comes later.
+    write(draft);
+    complete(makings, container, notify, giver)
 }
 
-/// What is to be written down of this start ([`record`]).
-struct Note<'s> {
-    unit: &'s str,
-    resolved: &'s Path,
-    environment: &'s [(String, String)],
-    manifests: Vec<Digest>,
-}
-
-impl Note<'_> {
-    /// A container without one runs as well; only nobody can tell whether it is of today.
-    fn write(self) {
-        let written = Record::new(self.resolved, self.environment, self.manifests).write(self.unit);
-        if let Err(error) = written {
-            say(
-                Priority::Warning,
-                &format!("what it was started from cannot be written down: {error}"),
-            );
-        }
+/// Writes down what this start is of ([`record`]). A container without it runs as well; only nobody can tell whether it is of today.
+fn write(draft: io::Result<Draft>) {
+    if let Err(error) = draft.and_then(Draft::write) {
+        let message = format!("what it was started from cannot be written down: {error}");
+        say(Priority::Warning, &message);
     }
 }
 
 /// Waits until new volumes are filled, and makes the container systemd's main process of the unit.
-fn complete(
-    makings: Vec<(u16, Making)>,
-    container: Pid,
-    notify: Option<&UnixDatagram>,
-    giver: &Giver,
-    note: Option<Note<'_>>,
-) -> Result<()> {
-    // The container is at work now, and this process has nothing to do but wait for it. Before it stops being the main process: the clean-up comes later.
-    if let Some(note) = note {
-        note.write();
-    }
+fn complete(makings: Vec<(u16, Making)>, container: Pid, notify: Option<&UnixDatagram>, giver: &Giver) -> Result<()> {
     let extend = || {
         notify
             .into_iter()
@@ -354,9 +329,9 @@ pub fn prepare(plan: &Plan) -> Result<()> {
 }
 
 /// Reads what the generator left. A definition with mistakes fails here with its diagnostics, a line each.
-fn read(resolved: &Path) -> Result<Definition> {
+fn read(resolved: &Path) -> Result<(Definition, String)> {
     let text = read_between_reloads(resolved).with_context(|| format!("reading '{}'", resolved.display()))?;
-    parse(&text, resolved)
+    Ok((parse(&text, resolved)?, text))
 }
 
 /// The definition that `text` is, of the file `resolved`.
