@@ -3,6 +3,7 @@
 //! It is all of Coracle that stays, so it stays small: one thread, one poll(2), no timers unless something is waited for. It
 //! has nothing to do with the payload's connections; those the payload accepts on the kernel's own sockets.
 
+mod calls;
 mod care;
 
 use std::os::fd::{AsFd, OwnedFd};
@@ -21,15 +22,14 @@ use crate::plan::Plan;
 use crate::run::failure::{Failure, NAMESPACE, OrFail as _, Priority, say};
 use crate::run::health::{Dowry, Health};
 use crate::run::idle::Idle;
+use crate::run::init::calls::Calls;
 use crate::run::init::care::Sentence;
-use crate::run::intercept::Intercept;
 use crate::run::log::Pipe;
 use crate::run::notify::{Relay, Systemd};
 use crate::run::payload::{Payload, Prepared};
 use crate::run::queues::{Listens, Queues};
 use crate::run::reloading::Reloading;
 use crate::run::terminal;
-use crate::run::watch::Watch;
 use crate::sys::capability::{self, Mask};
 use crate::sys::death::die_of;
 use crate::sys::diag::Diag;
@@ -41,8 +41,7 @@ const UNSETTLED: Duration = Duration::from_secs(5);
 struct Init<'a> {
     payload: Payload,
     signals: SignalFd,
-    intercept: Option<Intercept>,
-    watch: Option<Watch>,
+    calls: Calls,
     relay: Option<Relay>,
     logs: Vec<(Pipe, Stream)>,
     systemd: &'a Systemd,
@@ -146,8 +145,7 @@ impl<'a> Init<'a> {
             health: Health::start(plan, dowry, systemd),
             sentence: Sentence::default(),
             signals,
-            intercept: None,
-            watch: None,
+            calls: Calls::Unheard,
             relay,
             logs,
             systemd,
@@ -177,11 +175,7 @@ impl<'a> Init<'a> {
         });
         let queues = Queues::new(queues);
         self.idle = Idle::new(plan, &sockets, diag);
-        match (self.payload.listener.take(), plan.activation) {
-            (Some(listener), Activation::Proxy) => self.watch = Some(Watch::new(listener, &plan.sockets)),
-            (Some(listener), _) => self.intercept = Some(Intercept::new(listener, &plan.sockets, sockets)),
-            (None, _) => {}
-        }
+        self.calls = Calls::new(self.payload.listener.take(), plan, sockets);
         // The payload may be root, and must not find in us what it lacks. What is left serves to signal it and to read its addresses.
         let _ = capability::set(own_rights(plan));
         let _ = forbid_inspection();
@@ -210,16 +204,7 @@ impl<'a> Init<'a> {
         for source in self.wait().context("waiting").or_fail(NAMESPACE)? {
             match source {
                 Source::Signal => self.take_signals(),
-                Source::Call => {
-                    if let Some(intercept) = &mut self.intercept {
-                        intercept.answer();
-                    }
-                }
-                Source::Watched => {
-                    if let Some(watch) = &mut self.watch {
-                        watch.answer();
-                    }
-                }
+                Source::Call => self.calls.answer(),
                 Source::Health => {
                     let consequence = self.health.as_mut().and_then(|health| health.hear(self.systemd));
                     self.carry_out(consequence);
@@ -248,24 +233,24 @@ impl<'a> Init<'a> {
     fn settle(&mut self) {
         // Only where readiness means it: a payload that has just been executed cannot listen yet.
         let means_it = matches!(self.wanted, Notify::Listening | Notify::Healthy);
-        match &self.intercept {
-            Some(intercept) if means_it && !self.ready => {
-                if let Some(awaited) = intercept.awaited() {
-                    self.is_awaited = true;
-                    self.systemd.tell(&self.systemd.status(&awaited));
-                }
+        if means_it && matches!(self.calls, Calls::Answered(_)) {
+            if self.ready {
+                self.complain();
+            } else if let Some(awaited) = self.calls.awaited() {
+                self.is_awaited = true;
+                self.systemd.tell(&self.systemd.status(&awaited));
             }
-            Some(_) if means_it => self.complain(),
-            _ => {}
         }
         trim_memory();
     }
 
     /// Says what is wrong between the sockets and what the payload binds, in the journal and, the worst of it, to systemd.
     fn complain(&mut self) {
-        let mut complaints = self.intercept.as_mut().map(Intercept::complaints).unwrap_or_default();
-        let unserved = self.watch.iter().filter(|_| !self.ready).find_map(Watch::unserved);
-        complaints.extend(unserved.map(|sentence| (Priority::Warning, sentence)));
+        if self.ready && matches!(self.calls, Calls::Watched(_)) {
+            // It is ready by its own word, then, and the proxy finds out.
+            return;
+        }
+        let complaints = self.calls.complaints();
         if let Some((_, worst)) = complaints.first() {
             self.systemd.tell(&self.systemd.status(worst));
             self.idle.iter_mut().for_each(Idle::keep_silent);
@@ -277,10 +262,7 @@ impl<'a> Init<'a> {
     fn is_ready(&self) -> bool {
         let is_ready = match self.wanted {
             Notify::Started => true,
-            Notify::Listening => {
-                self.intercept.as_ref().is_none_or(Intercept::is_served)
-                    && self.watch.as_ref().is_none_or(Watch::is_served)
-            }
+            Notify::Listening => self.calls.is_served(),
             // The payload says so itself, and is believed when it does.
             Notify::Yes => false,
             Notify::Healthy => self.health.as_ref().is_some_and(Health::is_healthy),
@@ -290,8 +272,7 @@ impl<'a> Init<'a> {
 
     fn wait(&self) -> nix::Result<Vec<Source>> {
         let mut sources = vec![(Source::Signal, self.signals.as_fd())];
-        sources.extend(self.intercept.iter().map(|intercept| (Source::Call, intercept.as_fd())));
-        sources.extend(self.watch.iter().map(|watch| (Source::Watched, watch.as_fd())));
+        sources.extend(self.calls.as_fd().map(|calls| (Source::Call, calls)));
         let health = self.health.as_ref().and_then(Health::as_fd);
         sources.extend(health.map(|health| (Source::Health, health)));
         sources.extend(self.relay.iter().map(|relay| (Source::Relay, relay.as_fd())));
@@ -430,7 +411,6 @@ impl<'a> Init<'a> {
 enum Source {
     Signal,
     Call,
-    Watched,
     Health,
     Relay,
     Log,

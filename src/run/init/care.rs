@@ -7,7 +7,6 @@ use crate::run::health::word::Leads;
 use crate::run::health::{Consequence, Health};
 use crate::run::idle::Idle;
 use crate::run::init::Init;
-use crate::run::intercept::Intercept;
 use crate::sys::process::Outcome;
 
 const RESTART: i32 = Definition::RESTART;
@@ -36,7 +35,7 @@ impl Init<'_> {
             health.give_way();
         }
         // Of a program that listens now it is likely that it answers, too.
-        let quiet_at = self.intercept.as_ref().map(Intercept::quiet_at);
+        let quiet_at = self.calls.quiet_at();
         quiet_at.flatten().into_iter().for_each(|at| health.hurry(at));
         let mut consequence = health.give_up(now, self.systemd);
         if health.is_due(now) {
