@@ -61,6 +61,23 @@ pub enum OnFailure {
     Stop,
 }
 
+impl OnFailure {
+    /// What they are called in a definition.
+    pub const WORDS: [(&'static str, Self); 4] = [
+        ("none", Self::None),
+        ("kill", Self::Kill),
+        ("restart", Self::Restart),
+        ("stop", Self::Stop),
+    ];
+
+    /// What this one is called there.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        let is_this = |(_, other): &&(&str, Self)| *other == self;
+        Self::WORDS.iter().find(is_this).map_or("", |(word, _)| word)
+    }
+}
+
 impl Health {
     /// The exit status of a unit that is to be started again: `EX_UNAVAILABLE` of sysexits(3).
     pub const RESTART: i32 = 69;

@@ -1,6 +1,6 @@
 //! The lines of `coracle show` that say what is checked.
 
-use crate::definition::health::{Health, OnFailure};
+use crate::definition::health::Health;
 
 /// `HealthCmd` and its family, as they are understood.
 pub(super) fn fields(health: &Health) -> Vec<(&'static str, String)> {
@@ -28,13 +28,7 @@ pub(super) fn fields(health: &Health) -> Vec<(&'static str, String)> {
             ("HealthStartupSuccess", startup.successes.to_string()),
         ]);
     }
-    let action = match health.on_failure {
-        OnFailure::None => "none",
-        OnFailure::Kill => "kill",
-        OnFailure::Restart => "restart",
-        OnFailure::Stop => "stop",
-    };
-    fields.push(("HealthOnFailure", action.to_owned()));
+    fields.push(("HealthOnFailure", health.on_failure.word().to_owned()));
     fields.push(("HealthMaxLogSize", health.log_size.to_string()));
     fields
 }

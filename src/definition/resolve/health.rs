@@ -66,15 +66,7 @@ impl Draft {
             "HealthStartupSuccess" => self.startup_successes = if reset { None } else { to.count(key, value, 0) },
             "HealthMaxLogSize" => self.log_size = if reset { None } else { to.log_size(key, value) },
             "HealthOnFailure" if reset => self.on_failure = None,
-            "HealthOnFailure" => {
-                let actions = [
-                    ("none", OnFailure::None),
-                    ("kill", OnFailure::Kill),
-                    ("restart", OnFailure::Restart),
-                    ("stop", OnFailure::Stop),
-                ];
-                self.on_failure = to.choice(key, value, &actions);
-            }
+            "HealthOnFailure" => self.on_failure = to.choice(key, value, &OnFailure::WORDS),
             "HealthLogDestination" if !reset => to.log_destination(key, value),
             _ => {}
         }
