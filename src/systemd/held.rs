@@ -31,21 +31,19 @@ impl Held {
     /// Those of the process `pid`.
     ///
     /// # Errors
-    /// It is gone, or somebody else's.
+    /// It is gone, or may not be looked at: it is somebody else's, or has a capability that this process lacks, as the manager of a user
+    /// who is logged in (`CAP_WAKE_ALARM`, pam_systemd(8)). Its directory can be listed then, and nothing in it read.
     pub fn by(pid: u32) -> io::Result<Self> {
         let mut inodes = BTreeSet::new();
         for entry in fs::read_dir(format!("/proc/{pid}/fd"))? {
             // Others come and go while we look.
-            if let Ok(link) = fs::read_link(entry?.path())
-                && let Some(inode) = link.to_str().and_then(inode)
-            {
-                inodes.insert(inode);
-            }
+            let link = unless_gone(fs::read_link(entry?.path()))?;
+            inodes.extend(link.and_then(|link| inode(link.to_str()?)));
         }
         let mut held = BTreeSet::new();
         for (table, parse) in TABLES {
             // A host without IPv6 lacks two of them.
-            let text = fs::read_to_string(format!("/proc/{pid}/net/{table}")).unwrap_or_default();
+            let text = unless_gone(fs::read_to_string(format!("/proc/{pid}/net/{table}")))?.unwrap_or_default();
             let rows = text.lines().skip(1).filter_map(parse);
             held.extend(
                 rows.filter(|row| inodes.contains(&row.inode))
@@ -65,6 +63,14 @@ impl Held {
             _ => return true,
         };
         wanted(address).is_none_or(|address| self.0.contains(&(kind, address)))
+    }
+}
+
+/// Nothing where there is nothing (any more).
+fn unless_gone<T>(read: io::Result<T>) -> io::Result<Option<T>> {
+    match read {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        read => read.map(Some),
     }
 }
 
