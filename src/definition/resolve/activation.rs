@@ -11,11 +11,14 @@ use crate::definition::report::Span;
 use crate::definition::resolve::systemd::{Given, Sections};
 use crate::definition::resolve::{Resolver, last};
 use crate::definition::setting::{Damage, Settings};
-use crate::definition::{Activation, ContainerAddress, Definition, Listen, Notify, Socket, SocketKind};
+use crate::definition::{Activation, ContainerAddress, Definition, Notify, Socket, SocketKind};
 use crate::unitfile::name::escape;
 
 /// Why nothing is forwarded to a path.
 const PATHS: &str = "a path in the container is the program's own, and whoever looked it up from outside would follow the program's links";
+
+/// Why nothing is forwarded to a vsock address.
+const VSOCK: &str = "those are the whole machine's, and the container has none of its own";
 
 impl Resolver<'_, '_> {
     /// Carries out what `Activation=` means for sockets and sections, and says what does not go with it.
@@ -53,11 +56,13 @@ impl Resolver<'_, '_> {
 
     /// One unit for each address that is forwarded to.
     fn proxy(&mut self, definition: &mut Definition, span: Span) {
-        let is_path =
-            |listen: &&Listen| matches!(&listen.container, ContainerAddress::Unix(path) if !path.starts_with('@'));
-        let mut listens = definition.sockets.iter().flat_map(|socket| &socket.listen);
-        if let Some(listen) = listens.find(is_path) {
-            let why = format!("but '{}' is a path: {PATHS}", listen.container);
+        let mut containers = definition.sockets.iter().flat_map(|socket| &socket.listen);
+        let why_not = containers.find_map(|listen| match &listen.container {
+            ContainerAddress::Unix(path) if !path.starts_with('@') => Some(format!("but '{path}' is a path: {PATHS}")),
+            vsock @ ContainerAddress::Vsock(_) => Some(format!("but '{vsock}' is a vsock address: {VSOCK}")),
+            _ => None,
+        });
+        if let Some(why) = why_not {
             let instead = "let the program bind a port or an abstract name, and name that with ContainerListen";
             self.unfit(Activation::Proxy, span, &why, instead);
         }

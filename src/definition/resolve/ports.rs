@@ -35,6 +35,11 @@ impl Mistake {
 
 /// `[[IP:]HOSTPORT:]CONTAINERPORT[/tcp|/udp]`, where both ports may be ranges of the same length.
 pub(super) fn publish(text: &str) -> Result<Vec<Listen>, Mistake> {
+    if text.starts_with("vsock") {
+        let why = format!("'{text}' is no port: a vsock address is not published");
+        let other = "it has a socket of its own: [Socket.NAME] with ListenStream = \"vsock::PORT\"".to_owned();
+        return Err(Mistake::suggesting(why, other));
+    }
     let (ports, kind) = match text.rsplit_once('/') {
         None => (text, SocketKind::Stream),
         Some((ports, "tcp")) => (ports, SocketKind::Stream),
@@ -359,6 +364,8 @@ mod tests {
             "80:80\n",
             "80%\n:80",
             "1:2/tcp/udp",
+            "vsock::80",
+            "vsock:2:80:80",
         ] {
             assert!(publish(text).is_err(), "{text:?}: {:?}", publish(text));
         }
