@@ -1,16 +1,27 @@
-//! The listening sockets that a process holds, by their addresses, as procfs shows them: /proc/PID/fd, and proc_pid_net(5) of its network.
+//! The listening sockets that a process holds, by their addresses, as procfs shows them: /proc/PID/fd, and proc_pid_net(5) of its network. It has no
+//! table of vsock addresses, so of what is in none of its tables a copy is asked.
 //!
 //! This is how it is known whether anybody listens where a socket unit says so. An address of a kind that is not looked for here counts as
 //! held: no claim is made that was not checked.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::{AsFd as _, BorrowedFd, RawFd};
+
+use nix::unistd::Pid;
+
+use crate::sys::process::{descriptor_of, pidfd_open};
+use crate::sys::socket::{self, queue};
 
 /// The sockets of a process.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Held(BTreeSet<(Kind, Address)>);
+pub struct Held {
+    known: BTreeSet<(Kind, Address)>,
+    /// Whether its vsock addresses are among them: not everybody may have a copy of another's socket.
+    knows_vsock: bool,
+}
 
 /// What is told apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,6 +36,8 @@ enum Address {
     Internet(SocketAddr),
     /// A path, or `@` and an abstract name.
     Local(String),
+    /// A context id, and a port.
+    Vsock(u32, u32),
 }
 
 impl Held {
@@ -34,23 +47,31 @@ impl Held {
     /// It is gone, or may not be looked at: it is somebody else's, or has a capability that this process lacks, as the manager of a user
     /// who is logged in (`CAP_WAKE_ALARM`, pam_systemd(8)). Its directory can be listed then, and nothing in it read.
     pub fn by(pid: u32) -> io::Result<Self> {
-        let mut inodes = BTreeSet::new();
+        let mut numbers = BTreeMap::new();
         for entry in fs::read_dir(format!("/proc/{pid}/fd"))? {
+            let entry = entry?;
             // Others come and go while we look.
-            let link = unless_gone(fs::read_link(entry?.path()))?;
-            inodes.extend(link.and_then(|link| inode(link.to_str()?)));
+            let link = unless_gone(fs::read_link(entry.path()))?;
+            if let Some(inode) = link.and_then(|link| inode(link.to_str()?))
+                && let Some(number) = entry.file_name().to_str().and_then(|name| name.parse().ok())
+            {
+                numbers.insert(inode, number);
+            }
         }
-        let mut held = BTreeSet::new();
+        let mut known = BTreeSet::new();
         for (table, parse) in TABLES {
             // A host without IPv6 lacks two of them.
             let text = unless_gone(fs::read_to_string(format!("/proc/{pid}/net/{table}")))?.unwrap_or_default();
             let rows = text.lines().skip(1).filter_map(parse);
-            held.extend(
-                rows.filter(|row| inodes.contains(&row.inode))
+            known.extend(
+                rows.filter(|row| numbers.remove(&row.inode).is_some())
                     .map(|row| (row.kind, row.address)),
             );
         }
-        Ok(Self(held))
+        let vsock = vsock(pid, numbers.into_values());
+        let knows_vsock = vsock.is_ok();
+        known.extend(vsock.into_iter().flatten());
+        Ok(Self { known, knows_vsock })
     }
 
     /// Whether one of them is of this type and has this address, as systemd writes both (`Listen` of org.freedesktop.systemd1(5)).
@@ -62,7 +83,11 @@ impl Held {
             "SequentialPacket" => Kind::Packets,
             _ => return true,
         };
-        wanted(address).is_none_or(|address| self.0.contains(&(kind, address)))
+        let is_held = |address| match address {
+            Address::Vsock(..) if !self.knows_vsock => true,
+            address => self.known.contains(&(kind, address)),
+        };
+        wanted(address).is_none_or(is_held)
     }
 }
 
@@ -84,10 +109,50 @@ fn wanted(text: &str) -> Option<Address> {
     if text.starts_with(['/', '@']) {
         return Some(Address::Local(text.to_owned()));
     }
+    if let Some(rest) = text.strip_prefix("vsock:") {
+        let (id, port) = rest.split_once(':')?;
+        let id = if id.is_empty() { Some(ANY) } else { id.parse().ok() };
+        return Some(Address::Vsock(id?, port.parse().ok()?));
+    }
     let (host, port) = text.rsplit_once(':')?;
     let host = host.trim_start_matches('[').trim_end_matches(']');
     let host: IpAddr = host.split('%').next()?.parse().ok()?;
     Some(Address::Internet(SocketAddr::new(host, port.parse().ok()?)))
+}
+
+/// `VMADDR_CID_ANY`.
+const ANY: u32 = u32::MAX;
+
+/// The vsock addresses on which some sockets of a process listen.
+fn vsock(pid: u32, numbers: impl Iterator<Item = RawFd>) -> io::Result<Vec<(Kind, Address)>> {
+    let process = pidfd_open(Pid::from_raw(i32::try_from(pid).map_err(io::Error::other)?))?;
+    let mut all = Vec::new();
+    for number in numbers {
+        match descriptor_of(process.as_fd(), number) {
+            Ok(copy) => all.extend(vsock_listener(copy.as_fd())),
+            // Gone meanwhile.
+            Err(error) if error.raw_os_error() == Some(libc::EBADF) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(all)
+}
+
+fn vsock_listener(copy: BorrowedFd<'_>) -> Option<(Kind, Address)> {
+    let is_one = socket::domain(copy).ok()? == libc::AF_VSOCK && queue::listens(copy).ok()?;
+    let kind = match socket::kind(copy).ok().filter(|_| is_one)? {
+        libc::SOCK_STREAM => Kind::Stream,
+        libc::SOCK_SEQPACKET => Kind::Packets,
+        _ => return None,
+    };
+    Some((kind, vsock_address(&socket::name(copy).ok()?)?))
+}
+
+/// A `struct sockaddr_vm` (vsock(7)): behind the family and a reserved word a port, and then a context id.
+fn vsock_address(name: &[u8]) -> Option<Address> {
+    let (&port, rest) = name.get(4..)?.split_first_chunk()?;
+    let (&id, _) = rest.split_first_chunk()?;
+    Some(Address::Vsock(u32::from_ne_bytes(id), u32::from_ne_bytes(port)))
 }
 
 /// One line of a table.
@@ -169,7 +234,7 @@ mod tests {
     use std::os::linux::net::SocketAddrExt as _;
     use std::os::unix::net::{SocketAddr, UnixListener};
 
-    use super::Held;
+    use super::{ANY, Address, Held, Kind, vsock_address};
 
     #[test]
     fn what_this_process_listens_on_is_found_and_nothing_else() {
@@ -191,7 +256,7 @@ mod tests {
             ("Stream", &format!("@{name}")),
             // Not looked for.
             ("FIFO", "/run/fifo"),
-            ("Stream", "vsock:2:80"),
+            ("Stream", "vsock:x:80"),
         ] {
             assert!(held.has(kind, address), "{kind} {address}: {held:?}");
         }
@@ -205,5 +270,26 @@ mod tests {
         }
         drop(four);
         assert!(Held::by(u32::MAX).is_err());
+    }
+
+    #[test]
+    fn a_vsock_address_is_told_apart_where_it_is_known() {
+        let bytes = |id: u32| [&[40, 0, 0, 0][..], &80_u32.to_ne_bytes(), &id.to_ne_bytes(), &[0; 4]].concat();
+        assert_eq!(vsock_address(&bytes(2)), Some(Address::Vsock(2, 80)));
+        assert_eq!(vsock_address(&bytes(2)[..11]), None);
+        let mut held = Held {
+            known: [(Kind::Stream, Address::Vsock(ANY, 80))].into(),
+            knows_vsock: true,
+        };
+        assert!(held.has("Stream", "vsock::80"));
+        for (kind, address) in [
+            ("SequentialPacket", "vsock::80"),
+            ("Stream", "vsock:2:80"),
+            ("Stream", "vsock::81"),
+        ] {
+            assert!(!held.has(kind, address), "{kind} {address}");
+        }
+        held.knows_vsock = false;
+        assert!(held.has("Stream", "vsock::81"));
     }
 }
