@@ -10,6 +10,7 @@ pub mod activation;
 pub mod diagnostic;
 pub mod health;
 pub mod idle;
+pub mod install;
 pub mod keys;
 pub mod label;
 pub mod listen;
@@ -33,6 +34,7 @@ use serde::{Deserialize, Serialize};
 use crate::definition::diagnostic::Diagnostic;
 use crate::definition::health::Health;
 use crate::definition::idle::Idle;
+use crate::definition::install::Install;
 use crate::definition::label::{AbstractSockets, Labels, SecurityModule};
 use crate::definition::network::Network;
 use crate::definition::places::Scope;
@@ -98,30 +100,6 @@ pub struct Passthrough {
     pub network_places: Vec<Option<Diagnostic>>,
     /// The units whose names do not follow from the file's, each with the place where its name stands.
     pub unit_places: Vec<(String, Diagnostic)>,
-}
-
-/// `[Install]`: what the container's units are started by, and how else they are called. All names are units', with their types.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Install {
-    /// `WantedBy=`: nothing where it is not said, so that the default holds; empty where it is said that there is none.
-    pub wanted_by: Option<Vec<String>>,
-    /// `RequiredBy=`, as above.
-    pub required_by: Option<Vec<String>>,
-    /// `UpheldBy=`, as above.
-    pub upheld_by: Option<Vec<String>>,
-    /// What is to be said of `UpheldBy=` where systemd is older than [`Self::UPHELD_SINCE`].
-    pub not_upheld: Vec<Diagnostic>,
-    /// `Alias=`: each name with the unit that it is another name of.
-    pub aliases: Vec<(String, String)>,
-    /// Where each of them stands.
-    pub places: Vec<(String, Diagnostic)>,
-    /// `DefaultInstance=`: makes a name of each of the units that are templates.
-    pub default_instance: Option<String>,
-}
-
-impl Install {
-    /// The first version of systemd that knows `UpheldBy=`.
-    pub const UPHELD_SINCE: u32 = 254;
 }
 
 /// Keys of `[Container]` as the plan needs them.

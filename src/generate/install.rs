@@ -4,7 +4,7 @@
 //! belong to what wakes the container: its sockets and its timer where it has them, so that nothing runs before somebody connects,
 //! and its service otherwise. A socket is wanted by `sockets.target` and a timer by `timers.target` unless `[Install]` says otherwise.
 
-use crate::definition::Install;
+use crate::definition::install::Install;
 use crate::definition::places::Scope;
 use crate::generate::Context;
 use crate::generate::draft::Draft;

@@ -3,12 +3,13 @@
 //! systemctl(1) enables no generated unit, so that the generator makes the links which these keys stand for. Here is decided which of
 //! them make sense: every name that leaves is a unit's, and fits the units that the definition has.
 
+use crate::definition::Definition;
 use crate::definition::diagnostic::{Diagnostic, Severity};
+use crate::definition::install::Install;
 use crate::definition::keys::{self, Section};
 use crate::definition::report::Span;
 use crate::definition::resolve::Resolver;
 use crate::definition::resolve::systemd::Given;
-use crate::definition::{Definition, Install};
 use crate::unitfile::{name, words};
 
 /// What is judged when all of the section is known, with its places.

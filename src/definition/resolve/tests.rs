@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::definition::Definition;
+use crate::definition::install::Install;
 use crate::definition::toml::parse_merged;
-use crate::definition::{Definition, Install};
 use crate::unitfile::line::Line;
 
 /// The definition `name` with a drop-in below `[Container]` and an image, and all that is said of it, as it is printed.
