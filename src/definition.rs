@@ -7,6 +7,7 @@
 //! Nothing here opens a file or reads the environment, but for [`places`], which lists and reads definition files.
 
 pub mod activation;
+pub mod certainty;
 pub mod diagnostic;
 pub mod health;
 pub mod idle;
@@ -31,6 +32,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::definition::certainty::Certainty;
 use crate::definition::diagnostic::Diagnostic;
 use crate::definition::health::Health;
 use crate::definition::idle::Idle;
@@ -98,6 +100,8 @@ pub struct Passthrough {
     pub service_name: Option<String>,
     /// What is to be said at the place of each network that the container names, if it cannot be had.
     pub network_places: Vec<Option<Diagnostic>>,
+    /// Whether the sockets are known, though there may be mistakes.
+    pub certainty: Certainty,
     /// The units whose names do not follow from the file's, each with the place where its name stands.
     pub unit_places: Vec<(String, Diagnostic)>,
 }

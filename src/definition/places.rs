@@ -20,6 +20,7 @@ pub mod security;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
+use crate::definition::certainty::Certainty;
 use crate::definition::diagnostic::{Diagnostic, Severity};
 use crate::definition::places::read::{Content, Listed, Problem};
 use crate::definition::places::scan::{Found, Scan};
@@ -263,7 +264,11 @@ fn load_found(places: &Places, scan: &Scan, name: &OsStr, found: &Found) -> Opti
         Ok(read) => read,
         Err(broken) => return Some(*broken),
     };
-    let (definition, mut diagnostics) = toml::parse_merged(&read.name, &read.source, &read.text, &read.drop_ins);
+    let (mut definition, mut diagnostics) = toml::parse_merged(&read.name, &read.source, &read.text, &read.drop_ins);
+    if !read.problems.is_empty() {
+        // A drop-in can be about anything.
+        definition.passthrough.certainty = Certainty::Doubtful;
+    }
     diagnostics.extend(read.problems);
     Some(Loaded {
         definition,

@@ -112,6 +112,13 @@ impl<'a> Report<'a> {
         self.left_out_error || self.said.iter().any(|(_, said)| said.severity == Severity::Error)
     }
 
+    /// Where the errors are, each with its file and its first byte there; nothing if there may be one that is not kept.
+    #[must_use]
+    pub fn errors(&self) -> Option<impl Iterator<Item = (usize, usize)>> {
+        let errors = self.said.iter().filter(|(_, said)| said.severity == Severity::Error);
+        (!self.left_out_error).then(|| errors.map(|(place, _)| *place))
+    }
+
     /// Whether nothing more is kept, so that it need not be thought about at length.
     #[must_use]
     pub fn is_full(&self) -> bool {

@@ -35,6 +35,7 @@ mod volumes;
 
 use std::path::Path;
 
+use crate::definition::certainty;
 use crate::definition::diagnostic::{Diagnostic, Severity};
 use crate::definition::keys::{self, Key, Section, Support};
 use crate::definition::report::{Report, Span};
@@ -134,6 +135,7 @@ pub fn resolve(name: &str, source: &Path, settings: &Settings<'_>, report: &mut 
     definition.passthrough.install = resolver.install(&sections.install, &definition);
     definition.out_of_reach = reach::mistakes(&definition, settings, resolver.report);
     definition.passthrough.unit_places = unit_places(&definition, settings, resolver.report);
+    definition.passthrough.certainty = certainty::of(settings, resolver.report);
     definition
 }
 

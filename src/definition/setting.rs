@@ -16,14 +16,18 @@ pub struct Settings<'a> {
     pub settings: Vec<Setting<'a>>,
     /// Something could not be read at all, so what seems to be missing may be there.
     pub damaged: Damage,
+    /// Where that was said.
+    pub damages: Vec<Span>,
 }
 
 /// Whether a file could be read to its end.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Damage {
     /// All of it was understood.
     #[default]
     None,
+    /// Some of it was skipped, and said so; none of that was about sockets.
+    Apart,
     /// Some of it was skipped, and said so.
     Some,
 }

@@ -1,10 +1,12 @@
 //! The TOML front end: sections are tables, keys keep their systemd spelling, values are native.
 //!
 //! Reading never fails and never stops at the first mistake. What stands on a line with a syntax error is left out, because
-//! complaints about what the parser made of it would only confuse.
+//! complaints about what the parser made of it would only confuse ([`damage`]).
+
+mod damage;
 
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 
 use toml::Spanned;
@@ -37,7 +39,8 @@ pub fn parse_merged(
     text: &str,
     drop_ins: &[(PathBuf, String)],
 ) -> (Definition, Vec<Diagnostic>) {
-    let (settings, mut report) = read_all(file, text, drop_ins);
+    let rooms = rooms(drop_ins);
+    let (settings, mut report) = read_all(file, text, drop_ins, &rooms);
     let mut definition = resolve(name, file, &settings, &mut report);
     definition.drop_ins = drop_ins.iter().map(|(file, _)| file.clone()).collect();
     (definition, report.finish())
@@ -51,20 +54,31 @@ pub fn parse_volume(
     text: &str,
     drop_ins: &[(PathBuf, String)],
 ) -> (volume::Definition, Vec<Diagnostic>) {
-    let (settings, mut report) = read_all(file, text, drop_ins);
+    let rooms = rooms(drop_ins);
+    let (settings, mut report) = read_all(file, text, drop_ins, &rooms);
     let mut definition = volume_file::resolve(stem, file, &settings, &mut report);
     definition.drop_ins = drop_ins.iter().map(|(file, _)| file.clone()).collect();
     (definition, report.finish())
 }
 
+/// For each file, room for its text without the lines that cannot be read: settings are parts of the text that they were read from.
+fn rooms(drop_ins: &[(PathBuf, String)]) -> Vec<OnceCell<String>> {
+    vec![OnceCell::new(); drop_ins.len() + 1]
+}
+
 /// What a file and its drop-ins set, and what is to be said of them so far.
-fn read_all<'a>(file: &'a Path, text: &'a str, drop_ins: &'a [(PathBuf, String)]) -> (Settings<'a>, Report<'a>) {
+fn read_all<'a>(
+    file: &'a Path,
+    text: &'a str,
+    drop_ins: &'a [(PathBuf, String)],
+    rooms: &'a [OnceCell<String>],
+) -> (Settings<'a>, Report<'a>) {
     let drop_ins_text = drop_ins.iter().map(|(file, text)| (file.as_path(), text.as_str()));
     let files: Vec<_> = std::iter::once((file, text)).chain(drop_ins_text).collect();
     let mut report = Report::new(files.iter().copied());
     let mut settings = Settings::default();
-    for (index, (_, text)) in files.iter().enumerate() {
-        read(index, text, &mut settings, &mut report);
+    for ((index, (_, text)), room) in files.iter().enumerate().zip(rooms) {
+        read(index, text, room, &mut settings, &mut report);
     }
     (settings, report)
 }
@@ -77,16 +91,23 @@ pub fn parse_network(
     text: &str,
     drop_ins: &[(PathBuf, String)],
 ) -> (network::Definition, Vec<Diagnostic>) {
-    let (settings, mut report) = read_all(file, text, drop_ins);
+    let rooms = rooms(drop_ins);
+    let (settings, mut report) = read_all(file, text, drop_ins, &rooms);
     let mut definition = resolve_network(name, file, &settings, &mut report);
     definition.drop_ins = drop_ins.iter().map(|(file, _)| file.clone()).collect();
     (definition, report.finish())
 }
 
 /// Reads one file, the `file`th of the report, to the end of `settings`.
-fn read<'a>(file: usize, text: &'a str, settings: &mut Settings<'a>, report: &mut Report<'_>) {
+fn read<'a>(
+    file: usize,
+    text: &'a str,
+    room: &'a OnceCell<String>,
+    settings: &mut Settings<'a>,
+    report: &mut Report<'_>,
+) {
     let (document, errors) = DeTable::parse_recoverable(text);
-    let mut damaged_lines = HashSet::new();
+    let mut damaged_lines = damage::Lines::new();
     for error in &errors {
         let span = error
             .span()
@@ -94,16 +115,28 @@ fn read<'a>(file: usize, text: &'a str, settings: &mut Settings<'a>, report: &mu
         if damaged_lines.insert(report.line_of(span)) {
             let behind = text.get(span.end..).unwrap_or_default();
             report.error(span, syntax_message(error.message(), behind));
+            settings.damages.push(span);
         }
-        settings.damaged = Damage::Some;
     }
+    let rest = damage::rest(text, &damaged_lines, room);
     let mut reader = Reader {
         file,
         damaged_lines,
         settings,
         report,
     };
-    reader.document(document.get_ref());
+    reader.document(rest.as_ref().unwrap_or(&document).get_ref());
+    let Reader {
+        damaged_lines,
+        settings,
+        ..
+    } = reader;
+    let damage = match rest {
+        _ if errors.is_empty() => Damage::None,
+        Some(_) => damage::of(file, text, &damaged_lines, settings),
+        None => Damage::Some,
+    };
+    settings.damaged = settings.damaged.max(damage);
 }
 
 /// What to do about the parser's most frequent complaints, else its own words. `behind` is the text behind the place.
@@ -143,7 +176,7 @@ fn in_order<'t, 'a>(table: &'t DeTable<'a>) -> Vec<Entry<'t, 'a>> {
 
 struct Reader<'r, 'a, 's> {
     file: usize,
-    damaged_lines: HashSet<usize>,
+    damaged_lines: damage::Lines,
     settings: &'r mut Settings<'a>,
     report: &'r mut Report<'s>,
 }
