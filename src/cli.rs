@@ -4,6 +4,7 @@
 //! stays it.
 
 pub mod apply;
+mod broken;
 pub mod check;
 pub mod completions;
 pub mod cp;

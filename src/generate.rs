@@ -1,8 +1,8 @@
 //! Turns definitions into unit files, install links and resolved definitions, without touching the system.
 //!
 //! What each definition becomes is design in three steps: every definition is drafted on its own ([`draft`]), drafts that would write
-//! the same file are refused together, and what is broken by then becomes a service that fails with the reasons. So one bad
-//! definition never stops another, and nothing is ever written twice.
+//! the same file are refused together, and what is broken by then becomes a service that fails with the reasons, behind its sockets where the
+//! mistakes leave these alone ([`broken`]). So one bad definition never stops another, and nothing is ever written twice.
 //!
 //! Nothing here but [`run`] and what it uses opens a file or reads the environment. The same definitions always give the same bytes:
 //! systemd rereads units at every reload, and a socket whose text changed must be restarted (systemd.generator(7)).
@@ -34,7 +34,8 @@ use std::path::PathBuf;
 
 use crate::definition::diagnostic::{Diagnostic, Severity};
 use crate::definition::places::{Loaded, Scope};
-use crate::generate::draft::Draft;
+use crate::generate::broken::Broken;
+use crate::generate::draft::{Draft, Fate};
 use crate::threads::share;
 
 /// What the generator must know of the system that will run the units.
@@ -59,6 +60,8 @@ pub struct Output {
     pub links: BTreeMap<String, String>,
     /// The parser's diagnostics and the generator's own, by definition and in the order of its file.
     pub diagnostics: Vec<Report>,
+    /// The definitions that cannot be started.
+    pub broken: Vec<Broken>,
 }
 
 /// A diagnostic and the unit in whose journal it belongs.
@@ -77,20 +80,23 @@ pub fn generate(loaded: &[Loaded], context: &Context) -> Output {
         share.iter().map(|one| Draft::new(one, context)).collect()
     });
     refuse_collisions(&mut drafts);
+    shut_where_taken(&mut drafts);
     for draft in &mut drafts {
         install::link(draft, context);
     }
+    let broken = drafts.iter().filter_map(Broken::of).collect();
     let mut files = Vec::new();
     for (stem, drafts) in broken::by_stem(&drafts) {
         files.extend(broken::files(stem, &drafts, context));
     }
     for draft in &mut drafts {
-        if !draft.is_broken() {
+        if draft.fate() != Fate::Shut {
             files.append(&mut draft.files);
         }
     }
     let mut output = Output {
         files: files.into_iter().collect(),
+        broken,
         ..Output::default()
     };
     for mut draft in drafts {
@@ -146,6 +152,28 @@ fn refuse_collisions(drafts: &mut [Draft<'_>]) {
     for (index, name, message) in errors {
         let suggestion = "rename one of the files, its sockets, or set 'ServiceName='";
         drafts[index].say_of_unit(&name, Severity::Error, message, Some(suggestion.to_owned()));
+    }
+}
+
+/// A broken definition whose sockets or what they start would be another's too has none of them. It is not the other's mistake, so nothing is said
+/// of it before there is no other one.
+fn shut_where_taken(drafts: &mut [Draft<'_>]) {
+    if drafts.iter().all(|draft| draft.fate() != Fate::Open) {
+        return;
+    }
+    let mut names: Vec<(&str, usize)> = Vec::new();
+    for (index, draft) in drafts.iter().enumerate() {
+        names.extend(draft.names().map(|name| (name, index)));
+    }
+    names.sort_unstable();
+    let taken = names
+        .chunk_by(|one, other| one.0 == other.0)
+        .filter(|names| names.len() > 1);
+    let taken: Vec<usize> = taken.flatten().map(|(_, index)| *index).collect();
+    for index in taken {
+        if drafts[index].fate() == Fate::Open {
+            drafts[index].shut();
+        }
     }
 }
 

@@ -48,7 +48,8 @@
 //!
 //! Mistakes in definitions are data as well: a diagnostic has a file, a line, a column and a suggestion. Parsing never stops at the first
 //! one and never fails. A definition with an error becomes a service that cannot start and whose failure text is the diagnostic, so that
-//! `systemctl status` and `coracle check` say the same.
+//! `systemctl status` and `coracle check` say the same. Its sockets are made as ever where all errors are known to be about something else
+//! ([`definition::certainty`]), and clients wait; elsewhere there is none, since a port that was not meant is worse than one that is missing.
 //!
 //! # The floors
 //!

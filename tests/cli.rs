@@ -31,6 +31,9 @@ ReadOnly = "maybe"
 MemoryMax = "1G"
 "#;
 
+/// A mistake that leaves the port alone.
+const UNTOUCHED: &str = "[Container]\nImage = \"x\"\nPublishPort = \"8080:80\"\nReadOnly = 1\n";
+
 struct Tree(TempDir);
 
 impl Tree {
@@ -178,6 +181,28 @@ fn check_is_content_with_good_definitions_and_with_warnings() {
     let empty = Tree::new(&[]).run(&["check"]);
     assert_eq!(empty.code, 0);
     assert!(empty.out.starts_with("no definitions in "), "{empty:?}");
+}
+
+#[test]
+fn check_says_whether_ports_stay() {
+    let closed = UNTOUCHED.replace("8080:80", "8081:81") + "[Socket]\nBacklog = {}\n";
+    let job = "[Container]\nImage = \"x\"\nReadOnly = 1\n";
+    let tree = Tree::new(&[("closed.toml", &closed), ("job.toml", job), ("open.toml", UNTOUCHED)]);
+    let run = tree.run(&["check"]);
+    assert_eq!(run.code, 1, "{run:?}");
+    let told = "'closed.service' cannot start before that is mended, and 'closed.socket' is closed as soon as nothing runs\n\
+                'job.service' cannot start before that is mended\n\
+                'open.service' cannot start before that is mended; 'open.socket' is untouched, and who connects waits\n";
+    assert!(run.out.contains(told), "{}", run.out);
+    let document = json(&tree.run(&["check", "--format", "json"]).out);
+    let broken =
+        |unit: &str, open: &[&str], closed: &[&str]| serde_json::json!({"unit": unit, "open": open, "closed": closed});
+    let expected = [
+        broken("closed.service", &[], &["closed.socket"]),
+        broken("job.service", &[], &[]),
+        broken("open.service", &["open.socket"], &[]),
+    ];
+    assert_eq!(document["broken"], Value::from(expected.to_vec()));
 }
 
 #[test]
@@ -338,6 +363,13 @@ fn list_names_broken_definitions() {
     assert_eq!(run.code, 0);
     assert_eq!(run.out.lines().count(), 2, "{}", run.out);
     assert!(run.err.contains("1 definition with mistakes"), "{}", run.err);
+    let run = Tree::new(&[("open.toml", UNTOUCHED)]).run(&["list"]);
+    assert!(
+        run.err
+            .contains("1 definition with mistakes that prevent a start, at whose sockets"),
+        "{}",
+        run.err
+    );
 }
 
 #[test]
@@ -401,11 +433,16 @@ fn show_knows_what_it_does_not_find() {
         broken.err
     );
     assert_eq!(broken.err.lines().count(), 1);
+    let open = Tree::new(&[("open.toml", UNTOUCHED)]).run(&["show", "open"]);
+    assert!(
+        open.err.contains("'open.socket' is untouched") && open.out.is_empty(),
+        "{open:?}"
+    );
 }
 
 #[test]
 fn show_units_is_what_the_generator_writes() {
-    let tree = Tree::new(&[("web.toml", WEB), ("bad.toml", FIVE_MISTAKES)]);
+    let tree = Tree::new(&[("web.toml", WEB), ("bad.toml", FIVE_MISTAKES), ("open.toml", UNTOUCHED)]);
     let normal = tree.path().join("run/systemd/generator");
     fs::create_dir_all(&normal).unwrap();
     let status = Command::new(env!("CARGO_BIN_EXE_coracle-generator"))
@@ -414,7 +451,7 @@ fn show_units_is_what_the_generator_writes() {
         .status()
         .unwrap();
     assert!(status.success());
-    for (name, count) in [("web", 2), ("bad", 1)] {
+    for (name, count) in [("web", 2), ("bad", 1), ("open", 2)] {
         let units = tree.run(&["show", name, "--units", "--format", "json"]);
         assert_eq!((units.code, units.err.as_str()), (0, ""));
         let document = json(&units.out);

@@ -19,10 +19,10 @@ use serde::Serialize;
 
 use crate::cli::apply::decide::{Action, Seen, Services, Step, decide};
 use crate::cli::apply::files::Files;
+use crate::cli::broken::{names, sentence};
 use crate::cli::journal;
 use crate::cli::output::{Cell, Format, Output, Paint, complain};
 use crate::cli::scope::Scope;
-use crate::definition::diagnostic::Severity;
 use crate::generate::generate;
 use crate::run::record::Record;
 use crate::systemd::jobs::{self, Job};
@@ -78,21 +78,15 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<ExitCode> {
     let manager = scope.service_manager();
     let context = scope.context();
     let written = generate(&scope.load(), &context);
-    let mistakes = written
-        .diagnostics
-        .iter()
-        .filter(|one| one.diagnostic.severity == Severity::Error);
-    let mut broken: Vec<&str> = mistakes.map(|one| one.unit.as_str()).collect();
-    broken.dedup();
+    let broken: Vec<&str> = written.broken.iter().map(|one| one.unit.as_str()).collect();
     let mut is_well = broken.is_empty();
-    // A file that is no definition has no unit.
-    broken.retain(|unit| !unit.is_empty());
     let before = Files::read(&context.output_directory);
-    let falls = broken.iter().find(|unit| before.is_sound(unit));
-    if let Some(unit) = falls.filter(|_| !arguments.dry_run) {
+    let falls = written.broken.iter().find(|one| before.is_sound(&one.resolved));
+    if let Some(falls) = falls.filter(|_| !arguments.dry_run) {
         bail!(
-            "nothing was done: '{unit}' and its sockets are well, and would be gone after a reload because of a mistake in the definition; \
-             'coracle check' shows it"
+            "nothing was done: '{}' is well, and its definition has mistakes by now, which 'coracle check' shows; after a reload {}",
+            falls.unit,
+            sentence(falls)
         );
     }
     let after = match arguments.dry_run {
@@ -115,7 +109,7 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<ExitCode> {
         after: &after,
         units: &units,
         started: &started.collect::<BTreeMap<_, _>>(),
-        broken: &broken,
+        broken: &written.broken,
     };
     let services = if arguments.restart {
         Services::Restarted
@@ -148,6 +142,13 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<ExitCode> {
         complain(&format!(
             "{} cannot start because of mistakes; 'coracle check{user}' shows them",
             broken.join(", ")
+        ));
+    }
+    let open: Vec<&String> = written.broken.iter().flat_map(|one| &one.open).collect();
+    if !open.is_empty() {
+        complain(&format!(
+            "clients of {} wait until the mistakes are mended",
+            names(&open)
         ));
     }
     if steps.iter().any(|step| step.action == Action::Name) && !arguments.dry_run {

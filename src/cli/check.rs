@@ -9,10 +9,12 @@ use std::process::ExitCode;
 use clap::{Args, ValueHint};
 use serde::Serialize;
 
-use crate::cli::output::{Format, Output, Paint};
+use crate::cli::broken::sentence;
+use crate::cli::output::{Format, Output, Paint, visible};
 use crate::cli::scope::Scope;
 use crate::definition::diagnostic::{Diagnostic, Severity};
 use crate::definition::places::{self, Contents};
+use crate::generate::broken::Broken;
 use crate::generate::generate;
 
 /// Look for mistakes in definitions
@@ -42,6 +44,7 @@ struct Findings {
     errors: usize,
     warnings: usize,
     diagnostics: Vec<Diagnostic>,
+    broken: Vec<Broken>,
 }
 
 /// Prints the mistakes.
@@ -64,8 +67,12 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> anyhow::Result<ExitCod
 }
 
 fn find(contents: Contents, scope: &Scope) -> Findings {
-    let reports = generate(&contents.definitions, &scope.context()).diagnostics;
-    let mut diagnostics: Vec<Diagnostic> = reports.into_iter().map(|report| report.diagnostic).collect();
+    let generated = generate(&contents.definitions, &scope.context());
+    let mut diagnostics: Vec<Diagnostic> = generated
+        .diagnostics
+        .into_iter()
+        .map(|report| report.diagnostic)
+        .collect();
     diagnostics.extend(contents.volumes.iter().flat_map(|volume| volume.diagnostics.clone()));
     diagnostics.extend(contents.strays);
     let count = |severity| {
@@ -79,12 +86,16 @@ fn find(contents: Contents, scope: &Scope) -> Findings {
         errors: count(Severity::Error),
         warnings: count(Severity::Warning),
         diagnostics,
+        broken: generated.broken,
     }
 }
 
 fn print(findings: &Findings, scope: &Scope, output: &mut Output) -> anyhow::Result<()> {
     for diagnostic in &findings.diagnostics {
         explain(diagnostic, output)?;
+    }
+    for broken in &findings.broken {
+        output.line(&visible(&sentence(broken)))?;
     }
     if findings.definitions == 0 && findings.diagnostics.is_empty() {
         return output.line(&format!("no definitions in {}", scope.describe_places()));

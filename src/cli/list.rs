@@ -94,11 +94,14 @@ fn hint(rows: &[Row], arguments: &Arguments) {
         let sources: BTreeSet<_> = rows.iter().filter(|row| wrong(row)).map(|row| &row.source).collect();
         sources.len()
     };
-    let broken = definitions(|row| row.errors > 0);
+    let shown = format!("'coracle check{user}' shows them");
+    let shut = definitions(|row| row.errors > 0 && !row.is_open);
+    told(shut, "with mistakes that prevent a start", &shown);
+    let open = definitions(|row| row.is_open);
     told(
-        broken,
-        "with mistakes that prevent a start",
-        &format!("'coracle check{user}' shows them"),
+        open,
+        "with mistakes that prevent a start, at whose sockets clients wait",
+        &shown,
     );
     let missing = definitions(|row| !row.is_known());
     told(

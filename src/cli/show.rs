@@ -11,9 +11,9 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 use clap::Args;
 
+use crate::cli::broken::sentence;
 use crate::cli::output::{Format, Output, Paint, visible};
 use crate::cli::scope::Scope;
-use crate::definition::diagnostic::Severity;
 use crate::definition::label::AppArmor;
 use crate::definition::places::Loaded;
 use crate::definition::renewal::{AutoUpdate, Reload};
@@ -58,21 +58,19 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> anyhow::Result<ExitCod
         units(&loaded, &draft, arguments, output)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let reports = generate(&loaded, &context).diagnostics;
-    let own = || {
-        reports
-            .iter()
-            .filter(|report| report.unit == draft.unit())
-            .map(|report| &report.diagnostic)
-    };
-    if own().any(|diagnostic| diagnostic.severity == Severity::Error) {
+    let generated = generate(&loaded, &context);
+    if let Some(broken) = generated.broken.iter().find(|broken| broken.unit == draft.unit()) {
         if arguments.format == Format::Json && !arguments.plan {
-            output.json(&Resolved::Broken(own().map(ToString::to_string).collect()))?;
+            let own = generated.diagnostics.iter().filter(|report| report.unit == broken.unit);
+            output.json(&Resolved::Broken(
+                own.map(|report| report.diagnostic.to_string()).collect(),
+            ))?;
             output.finish()?;
         }
         bail!(
-            "'{}' has mistakes that keep it from starting; 'coracle check' shows them",
-            found.definition.source.display()
+            "'{}' has mistakes ('coracle check' shows them): {}",
+            found.definition.source.display(),
+            sentence(broken)
         );
     }
     if arguments.plan {
@@ -127,8 +125,8 @@ fn unit_name(draft: &Draft<'_>, typed: &str) -> String {
 fn units(loaded: &[Loaded], draft: &Draft<'_>, arguments: &Arguments, output: &mut Output) -> anyhow::Result<()> {
     let context = arguments.scope.context();
     let generated = generate(loaded, &context);
-    let own: Vec<String> = draft.names();
-    let is_own = |name: &String| own.contains(name) && !name.ends_with(".json");
+    let own: Vec<&str> = draft.names().collect();
+    let is_own = |name: &String| own.contains(&name.as_str()) && !name.ends_with(".json");
     let files: Vec<_> = generated.files.iter().filter(|(name, _)| is_own(name)).collect();
     if arguments.format == Format::Json {
         let files: serde_json::Map<_, _> = files

@@ -106,12 +106,6 @@ impl<'a> Report<'a> {
         }
     }
 
-    /// Whether there is an error among what was said.
-    #[must_use]
-    pub fn has_error(&self) -> bool {
-        self.left_out_error || self.said.iter().any(|(_, said)| said.severity == Severity::Error)
-    }
-
     /// Where the errors are, each with its file and its first byte there; nothing if there may be one that is not kept.
     #[must_use]
     pub fn errors(&self) -> Option<impl Iterator<Item = (usize, usize)>> {

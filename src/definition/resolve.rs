@@ -132,10 +132,10 @@ pub fn resolve(name: &str, source: &Path, settings: &Settings<'_>, report: &mut 
     passthrough.unit = resolver.judge(Section::Unit, sections.unit, &definition.sockets);
     passthrough.service = resolver.judge(Section::Service, sections.service, &definition.sockets);
     passthrough.timer = systemd::lines(sections.timer);
+    definition.passthrough.certainty = certainty::of(settings, resolver.report);
     definition.passthrough.install = resolver.install(&sections.install, &definition);
     definition.out_of_reach = reach::mistakes(&definition, settings, resolver.report);
     definition.passthrough.unit_places = unit_places(&definition, settings, resolver.report);
-    definition.passthrough.certainty = certainty::of(settings, resolver.report);
     definition
 }
 

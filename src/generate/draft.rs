@@ -5,11 +5,24 @@
 
 use serde::Serialize;
 
+use crate::definition::certainty::Certainty;
 use crate::definition::diagnostic::{Diagnostic, Severity};
+use crate::definition::install::Install;
 use crate::definition::places::Loaded;
 use crate::definition::{self, Definition};
-use crate::generate::{Context, proxy, service, socket, timer};
+use crate::generate::{Context, broken, proxy, service, socket, timer};
 use crate::unitfile::name;
+
+/// What becomes of a definition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// All units of a container.
+    Sound,
+    /// It has mistakes that leave its sockets alone: those, and a service that fails.
+    Open,
+    /// It has others: a service that fails.
+    Shut,
+}
 
 /// What one definition becomes.
 #[derive(Debug)]
@@ -18,9 +31,10 @@ pub struct Draft<'a> {
     /// The service's name without its suffix: the definition's, or what is made of it where it can be no unit's.
     pub stem: String,
     /// The full name of the service that it is, or becomes if it is broken. Where each connection has a service of its own, that is none
-    /// of these: nobody connects to a broken one.
+    /// of these: nobody connects to one that is shut.
     service: String,
-    /// File name and text, if it is not broken.
+    fate: Fate,
+    /// File name and text, unless it is shut.
     pub files: Vec<(String, String)>,
     /// Install links.
     pub links: Vec<(String, String)>,
@@ -37,11 +51,13 @@ impl<'a> Draft<'a> {
             loaded,
             stem: wanted.to_owned(),
             service: [wanted, ".service"].concat(),
+            fate: Fate::Sound,
             files: Vec::new(),
             links: Vec::new(),
             diagnostics: loaded.diagnostics.clone(),
         };
-        if !name::is_valid(&draft.service) {
+        let is_named = name::is_valid(&draft.service);
+        if !is_named {
             draft.refuse_name(wanted);
             draft.stem = definition::name::escape(wanted.as_bytes());
             draft.service = [&draft.stem, ".service"].concat();
@@ -61,9 +77,23 @@ impl<'a> Draft<'a> {
                 draft.place(diagnostic);
             }
         }
-        if !draft.is_broken() {
-            draft.write(context);
+        if context.systemd_version < Install::UPHELD_SINCE {
+            for diagnostic in &loaded.definition.passthrough.install.not_upheld {
+                draft.place(diagnostic.clone());
+            }
         }
+        draft.fate = match draft.diagnostics.iter().any(|d| d.severity == Severity::Error) {
+            false => Fate::Sound,
+            true if is_named && has_certain_sockets(&loaded.definition) => Fate::Open,
+            true => Fate::Shut,
+        };
+        match draft.fate {
+            Fate::Sound => draft.write(context),
+            Fate::Open => broken::draft(&mut draft, context),
+            Fate::Shut => {}
+        }
+        // Drafts come in the order of their names, and so do all files then: what is in order is sorted in no time.
+        draft.files.sort_unstable();
         draft
     }
 
@@ -73,10 +103,22 @@ impl<'a> Draft<'a> {
         &self.loaded.definition
     }
 
+    /// What becomes of it, as far as is known.
+    #[must_use]
+    pub fn fate(&self) -> Fate {
+        self.fate
+    }
+
     /// Whether any diagnostic is an error.
     #[must_use]
     pub fn is_broken(&self) -> bool {
-        self.diagnostics.iter().any(|d| d.severity == Severity::Error)
+        self.fate != Fate::Sound
+    }
+
+    /// Leaves nothing of it but a service that fails.
+    pub fn shut(&mut self) {
+        self.fate = Fate::Shut;
+        self.files.clear();
     }
 
     /// The service's full name, by which it is spoken of.
@@ -91,26 +133,25 @@ impl<'a> Draft<'a> {
         self.service.strip_suffix(".service").unwrap_or_default()
     }
 
-    /// The file names that it claims: of a broken one, its service's.
+    /// The file names that no other definition may have: of a broken one, its service's.
     pub fn claims(&self) -> impl Iterator<Item = &str> {
         let is_broken = self.is_broken();
         let service = Some(self.service.as_str()).filter(|_| is_broken);
-        let files = self
-            .files
-            .iter()
-            .filter(move |_| !is_broken)
-            .map(|(name, _)| name.as_str());
-        service.into_iter().chain(files)
+        let files = self.files.iter().filter(move |_| !is_broken);
+        service.into_iter().chain(files.map(|(name, _)| name.as_str()))
     }
 
-    /// The same as a list.
-    #[must_use]
-    pub fn names(&self) -> Vec<String> {
-        self.claims().map(str::to_owned).collect()
+    /// The names of the files that it would have.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let service = Some(self.service.as_str()).filter(|_| self.fate == Fate::Shut);
+        service
+            .into_iter()
+            .chain(self.files.iter().map(|(name, _)| name.as_str()))
     }
 
     /// Adds a diagnostic about the file as a whole.
     pub fn say(&mut self, severity: Severity, message: String, suggestion: Option<String>) {
+        self.take_to_heart(severity);
         let diagnostic = Diagnostic::whole_file(severity, &self.definition().source, message);
         self.diagnostics.push(Diagnostic {
             suggestion,
@@ -133,6 +174,7 @@ impl<'a> Draft<'a> {
 
     /// Adds a diagnostic that has a place, behind those above it.
     pub fn place(&mut self, diagnostic: Diagnostic) {
+        self.take_to_heart(diagnostic.severity);
         let drop_ins = &self.loaded.definition.drop_ins;
         let order = diagnostic.order(drop_ins);
         let above = self.diagnostics.iter().rposition(|one| one.order(drop_ins) <= order);
@@ -158,8 +200,13 @@ impl<'a> Draft<'a> {
             // Strings, numbers and lists only: nothing that JSON cannot hold, except a path that is not UTF-8.
             Err(error) => self.say(Severity::Error, format!("it cannot be written as JSON: {error}"), None),
         }
-        // Drafts come in the order of their names, and so do all files then: what is in order is sorted in no time.
-        self.files.sort_unstable();
+    }
+
+    /// A mistake between definitions: nobody can say whose the names are.
+    fn take_to_heart(&mut self, severity: Severity) {
+        if severity == Severity::Error {
+            self.shut();
+        }
     }
 
     fn refuse_name(&mut self, wanted: &str) {
@@ -172,6 +219,11 @@ impl<'a> Draft<'a> {
             "rename the file: letters, digits and ':', '-', '_', '.' may be in it, and '@' before an instance";
         self.say(Severity::Error, message, Some(suggestion.to_owned()));
     }
+}
+
+/// Whether a definition with mistakes has sockets that these have nothing to do with.
+fn has_certain_sockets(definition: &Definition) -> bool {
+    definition.passthrough.certainty == Certainty::Certain && !definition.sockets.is_empty()
 }
 
 /// [`Resolved::Container`](crate::definition::Resolved::Container) without a copy of the definition.

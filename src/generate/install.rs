@@ -7,26 +7,23 @@
 use crate::definition::install::Install;
 use crate::definition::places::Scope;
 use crate::generate::Context;
-use crate::generate::draft::Draft;
+use crate::generate::draft::{Draft, Fate};
 use crate::unitfile::name;
 
-/// Adds the links to the draft. A broken definition has only its service: that is wanted by whatever [Install] names, so that it shows
-/// as failed after boot, and required by nothing, so that it takes nothing else down.
+/// Adds the links to the draft. A broken definition has its sockets, or only its service: that is wanted by whatever [Install] names, so that it
+/// shows as failed after boot, and required by nothing, so that it takes nothing else down.
 pub fn link(draft: &mut Draft<'_>, context: &Context) {
     let definition = draft.definition();
     let install = &definition.passthrough.install;
     let said = said(install, context);
-    if context.systemd_version < Install::UPHELD_SINCE {
-        for diagnostic in &install.not_upheld {
-            draft.place(diagnostic.clone());
-        }
-    }
     let mut links = Vec::new();
-    if draft.is_broken() {
+    if draft.fate() == Fate::Shut {
         let by = said.unwrap_or_default().into_iter().map(|(_, unit)| ("wants", unit));
         want(&mut links, install, (draft.failing_stem(), "service"), by);
     } else {
-        for (stem, kind) in definition.wakers() {
+        // A timer has nobody who waits.
+        let is_made = |kind: &str| kind != "timer" || draft.fate() == Fate::Sound;
+        for (stem, kind) in definition.wakers().into_iter().filter(|(_, kind)| is_made(kind)) {
             let default = match kind {
                 "socket" => Some(("wants", "sockets.target")),
                 "timer" => Some(("wants", "timers.target")),
@@ -35,7 +32,9 @@ pub fn link(draft: &mut Draft<'_>, context: &Context) {
             let by = said.clone().unwrap_or_else(|| default.into_iter().collect());
             want(&mut links, install, (stem, kind), by);
         }
-        links.extend(install.aliases.iter().cloned());
+        let aliases = install.aliases.iter();
+        let is_made = |unit: &str| unit.rsplit_once('.').is_none_or(|(_, kind)| is_made(kind));
+        links.extend(aliases.filter(|(_, unit)| is_made(unit)).cloned());
     }
     draft.links = links;
 }

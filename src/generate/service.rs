@@ -24,11 +24,18 @@ pub type Lines<'a> = Vec<(&'a str, Cow<'a, str>)>;
 
 /// Adds `NAME.service` to the draft.
 pub fn draft(draft: &mut Draft<'_>, context: &Context) {
-    let unit = unit_section::service(draft.definition(), context);
-    let service = service_section(draft, context);
+    let definition = draft.definition();
+    let unit = unit_section::service(definition, context);
+    let given = given(&definition.passthrough.service);
+    let credentials = credential::lines(definition, context);
+    add(draft, &unit, &section(draft, given, credentials, context));
+}
+
+/// Adds the service with these lines: one, or one for each socket.
+pub fn add(draft: &mut Draft<'_>, unit: &Lines<'_>, service: &Lines<'_>) {
     let mut file = UnitFile::new(COMMENT);
-    file.section("Unit", pairs(&unit));
-    file.section("Service", pairs(&service));
+    file.section("Unit", pairs(unit));
+    file.section("Service", pairs(service));
     let text = file.into_text();
     if draft.definition().accepts() {
         for name in accept::services(draft.definition()) {
@@ -60,7 +67,11 @@ pub fn description(definition: &Definition) -> String {
         Root::Rootfs(path) => path.to_string_lossy(),
     };
     let (name, root) = (quote::text(&definition.name), quote::specifiers(&root));
-    ["Container ", &instance_of(&name), " (", &root, ")"].concat()
+    match root.is_empty() {
+        // A mistake: what it was to be is not known.
+        true => ["Container ", &instance_of(&name)].concat(),
+        false => ["Container ", &instance_of(&name), " (", &root, ")"].concat(),
+    }
 }
 
 /// The name of a template's unit as its instances see it: `web@` becomes `web@%i`.
@@ -100,9 +111,10 @@ pub fn path_word(path: &std::path::Path) -> String {
     quote::command_word(&path.to_string_lossy()).into_owned()
 }
 
-fn service_section<'a>(draft: &Draft<'a>, context: &Context) -> Lines<'a> {
+/// `[Service]`, with the lines that were given, and those by which systemd finds credentials.
+#[must_use]
+pub fn section<'a>(draft: &Draft<'a>, given: Lines<'a>, credentials: Lines<'a>, context: &Context) -> Lines<'a> {
     let definition = draft.definition();
-    let given = given(&definition.passthrough.service);
     let mut defaults: Lines<'_> = vec![
         ("Type", reload::service_type(definition, context).into()),
         ("NotifyAccess", "main".into()),
@@ -137,7 +149,7 @@ fn service_section<'a>(draft: &Draft<'a>, context: &Context) -> Lines<'a> {
         lines.push(("RestartPreventExitStatus", "0".into()));
     }
     lines.extend(health::restart(definition));
-    lines.extend(credential::lines(definition, context));
+    lines.extend(credentials);
     lines.extend(proxy::pin(definition, context.scope));
     // After the user's own, so that an empty `ExecStopPost=` resets those and not ours. It runs after every stop, `kill -9` too. An
     // image's volumes lie beside the writable layer, so even a container without one may leave something.

@@ -1,6 +1,6 @@
 //! Hostile definitions, from their text to the units: whatever is in them, the units say what Coracle means.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use proptest::prelude::{Strategy, prop_assert, prop_assert_eq, prop_oneof, proptest};
@@ -274,6 +274,59 @@ fn three_of_one_name_are_one_broken_service() {
         "{message}"
     );
     assert!(output.files["web.json"].contains("broken"));
+}
+
+fn sorted(names: &[String]) -> BTreeSet<&String> {
+    names.iter().collect()
+}
+
+/// The sockets with their links, and all files, of a definition.
+fn sockets(name: &str, text: &str) -> (BTreeMap<String, String>, Output) {
+    let (definition, diagnostics) = toml::parse_merged(name, Path::new("/etc/coracle/x.toml"), text, &[]);
+    let loaded = Loaded {
+        definition,
+        diagnostics,
+    };
+    let output = generate(&[loaded], &context());
+    let all = output.files.iter().chain(&output.links);
+    let sockets = all.filter(|(name, _)| name.ends_with(".socket"));
+    (
+        sockets.map(|(name, text)| (name.clone(), text.clone())).collect(),
+        output,
+    )
+}
+
+#[test]
+fn a_mistake_elsewhere_leaves_the_sockets_and_starts_no_container() {
+    let ports = "Image = \"x\"\nPublishPort = [\"8080:80\", \"8443:443\"]\n";
+    let more = "[Socket.a]\nListenStream = \"/run/%p.sock\"\nContainerListen = \"@a\"\nSocketMode = \"0600\"\n\
+        [Unit]\nDescription = \"The web\"\nConditionHost = \"a\"\n[Install]\nWantedBy = \"a.target\"\nAlias = \"b.socket\"\n";
+    for (name, keys) in [
+        ("web", "Activation = \"intercept\"\n"),
+        ("web", "Activation = \"proxy\"\nIdleTimeout = \"1min\"\n"),
+        ("web", "Activation = \"accept\"\n"),
+        ("web", "ServiceName = \"shop\"\n"),
+        ("web@", "Activation = \"inherit\"\nIdleTimeout = \"1min\"\n"),
+        ("web@", "Activation = \"proxy\"\n"),
+        ("web@a", ""),
+    ] {
+        for mistake in ["UserNS = \"nonsense\"\n", "ReadOnly = 1\n", "HostName = web\n"] {
+            let text = |mistake: &str| ["[Container]\n", keys, mistake, ports, more].concat();
+            let (good, sound) = sockets(name, &text(""));
+            let (open, broken) = sockets(name, &text(mistake));
+            assert!(!good.is_empty() && sound.broken.is_empty(), "{sound:?}");
+            assert_eq!(good, open, "{name}: {keys}{mistake}");
+            assert!(broken.files.keys().eq(sound.files.keys()), "{broken:?}");
+            let units = good.keys().filter(|name| sound.files.contains_key(*name));
+            assert!(units.eq(sorted(&broken.broken[0].open)), "{:?}", broken.broken);
+            let resolved = broken.files.iter().filter(|(name, _)| name.ends_with(".json"));
+            let resolved: Vec<&String> = resolved.map(|(_, text)| text).collect();
+            assert!(
+                resolved.len() == 1 && resolved[0].starts_with("{\"broken\":"),
+                "{resolved:?}"
+            );
+        }
+    }
 }
 
 #[test]

@@ -18,9 +18,28 @@ use crate::unitfile::{name, quote, words};
 /// The service's `[Unit]`.
 #[must_use]
 pub fn service<'a>(definition: &'a Definition, context: &Context) -> Lines<'a> {
-    let given = given(definition, context);
+    let defaults = defaults(definition, service::description(definition));
+    let mut lines = service::over_defaults(defaults, given(definition, context));
+    lines.extend(own_sockets(definition));
+    lines.extend(names(definition));
+    lines.extend(joined(definition));
+    lines.extend(mounts(&sources(definition), is_activated(definition), context));
+    lines
+}
+
+/// That of a service that its sockets start and that only fails: nothing of the user's but the order, so that it starts nothing else.
+#[must_use]
+pub fn failing(definition: &Definition, description: String) -> Lines<'_> {
+    let mut given = service::given(&definition.passthrough.unit);
+    given.retain(|(key, _)| matches!(*key, "After" | "Before" | "DefaultDependencies"));
+    let mut lines = service::over_defaults(defaults(definition, description), given);
+    lines.extend(own_sockets(definition));
+    lines
+}
+
+fn defaults(definition: &Definition, description: String) -> Lines<'static> {
     let mut defaults: Lines<'_> = vec![
-        ("Description", service::description(definition).into()),
+        ("Description", description.into()),
         ("SourcePath", source_path(definition).into()),
         // Nobody ever needs reset-failed, and no socket dies of its service's failures.
         ("StartLimitIntervalSec", "0".into()),
@@ -31,12 +50,7 @@ pub fn service<'a>(definition: &'a Definition, context: &Context) -> Lines<'a> {
     if definition.is_proxied() && definition.container.idle.is_some() {
         defaults.push(("StopWhenUnneeded", "yes".into()));
     }
-    let mut lines = service::over_defaults(defaults, given);
-    lines.extend(own_sockets(definition));
-    lines.extend(names(definition));
-    lines.extend(joined(definition));
-    lines.extend(mounts(&sources(definition), is_activated(definition), context));
-    lines
+    defaults
 }
 
 /// What the user's `[Unit]` says to a socket: what was moved from the service.

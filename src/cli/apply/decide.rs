@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::cli::apply::files::Files;
+use crate::generate::broken::Broken;
 use crate::run::record::fingerprint;
 use crate::systemd::look::Unit;
-use crate::unitfile::name::is_template;
+use crate::unitfile::name::{instantiate, is_template};
 
 /// What was found out.
 pub(super) struct Seen<'s> {
@@ -17,8 +18,8 @@ pub(super) struct Seen<'s> {
     pub(super) units: &'s BTreeMap<String, Unit>,
     /// The fingerprints of what containers that run were started from, where they are known.
     pub(super) started: &'s BTreeMap<String, u64>,
-    /// Services that cannot start.
-    pub(super) broken: &'s [&'s str],
+    /// The definitions that cannot be started.
+    pub(super) broken: &'s [Broken],
 }
 
 /// What is done with containers that run from another definition.
@@ -121,13 +122,17 @@ fn waker(seen: &Seen<'_>, name: &str, services: Services) -> Option<Step> {
     }
     let section = if name.ends_with(".socket") { "Socket" } else { "Timer" };
     let service = service_of(seen.after, name);
+    let broken = seen.broken.iter().find_map(|broken| container_of(broken, name));
+    let is_up = |unit: &String| seen.units.get(unit).is_some_and(Unit::is_up);
     match unit.active.as_str() {
+        // The container would not come back.
+        "active" | "activating" | "reloading" if broken.as_ref().is_some_and(is_up) => None,
         "active" | "activating" | "reloading" => {
             let changed = seen.before.text(name).is_some()
                 && seen.before.section(name, section) != seen.after.section(name, section);
-            let with = match seen.units.get(&service) {
-                Some(unit) if unit.is_up() => format!(", and '{service}' with it"),
-                _ => String::new(),
+            let with = match is_up(&service) {
+                true => format!(", and '{service}' with it"),
+                false => String::new(),
             };
             match (unit.silent.is_empty(), changed) {
                 (false, _) => step(
@@ -143,9 +148,9 @@ fn waker(seen: &Seen<'_>, name: &str, services: Services) -> Option<Step> {
             }
         }
         "failed" => step(Action::Start, name, format!("it had failed ({})", unit.result)),
-        _ if seen.broken.contains(&service.as_str()) => None,
+        _ if broken.is_some() => None,
         _ => {
-            let is_up = seen.units.get(&service).is_some_and(Unit::is_up);
+            let is_up = is_up(&service);
             let is_due = is_up || is_due(seen, name, unit);
             match (is_up && section == "Socket", services) {
                 // systemd starts no socket of a service that runs; the service brings its own along.
@@ -155,6 +160,19 @@ fn waker(seen: &Seen<'_>, name: &str, services: Services) -> Option<Step> {
             }
         }
     }
+}
+
+/// The service of a broken definition, if this is a socket of it.
+fn container_of(broken: &Broken, socket: &str) -> Option<String> {
+    let instance = socket
+        .split_once('@')
+        .and_then(|(_, instance)| instance.strip_suffix(".socket"));
+    let named = |unit: &String| {
+        let (stem, kind) = unit.rsplit_once('.').unwrap_or((unit, ""));
+        [&instantiate(stem, instance.unwrap_or_default()), ".", kind].concat()
+    };
+    let is_its = broken.open.iter().any(|unit| named(unit) == socket);
+    is_its.then(|| named(&broken.unit))
 }
 
 /// Whether the boot would have started it, and nobody has stopped it since.
@@ -203,7 +221,7 @@ fn service(seen: &Seen<'_>, name: &str, services: Services) -> Option<Step> {
         let changed = seen.before.text(name).is_some_and(|before| before != text);
         return restart(Action::Restart, OLDER).filter(|_| unit.is_up() && changed);
     };
-    if seen.broken.contains(&name) {
+    if is_broken(resolved) {
         return None;
     }
     if !unit.is_up() {
@@ -221,6 +239,11 @@ fn service(seen: &Seen<'_>, name: &str, services: Services) -> Option<Step> {
 
 const OLDER: &str = "it runs from an older definition";
 
+/// Whether a resolved definition is a list of mistakes.
+fn is_broken(resolved: &str) -> bool {
+    resolved.starts_with("{\"broken\":")
+}
+
 /// The resolved definition of a service.
 fn json_of<'f>(files: &'f Files, service: &str) -> Option<&'f str> {
     let stem = service.strip_suffix(".service")?;
@@ -233,6 +256,7 @@ mod tests {
 
     use super::{Seen, Services, decide};
     use crate::cli::apply::files::Files;
+    use crate::generate::broken::Broken;
     use crate::run::record::fingerprint;
     use crate::systemd::look::Unit;
 
@@ -270,7 +294,12 @@ mod tests {
             after: &files(after),
             units: &units,
             started: &BTreeMap::from([("noted.service".to_owned(), fingerprint("{}", "[Service]"))]),
-            broken: &["bad.service"],
+            broken: &[Broken {
+                unit: "bad.service".to_owned(),
+                resolved: "bad.json".to_owned(),
+                open: vec!["bad.socket".to_owned(), "bad-x.socket".to_owned()],
+                closed: Vec::new(),
+            }],
         };
         let steps = decide(&seen, services);
         steps
@@ -355,6 +384,34 @@ mod tests {
                 "restart silent.socket: nobody listens on [::]:80",
                 "start dead.socket: it had failed (service-start-limit-hit)",
                 "start new.socket: it is new, and wanted at boot",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_cannot_start_is_neither_stopped_nor_started() {
+        let socket = "[Socket]\nListenStream=80\nService=bad-proxy.service\n";
+        let files = [
+            ("bad.socket", SOCKET),
+            ("bad-x.socket", socket),
+            ("bad.service", "[Service]"),
+            ("bad.json", "{\"broken\":[]}"),
+        ];
+        let mut silent = unit("active");
+        silent.silent = vec!["[::]:80".to_owned()];
+        let mut seen = [
+            ("bad.socket", silent.clone()),
+            ("bad-x.socket", silent),
+            ("bad.service", unit("active")),
+        ];
+        assert!(steps(&files, &files, &seen, Services::Restarted).is_empty());
+        // Nobody runs, so the port can be opened.
+        seen[2].1 = unit("inactive");
+        assert_eq!(
+            steps(&files, &files, &seen, Services::Restarted),
+            [
+                "restart bad-x.socket: nobody listens on [::]:80",
+                "restart bad.socket: nobody listens on [::]:80",
             ]
         );
     }

@@ -66,11 +66,10 @@ impl Files {
         own.or_else(|| self.texts.get(&template_of(name)?)).map(String::as_str)
     }
 
-    /// Whether the resolved definition of a service is a container's, and not a list of mistakes.
-    pub(super) fn is_sound(&self, service: &str) -> bool {
-        let json = service.strip_suffix(".service").map(|stem| format!("{stem}.json"));
-        json.and_then(|json| self.texts.get(&json))
-            .is_some_and(|text| text.starts_with("{\"container\":"))
+    /// Whether this file is the resolved definition of a container, and not a list of mistakes.
+    pub(super) fn is_sound(&self, resolved: &str) -> bool {
+        let text = self.texts.get(resolved);
+        text.is_some_and(|text| text.starts_with("{\"container\":"))
     }
 
     /// The units.

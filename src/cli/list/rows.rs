@@ -29,6 +29,9 @@ pub(super) struct Row {
     pub(super) rootfs: Option<String>,
     pub(super) errors: usize,
     pub(super) warnings: usize,
+    /// Whether it has sockets in spite of its errors.
+    #[serde(skip)]
+    pub(super) is_open: bool,
     /// Whether systemd has read another text than the definition's of now.
     pub(super) changed: bool,
     pub(super) service: Unit,
@@ -82,6 +85,7 @@ pub(super) struct Defined<'a> {
     stem: String,
     errors: usize,
     warnings: usize,
+    is_open: bool,
     changed: bool,
 }
 
@@ -93,6 +97,12 @@ pub(super) fn defined<'a>(
 ) -> Vec<Defined<'a>> {
     let output = generate(loaded, context);
     let reports = output.diagnostics;
+    let open: BTreeSet<&str> = output
+        .broken
+        .iter()
+        .filter(|broken| !broken.open.is_empty())
+        .map(|broken| broken.unit.as_str())
+        .collect();
     loaded
         .iter()
         .map(|one| {
@@ -109,6 +119,7 @@ pub(super) fn defined<'a>(
                     .any(|(name, text)| !is_read(name, text)),
                 errors: errors.len(),
                 warnings: warnings.len(),
+                is_open: open.contains(draft.unit().as_str()),
                 stem: draft.stem,
             }
         })
@@ -118,7 +129,7 @@ pub(super) fn defined<'a>(
 impl Defined<'_> {
     /// The names of its services: of one that accepts, a template for each socket.
     fn service_stems(&self) -> Vec<Cow<'_, str>> {
-        match self.definition.accepts() && self.errors == 0 {
+        match self.definition.accepts() && (self.errors == 0 || self.is_open) {
             true => self
                 .socket_stems()
                 .map(|stem| Cow::Owned([stem, "@"].concat()))
@@ -246,6 +257,7 @@ fn row(defined: &Defined<'_>, instance: Option<&str>, states: &States) -> Row {
         rootfs,
         errors: defined.errors,
         warnings: defined.warnings,
+        is_open: defined.is_open,
         changed: defined.changed,
         service: described(unit.clone(), state, definition),
         sockets: definition

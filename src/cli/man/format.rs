@@ -50,7 +50,13 @@ bridges and joined networks need root, and so does as a rule a port below 1024.
 .SH MISTAKES
 Every mistake is reported with file, line and column, by \fBcoracle check\fR and in the journal at each reload. After a warning the units
 are made without the key. After an error NAME.service is made so that it fails with the mistake as its text, which
-\fBsystemctl status\fR shows; no socket is made. One file never affects another.
+\fBsystemctl status\fR shows. One file never affects another.
+.PP
+The sockets are made as without the mistake, unless it is in PublishPort, Activation, ServiceName, [Socket], [Unit] or [Install], in the file's name,
+or on a line that cannot be read and may be about one of these, or two files claim one name. So no port dies of a mistake that has nothing to do with it: who connects
+waits, NAME.service fails and is tried again after the same pauses as any container that cannot start, and after the mending and a reload
+the next try serves. With Activation = "accept" the connection is closed. Of [Service] such a service has all but commands,
+credentials and standard streams, of [Unit] the order; of other sections nothing is carried out. \fBcoracle check\fR says what becomes of the sockets.
 "#;
 
 const TAIL: &str = r".SH SEE ALSO

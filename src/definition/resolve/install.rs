@@ -4,6 +4,7 @@
 //! them make sense: every name that leaves is a unit's, and fits the units that the definition has.
 
 use crate::definition::Definition;
+use crate::definition::certainty::Certainty;
 use crate::definition::diagnostic::{Diagnostic, Severity};
 use crate::definition::install::Install;
 use crate::definition::keys::{self, Section};
@@ -66,8 +67,8 @@ impl Resolver<'_, '_> {
             list.extend(names);
         }
         self.instances(&pending, definition, &mut install);
-        // Of a definition with an error some units may be missing, and an alias has none of them.
-        if !self.report.has_error() {
+        // Some units may be missing, and an alias has none of them.
+        if definition.passthrough.certainty == Certainty::Certain {
             for (alias, span) in pending.aliases {
                 if let Some(alias) = self.alias(alias, span, definition) {
                     let place = self.report.diagnostic(Severity::Warning, span, String::new());
