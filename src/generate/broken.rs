@@ -55,6 +55,12 @@ impl Broken {
     }
 }
 
+/// Whether this text of a `NAME.json` is a list of mistakes, and no container.
+#[must_use]
+pub fn is_broken(resolved: &str) -> bool {
+    resolved.starts_with("{\"broken\":")
+}
+
 /// Drafts the sockets of a broken definition, and what they start.
 pub fn draft(draft: &mut Draft<'_>, context: &Context) {
     let definition = draft.definition();

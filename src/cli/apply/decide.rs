@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::cli::apply::files::Files;
-use crate::generate::broken::Broken;
+use crate::generate::broken::{Broken, is_broken};
 use crate::run::record::fingerprint;
 use crate::systemd::look::Unit;
 use crate::unitfile::name::{instantiate, is_template};
@@ -238,11 +238,6 @@ fn service(seen: &Seen<'_>, name: &str, services: Services) -> Option<Step> {
 }
 
 const OLDER: &str = "it runs from an older definition";
-
-/// Whether a resolved definition is a list of mistakes.
-fn is_broken(resolved: &str) -> bool {
-    resolved.starts_with("{\"broken\":")
-}
 
 /// The resolved definition of a service.
 fn json_of<'f>(files: &'f Files, service: &str) -> Option<&'f str> {

@@ -1,6 +1,7 @@
 //! Which containers are to be updated, and from what to what.
 
 use std::collections::BTreeSet;
+use std::fs;
 
 use anyhow::{Result, bail};
 
@@ -10,6 +11,7 @@ use crate::cli::update::{Outcome, Row};
 use crate::definition::places::Loaded;
 use crate::definition::renewal::AutoUpdate;
 use crate::definition::{Definition, Root};
+use crate::generate::broken::is_broken;
 use crate::generate::draft::Draft;
 use crate::image::digest::Digest;
 use crate::image::reference::Reference;
@@ -196,6 +198,13 @@ fn candidate(target: &Target<'_>, unit: &str, state: &Unit, scope: &Scope, store
             Err(error) => format!("{error:#}"),
         };
         return left(row, Outcome::Stopped, &remark);
+    }
+    // What systemd has read counts, and not what the file says by now.
+    let resolved = scope.context().output_directory.join(format!("{}.json", target.stem));
+    if fs::read_to_string(resolved).is_ok_and(|text| is_broken(&text)) {
+        let remark =
+            "its definition has mistakes, with which it could not be started again: 'coracle check' shows them";
+        return left(row, Outcome::Failed, remark);
     }
     let record = Record::read(&scope.runtime(), unit, &state.invocation);
     let old = record.and_then(|record| record.manifests.into_iter().next());
