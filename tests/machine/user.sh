@@ -9,9 +9,9 @@ wait_for 10 test -S /run/user/1000/bus
 slice=/sys/fs/cgroup/user.slice/user-1000.slice/user@1000.service/coracle.slice
 store=$home/.local/share/coracle
 
-# anna COMMAND...: runs it as her, with her manager at hand.
+# anna COMMAND...: runs it as her, with her manager at hand. As one who has logged in she has the one capability that pam_systemd(8) gives.
 anna() {
-    setpriv --reuid anna --regid anna --init-groups env -C $home HOME=$home USER=anna XDG_RUNTIME_DIR=/run/user/1000 \
+    setpriv --reuid anna --regid anna --init-groups --inh-caps +wake_alarm --ambient-caps +wake_alarm env -C $home HOME=$home USER=anna XDG_RUNTIME_DIR=/run/user/1000 \
         DBUS_SESSION_BUS_ADDRESS=unix:path=/run/user/1000/bus "$@"
 }
 hers() { anna systemctl --user "$@"; }
