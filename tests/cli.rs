@@ -192,7 +192,7 @@ fn check_says_whether_ports_stay() {
     assert_eq!(run.code, 1, "{run:?}");
     let told = "'closed.service' cannot start before that is mended, and 'closed.socket' is closed as soon as nothing runs\n\
                 'job.service' cannot start before that is mended\n\
-                'open.service' cannot start before that is mended; 'open.socket' is untouched, and who connects waits\n";
+                'open.service' cannot start before that is mended; 'open.socket' stays open meanwhile\n";
     assert!(run.out.contains(told), "{}", run.out);
     let document = json(&tree.run(&["check", "--format", "json"]).out);
     let broken =
@@ -366,7 +366,7 @@ fn list_names_broken_definitions() {
     let run = Tree::new(&[("open.toml", UNTOUCHED)]).run(&["list"]);
     assert!(
         run.err
-            .contains("1 definition with mistakes that prevent a start, at whose sockets"),
+            .contains("1 definition with mistakes that prevent a start, whose sockets"),
         "{}",
         run.err
     );
@@ -435,7 +435,7 @@ fn show_knows_what_it_does_not_find() {
     assert_eq!(broken.err.lines().count(), 1);
     let open = Tree::new(&[("open.toml", UNTOUCHED)]).run(&["show", "open"]);
     assert!(
-        open.err.contains("'open.socket' is untouched") && open.out.is_empty(),
+        open.err.contains("'open.socket' stays open") && open.out.is_empty(),
         "{open:?}"
     );
 }

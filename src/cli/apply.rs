@@ -147,7 +147,7 @@ pub fn run(arguments: &Arguments, output: &mut Output) -> Result<ExitCode> {
     let open: Vec<&String> = written.broken.iter().flat_map(|one| &one.open).collect();
     if !open.is_empty() {
         complain(&format!(
-            "clients of {} wait until the mistakes are mended",
+            "nobody is served at {} until the mistakes are mended",
             names(&open)
         ));
     }

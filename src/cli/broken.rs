@@ -19,9 +19,9 @@ pub(in crate::cli) fn sentence(broken: &Broken) -> String {
             )
         }
         (open, _) => format!(
-            "'{unit}' cannot start before that is mended; {} {} untouched, and who connects waits",
+            "'{unit}' cannot start before that is mended; {} {} open meanwhile",
             names(open),
-            be(open, "is", "are")
+            be(open, "stays", "stay")
         ),
     }
 }
@@ -38,7 +38,7 @@ mod tests {
     use crate::generate::broken::Broken;
 
     #[test]
-    fn it_is_told_whether_somebody_waits() {
+    fn it_is_told_what_stays_open() {
         let told = |open: &[&str], closed: &[&str]| {
             let list = |units: &[&str]| units.iter().map(|unit| (*unit).to_owned()).collect();
             let broken = Broken {
@@ -52,7 +52,7 @@ mod tests {
         assert_eq!(told(&[], &[]), "'a.service' cannot start before that is mended");
         assert_eq!(
             told(&["a.socket", "a-b.socket"], &[]),
-            "'a.service' cannot start before that is mended; 'a.socket', 'a-b.socket' are untouched, and who connects waits"
+            "'a.service' cannot start before that is mended; 'a.socket', 'a-b.socket' stay open meanwhile"
         );
         assert_eq!(
             told(&[], &["a.socket"]),

@@ -100,7 +100,7 @@ fn hint(rows: &[Row], arguments: &Arguments) {
     let open = definitions(|row| row.is_open);
     told(
         open,
-        "with mistakes that prevent a start, at whose sockets clients wait",
+        "with mistakes that prevent a start, whose sockets stay open",
         &shown,
     );
     let missing = definitions(|row| !row.is_known());
