@@ -82,9 +82,10 @@ disks: machines
 test: disks ## Run all tests; the system tests boot systemd 252 and 257, and a virtual machine
 	CORACLE_PREPARED=1 cargo test --locked --no-fail-fast
 
-lint: ## Check formatting and lints
+lint: ## Check formatting, lints and documents
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --quiet
 
 demo: ## Show Coracle at work on a private Debian with a real systemd
 	demo/run

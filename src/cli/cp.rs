@@ -1,7 +1,7 @@
 //! `coracle cp`: files into a running container, or out of it.
 //!
 //! The container's files are a hostile place that changes while one looks at it. So nothing of it is executed, each path is resolved inside its
-//! root by the kernel ([`place`]), a tree is read and written by descriptors ([`walk`], [`tree`]), and before anything is looked at this
+//! root by the kernel ([`place`]), a tree is read and written by descriptors ([`mod@walk`], [`tree`]), and before anything is looked at this
 //! process gives up all rights but those over files.
 //!
 //! A user has those rights in the container's user namespace only, and joins it. From there on identities are what they are inside: also those

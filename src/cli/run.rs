@@ -109,6 +109,7 @@ pub struct Arguments {
     /// Name that the container sees of its host
     #[arg(long)]
     pub hostname: Option<String>,
+    #[allow(rustdoc::broken_intra_doc_links, reason = "help of a command, and no link")]
     /// Set any key of [Container] as in a definition, see coracle.toml(5); again for another value
     #[arg(short, long, value_name = "KEY=VALUE")]
     pub key: Vec<String>,

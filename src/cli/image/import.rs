@@ -20,6 +20,7 @@ use crate::store::source::Location;
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
 pub struct Arguments {
+    #[allow(rustdoc::broken_intra_doc_links, reason = "help of a command, and no link")]
     /// [TRANSPORT:]PATH[:NAME]; '-' is standard input
     ///
     /// The transports are those of skopeo: oci (a directory with an OCI layout), oci-archive, docker-archive (from docker save or

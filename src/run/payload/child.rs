@@ -3,7 +3,7 @@
 //! The order matters, and each step says why it stands where it does. Up to [`Word::Enter`] nothing is looked up by name, since the root is still the
 //! host's; afterwards nothing is but what lies in the container.
 //!
-//! The default filter is installed early, while init builds the root: it lets through all that is left to be done ([`CALLS`]). A filter
+//! The default filter is installed early, while init builds the root: it lets through all that is left to be done (`CALLS`). A filter
 //! of the administrator's may forbid anything, so it is the very last thing, and between it and the exec there is no other call.
 
 use std::convert::Infallible;
