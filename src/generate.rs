@@ -114,22 +114,12 @@ pub fn generate(loaded: &[Loaded], context: &Context) -> Output {
 
 /// Two definitions that would write the same file: an error in both, naming the other, since nobody can say which one is meant.
 fn refuse_collisions(drafts: &mut [Draft<'_>]) {
-    let mut claims: Vec<(&str, usize)> = Vec::new();
-    for (index, draft) in drafts.iter().enumerate() {
-        claims.extend(draft.claims().map(|name| (name, index)));
-    }
-    claims.sort_unstable();
     let mut errors = Vec::new();
     // One mistake is told once: `web.json` collides wherever `web.service` does.
-    for claims in claims
-        .chunk_by(|one, other| one.0 == other.0)
-        .filter(|claims| claims.len() > 1)
-    {
-        let name = claims[0].0;
+    for (name, indexes) in repeated(drafts, Draft::claims) {
         if name.ends_with(".json") {
             continue;
         }
-        let indexes: Vec<usize> = claims.iter().map(|(_, index)| *index).collect();
         for index in &indexes {
             let mut others: Vec<String> = indexes
                 .iter()
@@ -161,20 +151,32 @@ fn shut_where_taken(drafts: &mut [Draft<'_>]) {
     if drafts.iter().all(|draft| draft.fate() != Fate::Open) {
         return;
     }
-    let mut names: Vec<(&str, usize)> = Vec::new();
-    for (index, draft) in drafts.iter().enumerate() {
-        names.extend(draft.names().map(|name| (name, index)));
-    }
-    names.sort_unstable();
-    let taken = names
-        .chunk_by(|one, other| one.0 == other.0)
-        .filter(|names| names.len() > 1);
-    let taken: Vec<usize> = taken.flatten().map(|(_, index)| *index).collect();
+    let taken: Vec<usize> = repeated(drafts, Draft::names)
+        .into_iter()
+        .flat_map(|(_, indexes)| indexes)
+        .collect();
     for index in taken {
         if drafts[index].fate() == Fate::Open {
             drafts[index].shut();
         }
     }
+}
+
+/// The names that occur more than once among those that `of` gives of each draft, in order, each with the numbers of the drafts.
+fn repeated<'d, 'a, N: Iterator<Item = &'d str>>(
+    drafts: &'d [Draft<'a>],
+    of: impl Fn(&'d Draft<'a>) -> N,
+) -> Vec<(&'d str, Vec<usize>)> {
+    let mut names: Vec<(&str, usize)> = Vec::new();
+    for (index, draft) in drafts.iter().enumerate() {
+        names.extend(of(draft).map(|name| (name, index)));
+    }
+    names.sort_unstable();
+    let alike = names.chunk_by(|one, other| one.0 == other.0);
+    alike
+        .filter(|alike| alike.len() > 1)
+        .map(|alike| (alike[0].0, alike.iter().map(|(_, index)| *index).collect()))
+        .collect()
 }
 
 /// Adds a draft's links, save for those that would hide a unit or another link.

@@ -53,11 +53,7 @@ fn is_apart((file, start): (usize, usize), settings: &Settings<'_>) -> bool {
         // Of these it was told before.
         return true;
     }
-    let set = settings.settings.iter().find(|setting| {
-        let (key, value) = (setting.key_span, setting.value.span);
-        key.file == file && (key.start..value.end).contains(&start)
-    });
-    if let Some(setting) = set {
+    if let Some(setting) = settings.at(file, start) {
         return !concerns_sockets(setting.section, &setting.key);
     }
     let mut headers = settings.headers.iter();

@@ -20,6 +20,17 @@ pub struct Settings<'a> {
     pub damages: Vec<Span>,
 }
 
+impl<'a> Settings<'a> {
+    /// The setting that a byte of a file is part of.
+    #[must_use]
+    pub fn at(&self, file: usize, byte: usize) -> Option<&Setting<'a>> {
+        self.settings.iter().find(|setting| {
+            let (key, value) = (setting.key_span, setting.value.span);
+            key.file == file && (key.start..value.end).contains(&byte)
+        })
+    }
+}
+
 /// Whether a file could be read to its end.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Damage {

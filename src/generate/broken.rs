@@ -29,7 +29,7 @@ pub struct Broken {
     /// The file in which the shim would find the container.
     #[serde(skip)]
     pub resolved: String,
-    /// The socket units that are made, at which whoever connects waits.
+    /// The socket units that are made: who connects waits, or is closed where each connection has a container of its own.
     pub open: Vec<String>,
     /// Those that are not made, as far as they were understood.
     pub closed: Vec<String>,
@@ -59,6 +59,12 @@ impl Broken {
 #[must_use]
 pub fn is_broken(resolved: &str) -> bool {
     resolved.starts_with("{\"broken\":")
+}
+
+/// Whether it is a container. A text that systemd's generators are just writing is neither.
+#[must_use]
+pub fn is_sound(resolved: &str) -> bool {
+    resolved.starts_with("{\"container\":")
 }
 
 /// Drafts the sockets of a broken definition, and what they start.

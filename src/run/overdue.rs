@@ -18,7 +18,7 @@ use nix::time::{ClockId, clock_gettime};
 
 use crate::run::failure::{Priority, say};
 use crate::run::place;
-use crate::run::systemctl::property;
+use crate::run::systemctl::properties;
 use crate::sys::socket::queue::{listens, queued, take};
 
 /// For how long a note counts: longer than the longest pause between two tries. An older one is of clients that are gone with their socket.
@@ -51,10 +51,10 @@ pub fn dismiss(unit: &str, sockets: &[OwnedFd]) {
 /// Removes the notes that count no more: where nothing was tried again, nobody has taken them.
 pub fn sweep() {
     let (runtime, now) = (place::runtime(), now());
-    let entries = fs::read_dir(runtime.join("coracle")).into_iter().flatten().flatten();
-    for link in entries.filter(|entry| entry.file_name().as_encoded_bytes().starts_with(b"+")) {
-        if fs::read_link(link.path()).is_ok_and(|note| !is_fresh(&note, now)) {
-            let _ = fs::remove_file(link.path());
+    for unit in place::names().iter().filter_map(|name| name.strip_prefix('+')) {
+        let link = link(&runtime, unit);
+        if fs::read_link(&link).is_ok_and(|note| !is_fresh(&note, now)) {
+            let _ = fs::remove_file(link);
         }
     }
 }
@@ -68,11 +68,9 @@ fn sentence(closed: u32) -> String {
 
 /// Whether the run that has ended was not ready yet: a stop can be out of time as well, and who waits then has waited for nothing so far.
 fn was_starting(unit: &str) -> bool {
-    let time = |name| property(unit, name).ok()?.parse::<u64>().ok();
-    let began = time("ExecMainStartTimestampMonotonic");
-    began
-        .zip(time("ActiveEnterTimestampMonotonic"))
-        .is_some_and(|(began, ready)| ready < began)
+    let names = ["ExecMainStartTimestampMonotonic", "ActiveEnterTimestampMonotonic"];
+    let times = properties(unit, names).map(|times| times.map(|time| time.parse::<u64>()));
+    matches!(times, Ok([Ok(began), Ok(ready)]) if ready < began)
 }
 
 /// Takes the note of `unit`; whether there was one, and it counts.

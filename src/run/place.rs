@@ -1,6 +1,7 @@
 //! Where the things of a container lie that its definition does not name: the system's, or those of the user whose manager starts it.
 
 use std::env;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
@@ -29,6 +30,15 @@ pub fn runtime() -> PathBuf {
         return PathBuf::from("/run");
     }
     directory("XDG_RUNTIME_DIR").unwrap_or_else(|| PathBuf::from(format!("/run/user/{}", geteuid())))
+}
+
+/// The names of what lies there of Coracle's.
+#[must_use]
+pub fn names() -> Vec<String> {
+    let entries = fs::read_dir(runtime().join("coracle")).into_iter().flatten().flatten();
+    entries
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect()
 }
 
 /// The directory that a variable names; a relative one is to be ignored (XDG base directory specification).

@@ -142,11 +142,7 @@ pub fn forget(unit: &str) {
 /// The units of which something is written down.
 #[must_use]
 pub fn units() -> Vec<String> {
-    let entries = fs::read_dir(place::runtime().join("coracle"))
-        .into_iter()
-        .flatten()
-        .flatten();
-    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    let names = place::names().into_iter();
     names
         .filter_map(|name| Some(name.strip_prefix('.')?.to_owned()))
         .filter(|name| name.ends_with(".service"))

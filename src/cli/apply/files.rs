@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::generate::Output;
+use crate::generate::broken::is_sound;
 use crate::generate::service::COMMENT;
 use crate::unitfile::name::is_template;
 
@@ -66,10 +67,9 @@ impl Files {
         own.or_else(|| self.texts.get(&template_of(name)?)).map(String::as_str)
     }
 
-    /// Whether this file is the resolved definition of a container, and not a list of mistakes.
+    /// Whether there is such a file, and it is the resolved definition of a container.
     pub(super) fn is_sound(&self, resolved: &str) -> bool {
-        let text = self.texts.get(resolved);
-        text.is_some_and(|text| text.starts_with("{\"container\":"))
+        self.texts.get(resolved).is_some_and(|text| is_sound(text))
     }
 
     /// The units.

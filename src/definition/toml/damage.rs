@@ -65,9 +65,7 @@ fn without(text: &str, damaged: &Lines) -> String {
 
 /// Whether the sockets are the same, whatever this line should have said.
 fn leaves_sockets_alone(file: usize, start: usize, line: &str, settings: &Settings<'_>) -> bool {
-    let is_around = |key: Span, end: usize| key.file == file && key.start < start && start < end;
-    let mut set = settings.settings.iter();
-    if let Some(setting) = set.find(|setting| is_around(setting.key_span, setting.value.span.end)) {
+    if let Some(setting) = settings.at(file, start) {
         return !concerns_sockets(setting.section, &setting.key);
     }
     let is_above = |place: &Span| place.file == file && place.start < start;

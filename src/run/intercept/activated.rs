@@ -34,12 +34,10 @@ impl Activated {
     /// The socket that `grant` speaks of; nothing if it is none that can be bound.
     #[must_use]
     pub fn new(socket: OwnedFd, grant: &Grant) -> Option<Self> {
-        let family = Family::of(socket.as_fd())?;
+        let bound = socket::internet_address(socket.as_fd()).ok().flatten();
+        let address = bound.map(|bound| bound.ip());
+        let family = Family::of(socket.as_fd(), address)?;
         let inode = inode_of(socket.as_fd())?;
-        let address = socket::internet_address(socket.as_fd())
-            .ok()
-            .flatten()
-            .map(|address| address.ip());
         let protocol = socket::protocol(socket.as_fd()).ok()?;
         Some(Self {
             socket,

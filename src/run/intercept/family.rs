@@ -28,22 +28,12 @@ pub enum Family {
 }
 
 impl Family {
-    /// Whose clients a bound socket has.
-    #[must_use]
-    pub fn of(bound: BorrowedFd<'_>) -> Option<Self> {
-        let address = socket::internet_address(bound)
-            .ok()
-            .flatten()
-            .map(|address| address.ip());
-        Self::with_address(bound, address)
-    }
-
     /// What a program asks for with its socket, as far as that can be looked at, and its address.
     #[must_use]
     pub fn asked(program: Option<BorrowedFd<'_>>, wanted: &Wanted) -> Option<Self> {
         match (program, wanted) {
-            (Some(socket), Wanted::Port(address, _)) => Self::with_address(socket, Some(*address)),
-            (Some(socket), _) => Self::with_address(socket, None),
+            (Some(socket), Wanted::Port(address, _)) => Self::of(socket, Some(*address)),
+            (Some(socket), _) => Self::of(socket, None),
             (None, Wanted::Port(IpAddr::V4(_), _)) => Some(Self::Ipv4),
             (None, Wanted::Port(IpAddr::V6(_), _)) => Some(Self::DualStack),
             (None, Wanted::Unix(_)) => Some(Self::Unix),
@@ -51,7 +41,9 @@ impl Family {
         }
     }
 
-    fn with_address(socket: BorrowedFd<'_>, address: Option<IpAddr>) -> Option<Self> {
+    /// Whose clients a socket has that is bound to this address, if it is one of IP.
+    #[must_use]
+    pub fn of(socket: BorrowedFd<'_>, address: Option<IpAddr>) -> Option<Self> {
         match socket::domain(socket).ok()? {
             libc::AF_INET => Some(Self::Ipv4),
             libc::AF_INET6 => match address {

@@ -12,7 +12,7 @@ use nix::sched::{CloneFlags, setns};
 use nix::unistd::Pid;
 
 use crate::definition::network::Network;
-use crate::run::systemctl::property;
+use crate::run::systemctl::properties;
 use crate::sys::process::pidfd_open;
 
 /// From which port on programs need no rights over a network namespace (ip(7)): in a container's own they have them all.
@@ -45,7 +45,8 @@ fn join_path(path: &Path) -> Result<()> {
 
 /// The main process of a service, as systemd knows it. It has not ended when this returns, or it is of no use any more.
 fn main_process(unit: &str) -> Result<OwnedFd> {
-    let pid: i32 = property(unit, "MainPID")?.parse().unwrap_or(0);
+    let [pid] = properties(unit, ["MainPID"])?;
+    let pid: i32 = pid.parse().unwrap_or(0);
     if pid <= 0 {
         bail!("'{unit}', whose network this container shares, does not run: see 'systemctl status {unit}'");
     }
