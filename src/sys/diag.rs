@@ -58,6 +58,29 @@ pub struct Local {
     pub address: [u8; 16],
 }
 
+/// The local end of vsock connections (vsock(7)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Guest {
+    /// The machine; [`libc::VMADDR_CID_ANY`] for any.
+    pub cid: u32,
+    /// Its port.
+    pub port: u32,
+}
+
+impl Guest {
+    /// What `bytes` say at these places.
+    fn read(bytes: &[u8], cid: usize, port: usize) -> Option<Self> {
+        Some(Self {
+            cid: u32_at(bytes, cid)?,
+            port: u32_at(bytes, port)?,
+        })
+    }
+
+    fn has(&self, other: &Self) -> bool {
+        self.port == other.port && [libc::VMADDR_CID_ANY, other.cid].contains(&self.cid)
+    }
+}
+
 /// A socket that the kernel has told of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Told<'a> {
@@ -67,6 +90,8 @@ pub struct Told<'a> {
     pub inode: u32,
     /// The name of a Unix socket, as it is in `sun_path`.
     pub name: &'a [u8],
+    /// The local end of a vsock socket.
+    pub guest: Option<Guest>,
 }
 
 impl Diag {
@@ -98,6 +123,18 @@ impl Diag {
         self.ask(&unix_request(states), AddressKind::Unix, see)
     }
 
+    /// Has `see` look at each vsock socket with this local end that is in one of `states`, which are TCP's.
+    ///
+    /// # Errors
+    /// As above, of vsock_diag.
+    pub fn vsock(&self, local: &Guest, states: u32, mut see: impl FnMut(Told<'_>)) -> io::Result<()> {
+        self.ask(&vsock_request(states), AddressKind::Vsock, |told| {
+            if told.guest.is_some_and(|guest| local.has(&guest)) {
+                see(told);
+            }
+        })
+    }
+
     fn ask(&self, request: &[u8], kind: AddressKind, mut see: impl FnMut(Told<'_>)) -> io::Result<()> {
         send(self.0.as_raw_fd(), request, MsgFlags::empty())?;
         // As long as what the kernel puts into one answer at most.
@@ -118,6 +155,7 @@ impl Diag {
 enum AddressKind {
     Internet,
     Unix,
+    Vsock,
 }
 
 /// Whether more is to come.
@@ -181,6 +219,14 @@ fn unix_request(states: u32) -> Vec<u8> {
     message(&body)
 }
 
+/// A `struct vsock_diag_req`. The kernel tells of all in these states.
+fn vsock_request(states: u32) -> Vec<u8> {
+    let mut body = vec![40, 0, 0, 0]; // AF_VSOCK
+    body.extend(states.to_ne_bytes());
+    body.extend([0; 16]);
+    message(&body)
+}
+
 /// Reads the messages of one answer.
 fn read(mut bytes: &[u8], kind: AddressKind, see: &mut impl FnMut(Told<'_>)) -> io::Result<Rest> {
     while let Some((length, message_type)) = u32_at(bytes, 0).zip(u16_at(bytes, 4)) {
@@ -207,18 +253,26 @@ fn read(mut bytes: &[u8], kind: AddressKind, see: &mut impl FnMut(Told<'_>)) -> 
     Ok(Rest::More)
 }
 
-/// A `struct inet_diag_msg`, or a `struct unix_diag_msg` with its attributes.
+/// A `struct inet_diag_msg`, a `struct unix_diag_msg` with its attributes, or a `struct vsock_diag_msg`.
 fn told(body: &[u8], kind: AddressKind) -> Option<Told<'_>> {
     Some(match kind {
         AddressKind::Internet => Told {
             state: *body.get(1)?,
             inode: u32_at(body, 68)?,
             name: &[],
+            guest: None,
         },
         AddressKind::Unix => Told {
             state: *body.get(2)?,
             inode: u32_at(body, 4)?,
             name: attribute(body.get(16..)?, 0).unwrap_or_default(), // UNIX_DIAG_NAME
+            guest: None,
+        },
+        AddressKind::Vsock => Told {
+            state: *body.get(2)?,
+            inode: u32_at(body, 20)?,
+            name: &[],
+            guest: Guest::read(body, 4, 8),
         },
     })
 }
@@ -252,9 +306,11 @@ pub enum End {
     Tcp(Local),
     /// A Unix socket with connections, and its name; a connection has its listener's.
     Unix(Vec<u8>),
-    /// Without connections: datagrams, or no socket at all.
+    /// A vsock socket.
+    Vsock(Guest),
+    /// Without connections.
     Datagrams,
-    /// Something else with connections.
+    /// Something else, or no socket at all.
     Other,
 }
 
@@ -265,8 +321,9 @@ pub enum End {
 pub fn end(socket: BorrowedFd<'_>) -> io::Result<End> {
     match socket::kind(socket) {
         Ok(libc::SOCK_STREAM | libc::SOCK_SEQPACKET) => {}
-        Err(error) if error.raw_os_error() != Some(libc::ENOTSOCK) => return Err(error),
-        _ => return Ok(End::Datagrams),
+        Ok(_) => return Ok(End::Datagrams),
+        Err(error) if error.raw_os_error() == Some(libc::ENOTSOCK) => return Ok(End::Other),
+        Err(error) => return Err(error),
     }
     let name = socket::name(socket)?;
     let (family, protocol) = (socket::domain(socket)?, socket::exact_protocol(socket)?);
@@ -277,6 +334,8 @@ pub fn end(socket: BorrowedFd<'_>) -> io::Result<End> {
         (libc::AF_INET, libc::IPPROTO_TCP) => 4..8,
         (libc::AF_INET6, libc::IPPROTO_TCP) => 8..24,
         (libc::AF_UNIX, _) => return Ok(End::Unix(trimmed(name.get(2..).unwrap_or_default()).to_vec())),
+        // A `struct sockaddr_vm`.
+        (libc::AF_VSOCK, _) => return Ok(Guest::read(&name, 8, 4).map_or(End::Other, End::Vsock)),
         _ => return Ok(End::Other),
     };
     let bytes = name.get(place).unwrap_or_default();
@@ -310,7 +369,7 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::{AddressKind, BY_FAMILY, Diag, End, Local, Rest, Told, end, inode, read, state, trimmed};
+    use super::{AddressKind, BY_FAMILY, Diag, End, Guest, Local, Rest, Told, end, inode, read, state, told, trimmed};
 
     fn local(listener: &TcpListener) -> Local {
         match end(listener.as_fd()).expect("a name") {
@@ -407,20 +466,42 @@ mod tests {
         bytes
     }
 
+    #[test]
+    fn a_guest_is_known_by_its_port_and_its_machine_if_it_has_one() {
+        let mut body = vec![40, 1, state::ESTABLISHED, 0];
+        for number in [3_u32, 5001, 2, 1024, 77, 0, 0] {
+            body.extend(number.to_ne_bytes());
+        }
+        let told = told(&body, AddressKind::Vsock).expect("a socket");
+        let guest = Guest { cid: 3, port: 5001 };
+        assert_eq!(
+            (told.state, told.inode, told.guest),
+            (state::ESTABLISHED, 77, Some(guest))
+        );
+        let any = Guest {
+            cid: libc::VMADDR_CID_ANY,
+            ..guest
+        };
+        assert!(guest.has(&guest) && any.has(&guest));
+        assert!(!Guest { cid: 2, ..guest }.has(&guest) && !Guest { port: 1024, ..any }.has(&guest));
+    }
+
+    fn kinds() -> impl Strategy<Value = AddressKind> {
+        prop::sample::select(&[AddressKind::Internet, AddressKind::Unix, AddressKind::Vsock][..])
+    }
+
     proptest! {
         #[test]
-        fn hostile_bytes_do_no_harm(bytes in prop::collection::vec(any::<u8>(), 0..300), unix in any::<bool>()) {
-            let kind = if unix { AddressKind::Unix } else { AddressKind::Internet };
+        fn hostile_bytes_do_no_harm(bytes in prop::collection::vec(any::<u8>(), 0..300), kind in kinds()) {
             let _ = read(&bytes, kind, &mut |_| ());
         }
 
         #[test]
         fn nor_do_messages_of_wrong_lengths(
             bodies in prop::collection::vec((0_u16..30, prop::option::of(any::<u32>()), prop::collection::vec(any::<u8>(), 0..120)), 0..8),
-            unix in any::<bool>(),
+            kind in kinds(),
         ) {
-            let bytes: Vec<u8> = bodies.iter().flat_map(|(kind, length, body)| framed(*kind, *length, body)).collect();
-            let kind = if unix { AddressKind::Unix } else { AddressKind::Internet };
+            let bytes: Vec<u8> = bodies.iter().flat_map(|(what, length, body)| framed(*what, *length, body)).collect();
             let mut count = 0;
             let _ = read(&bytes, kind, &mut |told: Told<'_>| {
                 count += 1;

@@ -1,6 +1,6 @@
 //! What goes on at the container's sockets.
 //!
-//! Connections that were accepted from systemd's TCP sockets belong to the network namespace of those, and are told of there. Accepted Unix
+//! Connections that were accepted from systemd's TCP and vsock sockets belong to the network namespace of those, and are told of there. Accepted Unix
 //! sockets belong to that of their *client*, which may be another container's; so those are looked for among the descriptors of
 //! the container as well, but only when it is about to be stopped.
 
@@ -12,7 +12,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::Pid;
 
 use crate::run::idle::company;
-use crate::sys::diag::{self, Diag, End, Local, state};
+use crate::sys::diag::{self, Diag, End, Guest, Local, state};
 use crate::sys::gate;
 use crate::sys::process::{descriptor_of, pidfd_open};
 use crate::sys::tripwire::Tripwires;
@@ -39,6 +39,7 @@ enum Kind {
     Tcp(Local),
     /// A Unix socket with connections, and its name.
     Unix(Vec<u8>),
+    Vsock(Guest),
     /// Nothing stays open: what comes is all there is.
     Datagrams,
 }
@@ -78,9 +79,10 @@ impl Watch {
             let kind = match diag::end(socket.as_fd())? {
                 End::Tcp(local) => Kind::Tcp(local),
                 End::Unix(name) => Kind::Unix(name),
+                End::Vsock(local) => Kind::Vsock(local),
                 End::Datagrams => Kind::Datagrams,
                 End::Other => {
-                    let why = format!("the kernel does not tell who is connected to '{address}'");
+                    let why = format!("the kernel does not tell who uses '{address}'");
                     return Err(io::Error::other(why));
                 }
             };
@@ -111,6 +113,7 @@ impl Watch {
             match &socket.kind {
                 Kind::Tcp(local) => self.diag.tcp(local, listening, see)?,
                 Kind::Unix(_) => self.diag.unix(listening, see)?,
+                Kind::Vsock(local) => self.diag.vsock(local, listening, see)?,
                 Kind::Datagrams => is_known = true,
             }
             if !is_known {
@@ -186,11 +189,12 @@ impl Watch {
     fn has_connections(&self, states: u32) -> io::Result<bool> {
         let mut any = false;
         for socket in &self.sockets {
-            if let Kind::Tcp(local) = &socket.kind {
-                self.diag.tcp(local, states, |told| {
-                    // Without an inode it is nobody's: not accepted yet, or closed, and then it no longer matters.
-                    any |= told.inode != 0 || 1 << told.state & COMING != 0;
-                })?;
+            // Without an inode it is nobody's: not accepted yet, or closed, and then it no longer matters.
+            let see = |told: diag::Told<'_>| any |= told.inode != 0 || 1 << told.state & COMING != 0;
+            match &socket.kind {
+                Kind::Tcp(local) => self.diag.tcp(local, states, see)?,
+                Kind::Vsock(local) => self.diag.vsock(local, states, see)?,
+                Kind::Unix(_) | Kind::Datagrams => {}
             }
         }
         let names: Vec<&[u8]> = self.sockets.iter().filter_map(Socket::name).collect();
@@ -232,7 +236,7 @@ impl Socket {
     fn name(&self) -> Option<&[u8]> {
         match &self.kind {
             Kind::Unix(name) => Some(name),
-            Kind::Tcp(_) | Kind::Datagrams => None,
+            Kind::Tcp(_) | Kind::Vsock(_) | Kind::Datagrams => None,
         }
     }
 

@@ -177,7 +177,14 @@ const CARRIED: &[(i32, &[i32])] = &[
         ],
     ),
     (libc::IPPROTO_UDP, &[libc::UDP_GRO, libc::UDP_SEGMENT]),
+    // The size must be within the other two.
+    (libc::AF_VSOCK, &[BUFFER_MAX_SIZE, BUFFER_MIN_SIZE, BUFFER_SIZE]),
 ];
+
+/// `SO_VM_SOCKETS_BUFFER_…` (vsock(7)).
+const BUFFER_SIZE: i32 = 0;
+const BUFFER_MIN_SIZE: i32 = 1;
+const BUFFER_MAX_SIZE: i32 = 2;
 
 /// What an option of IPv6 is called where the socket is one of IPv4 after all.
 const COUNTERPARTS: [(i32, i32); 7] = [
