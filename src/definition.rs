@@ -9,6 +9,7 @@
 pub mod activation;
 pub mod certainty;
 pub mod diagnostic;
+pub mod end;
 pub mod health;
 pub mod idle;
 pub mod install;
@@ -34,6 +35,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::definition::certainty::Certainty;
 use crate::definition::diagnostic::Diagnostic;
+use crate::definition::end::CleanEnds;
 use crate::definition::health::Health;
 use crate::definition::idle::Idle;
 use crate::definition::install::Install;
@@ -213,6 +215,9 @@ pub struct Container {
     /// `Notify=`: `None` where the file does not say.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub notify: Option<Notify>,
+    /// Which of its ends are clean.
+    #[serde(skip_serializing_if = "CleanEnds::is_default")]
+    pub clean_ends: CleanEnds,
     /// `IdleTimeout=`, where there are sockets to watch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub idle: Option<Idle>,

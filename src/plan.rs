@@ -26,6 +26,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, ensure};
 use oci_spec::image::Config;
 
+use crate::definition::end::CleanEnds;
 use crate::definition::health::Health;
 use crate::definition::idle::Idle;
 use crate::definition::label::{AbstractSockets, SecurityModule};
@@ -101,6 +102,8 @@ pub struct Plan {
     pub notify: Notify,
     /// What the payload is sent when systemd sends SIGTERM.
     pub stop_signal: i32,
+    /// Which of its ends systemd takes for success.
+    pub clean_ends: CleanEnds,
     /// When it is stopped for want of use, where its program has systemd's sockets.
     pub idle: Option<Idle>,
     /// What tells whether the payload is well.
@@ -288,6 +291,7 @@ pub fn plan(definition: &Definition, source: Source<'_>, surroundings: Surroundi
         descriptor_store: container.renewal.descriptor_store,
         notify,
         stop_signal,
+        clean_ends: container.clean_ends,
         idle: definition.watched(),
         health: container
             .health

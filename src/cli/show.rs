@@ -193,6 +193,8 @@ fn fields(definition: &Definition) -> Vec<(&'static str, String)> {
         stop_signal,
         activation,
         notify,
+        // Stands in the unit as it was written.
+        clean_ends: _,
         idle,
         health,
         renewal,

@@ -37,6 +37,7 @@ use std::path::Path;
 
 use crate::definition::certainty;
 use crate::definition::diagnostic::{Diagnostic, Severity};
+use crate::definition::end::CleanEnds;
 use crate::definition::keys::{self, Key, Section, Support};
 use crate::definition::report::{Report, Span};
 use crate::definition::resolve::container::Draft;
@@ -132,6 +133,7 @@ pub fn resolve(name: &str, source: &Path, settings: &Settings<'_>, report: &mut 
     passthrough.unit = resolver.judge(Section::Unit, sections.unit, &definition.sockets);
     passthrough.service = resolver.judge(Section::Service, sections.service, &definition.sockets);
     passthrough.timer = systemd::lines(sections.timer);
+    definition.container.clean_ends = CleanEnds::of(&passthrough.service);
     definition.passthrough.certainty = certainty::of(settings, resolver.report);
     definition.passthrough.install = resolver.install(&sections.install, &definition);
     definition.out_of_reach = reach::mistakes(&definition, settings, resolver.report);

@@ -270,6 +270,7 @@ fn annotations(plan: &Plan) -> HashMap<String, String> {
     let groups = &plan.process.additional_groups;
     let groups = (!groups.is_empty()).then(|| ("coracle.groups", json!(groups).to_string()));
     let idle = plan.idle.map(|idle| ("coracle.idle", json!(idle).to_string()));
+    let clean_ends = (!plan.clean_ends.is_default()).then(|| ("coracle.clean-ends", word(json!(plan.clean_ends))));
     let health = plan.health.as_ref();
     let health = health.map(|health| ("coracle.health", json!(health).to_string()));
     let sockets_of = plan.abstract_sockets == AbstractSockets::Own;
@@ -297,6 +298,7 @@ fn annotations(plan: &Plan) -> HashMap<String, String> {
         ("org.opencontainers.image.stopSignal", plan.stop_signal.to_string()),
     ]
     .into_iter()
+    .chain(clean_ends)
     .chain(idle)
     .chain(health)
     .chain(groups)

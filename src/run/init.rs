@@ -173,7 +173,7 @@ impl<'a> Init<'a> {
             let starts = plan.activation != Activation::Accept;
             starts.then(|| Some((socket.try_clone().ok()?, listens))).flatten()
         });
-        let queues = Queues::new(queues);
+        let queues = Queues::new(queues, plan.clean_ends);
         self.idle = Idle::new(plan, &sockets, diag);
         self.calls = Calls::new(self.payload.listener.take(), plan, sockets);
         // The payload may be root, and must not find in us what it lacks. What is left serves to signal it and to read its addresses.

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+use crate::definition::end::CleanEnds;
 use crate::sys::process::Outcome;
 use crate::sys::socket::queue::{listen, queued};
 
@@ -42,34 +43,50 @@ pub enum Listens {
 
 /// All sockets that a connection or a datagram starts the container by.
 #[derive(Debug, Default)]
-pub struct Queues(Vec<Queue>);
+pub struct Queues {
+    all: Vec<Queue>,
+    clean_ends: CleanEnds,
+}
 
 impl Queues {
     /// To be made before the payload runs.
     #[must_use]
-    pub fn new(sockets: impl Iterator<Item = (OwnedFd, Listens)>) -> Self {
+    pub fn new(sockets: impl Iterator<Item = (OwnedFd, Listens)>, clean_ends: CleanEnds) -> Self {
         let queue = |(socket, listens): (OwnedFd, Listens)| Queue {
             waited: queued(socket.as_fd()).ok(),
             socket,
             listens,
         };
-        Self(sockets.map(queue).collect())
+        Self {
+            all: sockets.map(queue).collect(),
+            clean_ends,
+        }
     }
 
     /// How long the run of a payload that has ended so, without having been asked to, lasts at least.
     #[must_use]
     pub fn shortest_run(&self, outcome: Outcome) -> Duration {
         match outcome {
-            // systemd can be told to take any status for a clean end.
-            _ if self.0.is_empty() => Duration::ZERO,
-            _ if is_clean(outcome) && self.0.iter().any(Queue::is_as_it_was) => PAUSE,
+            _ if self.all.is_empty() => Duration::ZERO,
+            _ if self.may_be_clean(outcome) && self.all.iter().any(Queue::is_as_it_was) => PAUSE,
             _ => SHORTEST_RUN,
+        }
+    }
+
+    /// Whether systemd may take this for success (`SuccessExitStatus=`, systemd.service(5)).
+    fn may_be_clean(&self, outcome: Outcome) -> bool {
+        match (outcome, self.clean_ends) {
+            (_, CleanEnds::More) | (Outcome::Exited(0), _) => true,
+            (Outcome::Exited(_), CleanEnds::Usual) => false,
+            (Outcome::Killed(signal), CleanEnds::Usual) => {
+                matches!(signal, libc::SIGHUP | libc::SIGINT | libc::SIGTERM | libc::SIGPIPE)
+            }
         }
     }
 
     /// Makes all listen again. A payload that shut its listening socket down must not take the port with it.
     pub fn reopen(&self) {
-        let listening = self.0.iter().filter(|queue| queue.listens == Listens::Yes);
+        let listening = self.all.iter().filter(|queue| queue.listens == Listens::Yes);
         listening.for_each(|queue| drop(listen(queue.socket.as_fd())));
     }
 }
@@ -84,19 +101,12 @@ impl Queue {
     }
 }
 
-/// Whether systemd takes this for success where nobody says otherwise (`SuccessExitStatus=`, systemd.service(5)).
-fn is_clean(outcome: Outcome) -> bool {
-    match outcome {
-        Outcome::Exited(status) => status == 0,
-        Outcome::Killed(signal) => matches!(signal, libc::SIGHUP | libc::SIGINT | libc::SIGTERM | libc::SIGPIPE),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::net::{TcpListener, TcpStream, UdpSocket};
 
     use super::{Listens, PAUSE, Queues, SHORTEST_RUN};
+    use crate::definition::end::CleanEnds;
     use crate::sys::process::Outcome;
 
     const CLEAN: Outcome = Outcome::Exited(0);
@@ -107,12 +117,20 @@ mod tests {
         let address = listener.local_addr().expect("an address");
         let first = TcpStream::connect(address).expect("a connection");
         let copy = listener.try_clone().expect("a copy");
-        let queues = Queues::new([(copy.into(), Listens::Yes)].into_iter());
+        let queues = Queues::new([(copy.into(), Listens::Yes)].into_iter(), CleanEnds::Usual);
         assert_eq!(queues.shortest_run(CLEAN), PAUSE);
         assert_eq!(queues.shortest_run(Outcome::Killed(libc::SIGTERM)), PAUSE);
         assert_eq!(queues.shortest_run(Outcome::Exited(1)), SHORTEST_RUN);
+        let told = Queues {
+            clean_ends: CleanEnds::More,
+            ..queues
+        };
+        assert_eq!(told.shortest_run(Outcome::Exited(1)), PAUSE);
         let second = TcpStream::connect(address).expect("a connection");
-        let queues = Queues::new([(listener.try_clone().expect("a copy").into(), Listens::Yes)].into_iter());
+        let queues = Queues::new(
+            [(listener.try_clone().expect("a copy").into(), Listens::Yes)].into_iter(),
+            CleanEnds::Usual,
+        );
         let served = listener.accept().expect("the first");
         assert_eq!(queues.shortest_run(CLEAN), SHORTEST_RUN);
         drop((first, second, served));
@@ -122,7 +140,7 @@ mod tests {
     fn a_datagram_left_is_a_client_left() {
         let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
         let copy = socket.try_clone().expect("a copy");
-        let queues = Queues::new([(copy.into(), Listens::No)].into_iter());
+        let queues = Queues::new([(copy.into(), Listens::No)].into_iter(), CleanEnds::Usual);
         assert_eq!(queues.shortest_run(CLEAN), SHORTEST_RUN);
         let address = socket.local_addr().expect("an address");
         socket.send_to(b"x", address).expect("sending");

@@ -10,6 +10,7 @@ define() {
     idle) more=$(printf 'Notify = "yes"\nIdleTimeout = "1min"') ;;
     leaves) how='"leave", "0"' ;;
     leaves-killed) how='"leave-by", "15"' ;;
+    leaves-success) how='"leave", "3"' more=$(printf '[Service]\nSuccessExitStatus = 3') ;;
     killed) how='"signal", "9"' ;;
     terminated) how='"signal", "15"' ;;
     timeout) how='"sleep"' more=$(printf 'Notify = "yes"\n[Service]\nTimeoutStartSec = 3') ;;
