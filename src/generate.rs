@@ -9,6 +9,7 @@
 
 pub mod accept;
 pub mod broken;
+pub mod condition;
 pub mod credential;
 pub mod draft;
 pub mod health;

@@ -7,6 +7,7 @@
 
 pub mod attend;
 pub mod cleanup;
+pub mod condition;
 pub mod container;
 pub mod date;
 pub mod device;

@@ -25,7 +25,7 @@ pub const KEYS: [&str; 4] = ["PublishPort", "Activation", "ServiceName", "Socket
 pub fn concerns_sockets(section: Section, key: &str) -> bool {
     match section {
         Section::Container => KEYS.contains(&key),
-        // Conditions are the socket's, and so is what starts it at boot.
+        // Some conditions are the socket's, and so is what starts it at boot.
         Section::Socket | Section::Unit | Section::Install => true,
         Section::Service | Section::Timer | Section::Network | Section::Volume => false,
     }

@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use crate::definition::network::Network;
 use crate::definition::{Definition, Root};
 use crate::generate::draft::Draft;
-use crate::generate::{Context, accept, credential, health, proxy, reload, unit_section};
+use crate::generate::{Context, accept, condition, credential, health, proxy, reload, unit_section};
 use crate::plan::device;
 use crate::unitfile::line::Line;
 use crate::unitfile::{UnitFile, name, quote};
@@ -115,10 +115,16 @@ pub fn path_word(path: &std::path::Path) -> String {
 #[must_use]
 pub fn section<'a>(draft: &Draft<'a>, given: Lines<'a>, credentials: Lines<'a>, context: &Context) -> Lines<'a> {
     let definition = draft.definition();
+    let mut exec_start = exec_start(&draft.stem, context);
+    if unit_section::is_activated(definition) {
+        for condition in condition::of_start(definition, context) {
+            exec_start.extend([" ", &condition]);
+        }
+    }
     let mut defaults: Lines<'_> = vec![
         ("Type", reload::service_type(definition, context).into()),
         ("NotifyAccess", "main".into()),
-        ("ExecStart", exec_start(&draft.stem, context).into()),
+        ("ExecStart", exec_start.into()),
         // SIGTERM to init alone, which forwards the image's own stop signal; SIGKILL to all that is left.
         ("KillMode", "mixed".into()),
         ("Slice", "coracle.slice".into()),

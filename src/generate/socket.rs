@@ -11,13 +11,13 @@ use crate::definition::keys::newer;
 use crate::generate::Context;
 use crate::generate::draft::Draft;
 use crate::generate::service::{self, Lines};
-use crate::generate::{accept, proxy, unit_section};
+use crate::generate::{accept, condition, proxy, unit_section};
 use crate::unitfile::{UnitFile, quote};
 
 /// Adds a socket's unit to the draft.
 pub fn draft(draft: &mut Draft<'_>, socket: &Socket, context: &Context) {
     let unit = [&socket.unit, ".socket"].concat();
-    let unit_lines = unit_lines(draft, socket);
+    let unit_lines = unit_lines(draft, socket, context);
     let socket_lines = socket_lines(draft, socket, context);
     let mut file = UnitFile::new(service::COMMENT);
     file.section("Unit", service::pairs(&unit_lines));
@@ -25,7 +25,7 @@ pub fn draft(draft: &mut Draft<'_>, socket: &Socket, context: &Context) {
     draft.add(unit, file.into_text());
 }
 
-fn unit_lines<'a>(draft: &Draft<'a>, socket: &Socket) -> Lines<'a> {
+fn unit_lines<'a>(draft: &Draft<'a>, socket: &Socket, context: &Context) -> Lines<'a> {
     let definition = draft.definition();
     let which = if socket.unit == definition.name {
         String::new()
@@ -39,7 +39,9 @@ fn unit_lines<'a>(draft: &Draft<'a>, socket: &Socket) -> Lines<'a> {
         // Six restarts in ten seconds would close it, though none of them has failed.
         ("StartLimitIntervalSec", "0".into()),
     ];
-    lines.extend(unit_section::moved_to_socket(definition));
+    let unit = service::given(&definition.passthrough.unit).into_iter();
+    lines.extend(unit.filter(|(key, _)| *key == "DefaultDependencies"));
+    lines.extend(condition::of_socket(definition, context));
     lines
 }
 

@@ -1,9 +1,8 @@
-//! `[Unit]` of the service, and what of it goes to the sockets instead.
+//! `[Unit]` of the service.
 //!
 //! systemd closes a socket for good when a connection starts a service whose `Requires=` fails or whose `Condition…=` is false. So a
-//! socket-activated service has neither: conditions and assertions are moved to the socket, which then does not listen in the first
-//! place; hard dependencies are `Wants=` in the definition already ([`crate::definition::keys::refused`]), and mount points are wanted,
-//! not required.
+//! socket-activated service has neither: conditions and assertions are asked elsewhere ([`condition`]); hard dependencies are `Wants=` in the
+//! definition already ([`crate::definition::keys::refused`]), and mount points are wanted, not required.
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -12,7 +11,7 @@ use crate::definition::network::Network;
 use crate::definition::volume::{Backing, DIRECTORY, Source};
 use crate::definition::{Definition, Root};
 use crate::generate::service::{self, Lines};
-use crate::generate::{Context, accept};
+use crate::generate::{Context, accept, condition};
 use crate::unitfile::{name, quote, words};
 
 /// The service's `[Unit]`.
@@ -53,16 +52,6 @@ fn defaults(definition: &Definition, description: String) -> Lines<'static> {
     defaults
 }
 
-/// What the user's `[Unit]` says to a socket: what was moved from the service.
-#[must_use]
-pub fn moved_to_socket(definition: &Definition) -> Lines<'_> {
-    let lines = definition.passthrough.unit.iter();
-    lines
-        .filter(|line| is_check(line.key()) || line.key() == "DefaultDependencies")
-        .map(|line| (line.key(), line.value().into()))
-        .collect()
-}
-
 /// `SourcePath=`, by which systemd notices that a reload is due.
 #[must_use]
 pub fn source_path(definition: &Definition) -> String {
@@ -81,12 +70,10 @@ pub fn description(definition: &Definition) -> String {
     given.map_or_else(|| service::description(definition), |line| line.value().to_owned())
 }
 
-fn is_activated(definition: &Definition) -> bool {
+/// Whether sockets start the container.
+#[must_use]
+pub fn is_activated(definition: &Definition) -> bool {
     !definition.sockets.is_empty()
-}
-
-fn is_check(key: &str) -> bool {
-    key.starts_with("Condition") || key.starts_with("Assert")
 }
 
 /// A service that is started by hand gets its sockets too, and one whose socket is restarted is restarted with it.
@@ -199,7 +186,7 @@ fn given<'a>(definition: &'a Definition, context: &Context) -> Lines<'a> {
     let mut kept = Lines::with_capacity(lines.len());
     for (key, value) in lines {
         match key {
-            _ if is_check(key) => {}
+            _ if condition::is_one(key) => {}
             "RequiresMountsFor" => {
                 // The definition has no such line that cannot be split.
                 let paths = words::split(&value).unwrap_or_default();

@@ -42,7 +42,9 @@ use crate::run::seal::seal_for_checks;
 use crate::run::subordinate::NOT_ALLOWED;
 use crate::run::subordinate::account::Account;
 use crate::run::subordinate::maps::Maps;
-use crate::run::{idle, keep, mark, network, notify, overdue, place, planning, program, secret, selinux, volume};
+use crate::run::{
+    condition, idle, keep, mark, network, notify, overdue, place, planning, program, secret, selinux, volume,
+};
 use crate::store::Held;
 use crate::store::volume::Making;
 use crate::sys::gate;
@@ -50,12 +52,12 @@ use crate::sys::path::file_type;
 use crate::sys::process::{clone_sibling, is_pending, send_signal};
 use crate::sys::user::map_identities;
 
-/// Starts the container whose resolved definition is `resolved` as the service `unit`, on a terminal of this size if it is to have one, whose
-/// client is at the other end of standard input. Returns in the shim only.
+/// Starts the container whose resolved definition is `resolved` as the service `unit`, if all `conditions` hold; on a terminal of this size if
+/// it is to have one, whose client is at the other end of standard input. Returns in the shim only.
 ///
 /// # Errors
 /// Everything up to the hand-over but what is the container's own to do; it reports that itself, and exits in the same way.
-pub fn start(resolved: &Path, unit: &str, terminal: Option<Winsize>) -> Result<(), Failure> {
+pub fn start(resolved: &Path, unit: &str, conditions: &[&str], terminal: Option<Winsize>) -> Result<(), Failure> {
     program::refuse_to_be_one().or_fail(NAMESPACE)?;
     let environment = environment();
     let (definition, text) = read(resolved).or_fail(CONFIG)?;
@@ -66,6 +68,7 @@ pub fn start(resolved: &Path, unit: &str, terminal: Option<Winsize>) -> Result<(
     let (passed, stored) = activation::without_stored(passed);
     let sockets = sockets(&definition, passed).or_fail(CONFIG)?;
     overdue::dismiss(unit, &sockets);
+    condition::ask(conditions).or_fail(CONFIG)?;
     let store = place::store().or_fail(CONFIG)?;
     let mount_point = planning::mount_point().or_fail(CONFIG)?;
     let addresses = Addresses::of_unit(&definition.container.network, unit).or_fail(NAMESPACE)?;

@@ -17,10 +17,10 @@ define() {
     requires) file=made-$name more=$(printf '[Unit]\nRequires = "needed@%s.service"' "$name") ;;
     program) more='Entrypoint = "/data/program"' ;;
     image) image=late ;;
-    condition) more=$(printf '[Unit]\nConditionPathExists = "/srv/data/mended"') ;;
+    condition) more=$(printf '[Unit]\nConditionPathExists = "/srv/data/mended"\nAssertPathIsSymbolicLink = "!/srv/data/%%n.broken"') ;;
     esac
     at[$name]=$((port += 1))
-    [ "$1" = condition ] || names+=("$name")
+    names+=("$name")
     printf '[Container]\nImage = "localhost/%s"\nPublishPort = "%s:8080"\nActivation = "%s"\nVolume = "/srv/data:/data"\nExec = ["unless", "/data/%s", "%s", %s]\n%s\n' \
         $image $port "$2" "$file" $where "$how" "$more" >"/etc/coracle/$name.toml"
 }
