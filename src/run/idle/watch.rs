@@ -12,7 +12,8 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::Pid;
 
 use crate::run::idle::company;
-use crate::sys::diag::{self, Diag, End, Guest, Local, state};
+use crate::sys::diag::end::{End, Tcp, Vsock, inode, trimmed};
+use crate::sys::diag::{Diag, Told, state};
 use crate::sys::gate;
 use crate::sys::process::{descriptor_of, pidfd_open};
 use crate::sys::tripwire::Tripwires;
@@ -36,10 +37,10 @@ struct Socket {
 
 #[derive(Debug, PartialEq, Eq)]
 enum Kind {
-    Tcp(Local),
+    Tcp(Tcp),
     /// A Unix socket with connections, and its name.
     Unix(Vec<u8>),
-    Vsock(Guest),
+    Vsock(Vsock),
     /// Nothing stays open: what comes is all there is.
     Datagrams,
 }
@@ -76,7 +77,7 @@ impl Watch {
     /// One is of a kind of which the kernel does not tell who uses it, or what the kernel says.
     pub fn new<'s>(diag: Diag, sockets: impl Iterator<Item = (&'s OwnedFd, &'s str)>) -> io::Result<Self> {
         let sockets = sockets.map(|(socket, address)| {
-            let kind = match diag::end(socket.as_fd())? {
+            let kind = match End::of(socket.as_fd())? {
                 End::Tcp(local) => Kind::Tcp(local),
                 End::Unix(name) => Kind::Unix(name),
                 End::Vsock(local) => Kind::Vsock(local),
@@ -87,7 +88,7 @@ impl Watch {
                 }
             };
             Ok(Socket {
-                inode: diag::inode(socket.as_fd())?,
+                inode: inode(socket.as_fd())?,
                 socket: socket.try_clone()?,
                 kind,
                 address: address.to_owned(),
@@ -109,7 +110,7 @@ impl Watch {
         for socket in &self.sockets {
             let mut is_known = false;
             let listening = state::mask(&[state::LISTEN]);
-            let see = |told: diag::Told<'_>| is_known |= u64::from(told.inode) == socket.inode;
+            let see = |told: Told<'_>| is_known |= u64::from(told.inode) == socket.inode;
             match &socket.kind {
                 Kind::Tcp(local) => self.diag.tcp(local, listening, see)?,
                 Kind::Unix(_) => self.diag.unix(listening, see)?,
@@ -190,7 +191,7 @@ impl Watch {
         let mut any = false;
         for socket in &self.sockets {
             // Without an inode it is nobody's: not accepted yet, or closed, and then it no longer matters.
-            let see = |told: diag::Told<'_>| any |= told.inode != 0 || 1 << told.state & COMING != 0;
+            let see = |told: Told<'_>| any |= told.inode != 0 || 1 << told.state & COMING != 0;
             match &socket.kind {
                 Kind::Tcp(local) => self.diag.tcp(local, states, see)?,
                 Kind::Vsock(local) => self.diag.vsock(local, states, see)?,
@@ -201,7 +202,7 @@ impl Watch {
         if !any && !names.is_empty() {
             let connected = state::mask(&[state::ESTABLISHED]);
             self.diag
-                .unix(connected, |told| any |= names.contains(&diag::trimmed(told.name)))?;
+                .unix(connected, |told| any |= names.contains(&trimmed(told.name)))?;
         }
         Ok(any)
     }
@@ -224,7 +225,7 @@ impl Watch {
         let Some(pidfd) = (!numbers.is_empty()).then(|| pidfd_open(process).ok()).flatten() else {
             return false;
         };
-        let end_of = |number| diag::end(descriptor_of(pidfd.as_fd(), number).ok()?.as_fd()).ok();
+        let end_of = |number| End::of(descriptor_of(pidfd.as_fd(), number).ok()?.as_fd()).ok();
         numbers.into_iter().any(|number| {
             let end = end_of(number);
             matches!(end, Some(End::Unix(name)) if self.sockets.iter().any(|socket| socket.name() == Some(&name)))
