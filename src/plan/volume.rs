@@ -277,7 +277,8 @@ fn access(read_only: bool) -> Access {
 }
 
 /// Whether something can be mounted there.
-fn is_free(path: &Path) -> bool {
+#[must_use]
+pub fn is_free(path: &Path) -> bool {
     let is_free = path.components().all(|part| part != Component::ParentDir)
         && !["/proc", "/sys"].iter().any(|top| path.starts_with(top));
     is_free && path.parent().is_some()

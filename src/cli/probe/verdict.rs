@@ -1,11 +1,13 @@
 //! From what was seen of an image to the definition that fits it, with the reasons as comments.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use serde::Serialize;
 
 use crate::cli::output::visible;
 use crate::cli::probe::bound::{Bound, Family, Protocol};
+use crate::plan::volume::is_free;
 
 /// All that is known of an image after it has run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -110,15 +112,11 @@ pub(super) fn definition(verdict: &Verdict, name: &str) -> String {
             ),
         }
     }
-    if !verdict.volumes.is_empty() {
+    let volumes = volumes(name, &verdict.volumes);
+    if !volumes.is_empty() {
         text.push_str(
             "\n# The image asks for these. Without a name before the colon they would vanish with the container.\n",
         );
-        let volumes: Vec<String> = verdict
-            .volumes
-            .iter()
-            .map(|path| quoted(&format!("{}:{path}", volume(name, path))))
-            .collect();
         let _ = writeln!(text, "Volume = [{}]", volumes.join(", "));
     }
     if verdict
@@ -150,20 +148,37 @@ pub(super) fn definition(verdict: &Verdict, name: &str) -> String {
     text
 }
 
-/// A volume's name from the container's and the last part of its path.
+/// The volumes that an image asks for, as `Volume=` takes them, but those that no container has.
+fn volumes(name: &str, paths: &[String]) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    let possible = paths.iter().filter(|path| {
+        path.starts_with('/')
+            && is_free(Path::new(path))
+            && !path.contains([':', '%', ','])
+            && !path.starts_with("/dev")
+    });
+    let value = |path: &String| {
+        let last = path.rsplit('/').find(|part| !part.is_empty()).unwrap_or_default();
+        let short = volume(name, last);
+        // Two may end alike.
+        let volume = match names.contains(&short) {
+            true => volume(name, path.trim_matches('/')),
+            false => short,
+        };
+        let value = quoted(&format!("{volume}:{path}"));
+        names.push(volume);
+        value
+    };
+    possible.map(value).collect()
+}
+
+/// A volume's name from the container's and a path.
 fn volume(name: &str, path: &str) -> String {
-    let last = path.rsplit('/').find(|part| !part.is_empty()).unwrap_or("data");
-    let last: String = last
-        .chars()
-        .map(|c| {
-            if c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.') {
-                c
-            } else {
-                '-'
-            }
-        })
-        .collect();
-    format!("{name}-{}", last.trim_start_matches('.'))
+    let part = path.replace(
+        |c: char| !c.is_ascii_alphanumeric() && !matches!(c, '-' | '_' | '.'),
+        "-",
+    );
+    format!("{name}-{}", part.trim_start_matches('.'))
 }
 
 /// A basic string of TOML. What an image has in it may be anything.
@@ -229,12 +244,24 @@ mod tests {
             reads_listen_fds: true,
             ipv4_only_ports: Vec::new(),
             user: "root".to_owned(),
-            volumes: vec!["/var/lib/x y\"".to_owned(), "/".to_owned()],
+            volumes: [
+                "/var/lib/x y\"",
+                "/",
+                "/sys/x",
+                "/dev",
+                "/srv/data",
+                "/var/data/",
+                "/a:b",
+            ]
+            .map(str::to_owned)
+            .into(),
         };
         let text = definition(&verdict, "web");
         let (_, diagnostics) = crate::definition::toml::parse(Path::new("/etc/coracle/web.toml"), &text);
-        let only_of_volumes = |sentence: &String| sentence.contains("Volume");
-        let sentences: Vec<String> = diagnostics.iter().map(|diagnostic| diagnostic.sentence()).collect();
-        assert!(sentences.iter().all(only_of_volumes), "{sentences:?}\n{text}");
+        assert!(diagnostics.is_empty(), "{diagnostics:?}\n{text}");
+        assert!(
+            text.contains(r#"Volume = ["web-x-y-:/var/lib/x y\"", "web-data:/srv/data", "web-var-data:/var/data/"]"#),
+            "{text}"
+        );
     }
 }
