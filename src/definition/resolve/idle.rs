@@ -1,6 +1,5 @@
 //! `IdleTimeout=` and `IdleIgnoresCpu=`.
 
-use crate::definition::Definition;
 use crate::definition::diagnostic::Severity;
 use crate::definition::idle::Idle;
 use crate::definition::keys::{Key, Section};
@@ -8,6 +7,7 @@ use crate::definition::resolve::systemd::Given;
 use crate::definition::resolve::values::milliseconds;
 use crate::definition::resolve::{Resolver, last};
 use crate::definition::setting::{Header, Settings, Value};
+use crate::definition::{Activation, Definition};
 
 /// The keys so far.
 #[derive(Default)]
@@ -53,6 +53,17 @@ impl Resolver<'_, '_> {
             let why = "in a definition without sockets: nothing would start the container again";
             self.without_effect(settings, "IdleTimeout", why);
             return;
+        }
+        match definition.container.activation {
+            Some(Activation::Accept) => {
+                let why = "with 'Activation' 'accept': each container ends with its connection";
+                return self.without_effect(settings, "IdleTimeout", why);
+            }
+            Some(Activation::Proxy) if draft.ignores_cpu => {
+                let why = "with 'Activation' 'proxy', which only looks at connections";
+                self.without_effect(settings, "IdleIgnoresCpu", why);
+            }
+            _ => {}
         }
         let stop_timeout = service
             .iter()

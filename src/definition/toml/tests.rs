@@ -419,6 +419,8 @@ fn idleness() {
     for lines in [
         "IdleTimeout = \"1min\"",
         "PublishPort = \"80:80\"\nIdleIgnoresCpu = true",
+        "PublishPort = \"80:80\"\nActivation = \"accept\"\nIdleTimeout = \"1min\"",
+        "PublishPort = \"80:80\"\nActivation = \"proxy\"\nIdleTimeout = \"1min\"\nIdleIgnoresCpu = true",
     ] {
         assert_eq!(mistake(lines).severity, Severity::Warning, "{lines}");
     }
