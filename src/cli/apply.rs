@@ -165,12 +165,30 @@ fn carry_out(manager: Manager, step: &Step) -> Row<'_> {
         Action::Name => return row(step, "named", step.why.clone()),
     };
     match jobs::carry_out(manager, job, &step.unit) {
+        Ok(()) if job != Job::Stop && is_skipped(manager, &step.unit) => row(
+            step,
+            "skipped",
+            "a condition in [Unit] does not hold on this machine".to_owned(),
+        ),
         Ok(()) => {
             tracing::info!(unit = step.unit, "{} '{}': {}", step.action.done(), step.unit, step.why);
             row(step, "done", step.why.clone())
         }
         Err(error) => row(step, "failed", format!("{}; {error:#}", step.why)),
     }
+}
+
+/// Whether systemd has not started a socket or a timer, which for it is no failure. A service may have ended by now.
+fn is_skipped(manager: Manager, unit: &str) -> bool {
+    if unit.ends_with(".service") {
+        return false;
+    }
+    let question = Question {
+        names: vec![unit.to_owned()],
+        ..Question::default()
+    };
+    let units = look::units(manager, &question, Closeness::Living).unwrap_or_default();
+    units.get(unit).is_some_and(|unit| unit.active == "inactive")
 }
 
 fn row<'s>(step: &'s Step, outcome: &'static str, why: String) -> Row<'s> {
@@ -185,6 +203,7 @@ fn row<'s>(step: &'s Step, outcome: &'static str, why: String) -> Row<'s> {
 fn cells(row: &Row<'_>) -> Vec<Cell> {
     let (word, paint) = match (row.outcome, row.action) {
         ("failed", action) => (format!("{action}-failed"), Paint::Red),
+        ("skipped", _) => ("skipped".to_owned(), Paint::Yellow),
         ("due", action) => (action.to_owned(), Paint::Yellow),
         (_, "name") => ("named".to_owned(), Paint::Yellow),
         (_, "stop") => ("stopped".to_owned(), Paint::Green),
