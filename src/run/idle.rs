@@ -10,7 +10,7 @@
 //!    had come before has become a connection, or a beginning of one, when [`gate::settle`] returns;
 //! 2. where there are sockets without a gate, all in the container is held (SIGSTOP);
 //! 3. a second look, for what waits or has begun too. If there is anything, all goes on as before;
-//! 4. the program gets its stop signal and goes on. What comes to a Unix or a UDP socket from here on waits in systemd's queue, unless
+//! 4. the program gets its stop signal and goes on. What comes to a Unix, vsock or UDP socket from here on waits in systemd's queue, unless
 //!    the program still takes it;
 //! 5. when all in the container has ended, the gates are opened, and init ends with status 0, which is "idle, by our own decision".
 //!

@@ -1,6 +1,6 @@
 /* A program that binds its sockets in one of the ways that real programs do, and says on each connection which of them it came through.
  *
- *   binds [WAY] [NUMBER] SOCKET...     SOCKET: 4, 6, d (IPv6 for both), 4l (on 127.0.0.1), 4u, 6u, du (UDP), s/PATH, q/PATH, g/PATH
+ *   binds [WAY] [NUMBER] SOCKET...     SOCKET: 4, 6, d (IPv6 for both), 4l (on 127.0.0.1), 4x (on 10.9.8.7), 4u, 6u, du (UDP), s/PATH, q/PATH, g/PATH
  *                                      (stream, sequential packets, datagrams; @NAME for /PATH); on $PORT or 8080
  *   binds send SOCKET                  sends a word there and prints what comes back
  *
@@ -86,6 +86,7 @@ static socklen_t address_of(const char *name, struct sockaddr_storage *to, int *
         *family = in->sin_family = AF_INET;
         in->sin_port = htons((unsigned short)port());
         if (strchr(name, 'l')) in->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        if (strchr(name, 'x')) in->sin_addr.s_addr = htonl(0x0a090807);
         return sizeof *in;
     }
     struct sockaddr_in6 *in6 = (void *)to;
