@@ -9,6 +9,7 @@ use std::path::Path;
 
 use coracle::run::attend::attend;
 use coracle::run::cleanup::clean_up;
+use coracle::run::condition::Conditions;
 use coracle::run::exec::{self, complain};
 use coracle::run::failure::{CONFIG, OrFail as _};
 use coracle::run::network::names::serve;
@@ -17,7 +18,7 @@ use coracle::run::reload;
 use coracle::run::start::{report, start};
 use coracle::run::terminal::parse_size;
 
-const USAGE: &str = "usage: coracle-shim [--terminal ROWSxCOLUMNS] RESOLVED.json UNIT [CONDITION...]
+const USAGE: &str = "usage: coracle-shim [--terminal ROWSxCOLUMNS] RESOLVED.json UNIT [CONDITION...] [-- CONDITION...]
        coracle-shim --cleanup UNIT [RESOLVED.json]
        coracle-shim --proxy UNIT CONTAINER TARGET [OPTIONS OF systemd-socket-proxyd]
        coracle-shim --attend
@@ -27,7 +28,7 @@ const USAGE: &str = "usage: coracle-shim [--terminal ROWSxCOLUMNS] RESOLVED.json
        coracle-shim --exec UNIT RESOLVED.json INIT CGROUP UMASK [OPTIONS] -- COMMAND...
 
 Starts the container of a resolved definition, as systemd's ExecStart= in a unit that coracle-generator wrote, if
-conditions hold as systemd-analyze(1) takes them; or
+conditions hold as systemd-analyze(1) takes them, the last ones only where no socket is passed; or
 removes the writable layer of a container that has stopped, and a definition that was made for one run; or forwards
 connections into a container; or waits for the end of standard input; or becomes the server of names of all networks; or
 has a container read its configuration again; or runs one more program in a container that runs. See coracle(1).";
@@ -54,9 +55,9 @@ fn run() -> i32 {
         ["--serve-names"] => serve(),
         ["--terminal", size, resolved, unit] => parse_size(size)
             .or_fail(CONFIG)
-            .and_then(|size| start(Path::new(resolved), unit, &[], Some(size))),
+            .and_then(|size| start(Path::new(resolved), unit, Conditions::of_arguments(&[]), Some(size))),
         [resolved, unit, ref conditions @ ..] if !resolved.starts_with('-') => {
-            start(Path::new(resolved), unit, conditions, None)
+            start(Path::new(resolved), unit, Conditions::of_arguments(conditions), None)
         }
         _ => {
             eprintln!("{USAGE}");

@@ -194,7 +194,7 @@ impl<'a> Draft<'a> {
         if self.definition().is_proxied() {
             proxy::draft(self, context);
         }
-        timer::draft(self);
+        timer::draft(self, context);
         match json(&Sound::Container(self.definition())) {
             Ok(text) => self.add([&self.stem, ".json"].concat(), text),
             // Strings, numbers and lists only: nothing that JSON cannot hold, except a path that is not UTF-8.

@@ -9,8 +9,9 @@ use std::borrow::Cow;
 
 use crate::definition::network::Network;
 use crate::definition::{Definition, Root};
+use crate::generate::condition::Conditions;
 use crate::generate::draft::Draft;
-use crate::generate::{Context, accept, condition, credential, health, proxy, reload, unit_section};
+use crate::generate::{Context, accept, credential, health, proxy, reload, unit_section};
 use crate::plan::device;
 use crate::unitfile::line::Line;
 use crate::unitfile::{UnitFile, name, quote};
@@ -115,12 +116,8 @@ pub fn path_word(path: &std::path::Path) -> String {
 #[must_use]
 pub fn section<'a>(draft: &Draft<'a>, given: Lines<'a>, credentials: Lines<'a>, context: &Context) -> Lines<'a> {
     let definition = draft.definition();
-    let mut exec_start = exec_start(&draft.stem, context);
-    if unit_section::is_activated(definition) {
-        for condition in condition::of_start(definition, context) {
-            exec_start.extend([" ", &condition]);
-        }
-    }
+    let conditions = Conditions::of(definition, context);
+    let exec_start = [exec_start(&draft.stem, context), conditions.arguments()].concat();
     let mut defaults: Lines<'_> = vec![
         ("Type", reload::service_type(definition, context).into()),
         ("NotifyAccess", "main".into()),

@@ -9,9 +9,10 @@ use std::net::IpAddr;
 use crate::definition::Socket;
 use crate::definition::keys::newer;
 use crate::generate::Context;
+use crate::generate::condition::Conditions;
 use crate::generate::draft::Draft;
 use crate::generate::service::{self, Lines};
-use crate::generate::{accept, condition, proxy, unit_section};
+use crate::generate::{accept, proxy, unit_section};
 use crate::unitfile::{UnitFile, quote};
 
 /// Adds a socket's unit to the draft.
@@ -41,7 +42,7 @@ fn unit_lines<'a>(draft: &Draft<'a>, socket: &Socket, context: &Context) -> Line
     ];
     let unit = service::given(&definition.passthrough.unit).into_iter();
     lines.extend(unit.filter(|(key, _)| *key == "DefaultDependencies"));
-    lines.extend(condition::of_socket(definition, context));
+    lines.extend(Conditions::of(definition, context).of_starters());
     lines
 }
 

@@ -70,9 +70,7 @@ pub fn description(definition: &Definition) -> String {
     given.map_or_else(|| service::description(definition), |line| line.value().to_owned())
 }
 
-/// Whether sockets start the container.
-#[must_use]
-pub fn is_activated(definition: &Definition) -> bool {
+fn is_activated(definition: &Definition) -> bool {
     !definition.sockets.is_empty()
 }
 

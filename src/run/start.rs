@@ -26,8 +26,9 @@ use crate::definition::renewal::DescriptorStore;
 use crate::definition::{Activation, Definition, Resolved, UserNamespace};
 use crate::plan::Plan;
 use crate::run::cleanup::remove_writable_layer;
+use crate::run::condition::Conditions;
 use crate::run::container::{self, Beginning};
-use crate::run::failure::{CONFIG, Failure, NAMESPACE, OrFail as _, Priority, say};
+use crate::run::failure::{CONFIG, Failure, NAMESPACE, NOT_NOW, OrFail as _, Priority, say};
 use crate::run::handover::{self, Giver, Message, Wish};
 use crate::run::health::lead;
 use crate::run::identities::Range;
@@ -57,7 +58,12 @@ use crate::sys::user::map_identities;
 ///
 /// # Errors
 /// Everything up to the hand-over but what is the container's own to do; it reports that itself, and exits in the same way.
-pub fn start(resolved: &Path, unit: &str, conditions: &[&str], terminal: Option<Winsize>) -> Result<(), Failure> {
+pub fn start(
+    resolved: &Path,
+    unit: &str,
+    conditions: Conditions<'_>,
+    terminal: Option<Winsize>,
+) -> Result<(), Failure> {
     program::refuse_to_be_one().or_fail(NAMESPACE)?;
     let environment = environment();
     let (definition, text) = read(resolved).or_fail(CONFIG)?;
@@ -66,9 +72,16 @@ pub fn start(resolved: &Path, unit: &str, conditions: &[&str], terminal: Option<
     // An init that was killed while it stopped its idle payload has left them closed.
     passed.iter().for_each(|passed| gate::open(passed.socket.as_fd()));
     let (passed, stored) = activation::without_stored(passed);
+    if passed.is_empty()
+        && !definition.accepts()
+        && let Some(why) = conditions.skipped().or_fail(NOT_NOW)?
+    {
+        skip(&why, &environment);
+        return Ok(());
+    }
     let sockets = sockets(&definition, passed).or_fail(CONFIG)?;
     overdue::dismiss(unit, &sockets);
-    condition::ask(conditions).or_fail(CONFIG)?;
+    condition::ask(conditions.coming_and_going).or_fail(NOT_NOW)?;
     let store = place::store().or_fail(CONFIG)?;
     let mount_point = planning::mount_point().or_fail(CONFIG)?;
     let addresses = Addresses::of_unit(&definition.container.network, unit).or_fail(NAMESPACE)?;
@@ -146,6 +159,15 @@ pub fn start(resolved: &Path, unit: &str, conditions: &[&str], terminal: Option<
                 .collect();
             attend(container, &plan, outputs, locks, notify.as_ref(), &giver, draft).or_fail(NAMESPACE)
         }
+    }
+}
+
+/// Ends a start that is none: as for systemd where a condition does not hold, that is no failure, and nothing is tried again.
+fn skip(why: &str, environment: &[(String, String)]) {
+    let message = format!("skipped: {why}");
+    say(Priority::Notice, &message);
+    if let Ok(Some(notify)) = notify::connect(environment) {
+        notify::send_surely(&notify, &format!("STATUS={message}\nREADY=1\n"));
     }
 }
 

@@ -39,7 +39,7 @@ pub fn specifiers(text: &str) -> Cow<'_, str> {
 }
 
 /// Those of systemd 252 that every kind of unit has.
-const SPECIFIERS: &str = "aAbBCEfgGhHijJlLmMnNopPsStTuUvVwW";
+const SPECIFIERS: &str = "aAbBCdEfgGhHiIjJlLmMnNopPqsStTuUvVwWyY";
 
 /// One word of a command line (`ExecStart=`).
 #[must_use]

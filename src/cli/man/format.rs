@@ -44,10 +44,13 @@ systemd.service(5). Environment, Label and Annotation take a table.
 [Unit], [Service], [Socket], [Timer] and [Install] go through to systemd as they are, but for the keys below.
 .SH CONDITIONS
 systemd closes a socket for good when the service behind it is skipped for a condition. So where sockets start a container, a condition or
-assertion of [Unit] about what comes and goes (ConditionPathExists= and all others about paths, files and directories, ACPower, NeedsUpdate,
-MemoryPressure, CPUPressure and IOPressure) is asked at each start, by systemd\-analyze(1): while it does not hold the start fails, who connects
-waits, and the next try serves when it does. One about what the machine is (ConditionHost= and all others) is the socket's: where it does not hold
-there is no port. Alternatives, which begin with |, are asked together. A container without sockets has them as any service.
+assertion of [Unit] about what comes and goes (ConditionPathExists= and all others about paths, files and directories, KernelModuleLoaded,
+ACPower, NeedsUpdate, and MemoryPressure, CPUPressure and IOPressure of the machine) is asked at each start, by systemd\-analyze(1). While it does
+not hold the start fails with status 75 (TEMPFAIL), so that OnFailure= is started and who connects waits, and the next try serves when it holds.
+One about what the machine is (ConditionHost= and all others) is asked when the socket or the timer is started: where it does not hold there is no
+port. Where something else starts the container it is skipped then, or fails if it was an assertion.
+.PP
+Alternatives, which begin with |, are asked together. A container without sockets has its conditions as any service.
 .SH WITHOUT ROOT
 In a user's manager the container's root is the user, and its other users are those that subuid(5) and subgid(5) lend to that user. With
 UserNS = "keep\-id" the user has the same number inside, and the root is one of the others. Network is "none", "host" (the user's), or

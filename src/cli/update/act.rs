@@ -8,8 +8,10 @@ use anyhow::{Context as _, Result, bail};
 use crate::cli::scope::Scope;
 use crate::cli::update::decide::{Candidate, Change};
 use crate::cli::update::{Outcome, Row};
+use crate::run::condition::{self, Conditions};
 use crate::store::refuse::Returned;
 use crate::store::{Held, Store};
+use crate::systemd::control::main_process;
 use crate::systemd::jobs::{Job, carry_out as run_job};
 use crate::systemd::look::{self, Closeness};
 use crate::systemd::{Manager, Question};
@@ -51,6 +53,10 @@ fn update(scope: &Scope, store: &Store, group: &[&(usize, Change)], rows: &mut [
             tell(&mut rows[*index], Outcome::Failed, remark);
             continue;
         }
+        if let Some(why) = hindrance(manager, &unit) {
+            tell(&mut rows[*index], Outcome::Skipped, format!("left as it was: {why}"));
+            continue;
+        }
         let Err(error) = restart(manager, &unit) else {
             tell(&mut rows[*index], Outcome::Updated, String::new());
             tracing::info!(unit, image = %change.reference, from = %change.old, to = %change.new, "updated '{unit}'");
@@ -65,6 +71,15 @@ fn update(scope: &Scope, store: &Store, group: &[&(usize, Change)], rows: &mut [
         }
         return;
     }
+}
+
+/// What would keep it from starting again with whatever image: a condition in `[Unit]`, which the shim has among its arguments.
+fn hindrance(manager: Manager, unit: &str) -> Option<String> {
+    let main = main_process(manager, unit).ok()??;
+    let arguments = main.arguments.iter().map(String::as_str).skip(3);
+    let arguments: Vec<&str> = arguments.collect();
+    let error = condition::ask(Conditions::of_arguments(&arguments).coming_and_going).err()?;
+    Some(format!("{error:#}"))
 }
 
 fn hold(store: &Store, change: &Change) -> Result<Held> {
