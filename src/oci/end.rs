@@ -64,7 +64,8 @@ pub enum Force {
 /// It runs, or does not exist, unless it is forced; or it cannot be removed.
 pub fn delete(directory: &Directory, force: Force) -> Result<Vec<anyhow::Error>> {
     if force == Force::Yes && !directory.path.exists() {
-        return Ok(Vec::new());
+        // Its maker may have been killed between the directory of all and its own.
+        return directory.remove().map(|()| Vec::new());
     }
     let _locked = directory.lock()?;
     let record = match directory.read() {
