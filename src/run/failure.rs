@@ -5,7 +5,7 @@ use std::io::Write as _;
 
 /// The definition or the store must be mended (`EX_CONFIG`; systemd.exec(5) shows `status=78/CONFIG`).
 pub const CONFIG: i32 = 78;
-/// A condition of the definition does not hold, which may change (`EX_TEMPFAIL`; `75/TEMPFAIL`).
+/// A condition of the definition does not hold, which may change (`EX_TEMPFAIL` of sysexits(3)).
 pub const NOT_NOW: i32 = 75;
 /// The payload could not be executed (`203/EXEC`).
 pub const EXEC: i32 = 203;

@@ -78,8 +78,8 @@ impl Refusal {
 pub fn find(section: Section, key: &str, value: &str, sockets: &[Socket]) -> Option<Refusal> {
     let is_woken = !sockets.is_empty();
     match section {
-        Section::Unit if is_woken => in_unit(key).or_else(|| in_woken_unit(key, value)),
-        Section::Unit => in_unit(key),
+        Section::Unit if is_woken => in_unit(key, value).or_else(|| in_woken_unit(key, value)),
+        Section::Unit => in_unit(key, value),
         Section::Service if is_woken => in_service(key).or_else(|| in_woken_service(key, value)),
         Section::Service => in_service(key),
         Section::Container
@@ -91,8 +91,25 @@ pub fn find(section: Section, key: &str, value: &str, sockets: &[Socket]) -> Opt
     }
 }
 
-fn in_unit(key: &str) -> Option<Refusal> {
-    (key == "JoinsNamespaceOf").then(|| Refusal::new(Outcome::LeftOut, SHIM))
+fn in_unit(key: &str, value: &str) -> Option<Refusal> {
+    match key {
+        "JoinsNamespaceOf" => Some(Refusal::new(Outcome::LeftOut, SHIM)),
+        _ if has_relative_path(key, value) => Some(Refusal::of_value(
+            Outcome::LeftOut,
+            "has no absolute path, and systemd does not ask it",
+        )),
+        _ => None,
+    }
+}
+
+/// Whether this is a condition or an assertion about a path that says no path. An empty one takes back those before it.
+fn has_relative_path(key: &str, value: &str) -> bool {
+    let name = key.strip_prefix("Condition").or_else(|| key.strip_prefix("Assert"));
+    let is_about_path = name.is_some_and(|name| {
+        name.starts_with("Path") || matches!(name, "DirectoryNotEmpty" | "FileNotEmpty" | "FileIsExecutable")
+    });
+    let path = value.trim().trim_start_matches(['|', '!', ' ']);
+    is_about_path && !path.is_empty() && !path.starts_with(['/', '%'])
 }
 
 /// Dependencies with which systemd would kill the socket.

@@ -86,6 +86,26 @@ fn a_dependency_that_would_close_the_socket() {
 }
 
 #[test]
+fn a_condition_on_no_path() {
+    let unit = "[Unit]\nConditionPathExists = [\"/a\", \"|!b\", \"\", \"%h/c\"]\nAssertFileNotEmpty = \"d\"\nConditionHost = \"e\"\n";
+    let (definition, said) = web(unit);
+    assert_eq!(said.len(), 2, "{said:?}");
+    assert!(
+        said[0].starts_with(
+            "/web.toml:4:30: warning: 'ConditionPathExists=' in [Unit] has no absolute path, and systemd does not ask it, ignoring"
+        ),
+        "{said:?}"
+    );
+    let kept = [
+        ("ConditionPathExists", "/a"),
+        ("ConditionPathExists", ""),
+        ("ConditionPathExists", "%h/c"),
+        ("ConditionHost", "e"),
+    ];
+    assert_eq!(pairs(&definition.passthrough.unit), kept);
+}
+
+#[test]
 fn the_second_value_of_an_array() {
     let said =
         said("PublishPort = \"80:80\"\n[Unit]\nRequiresMountsFor = [\n  \"/srv/a /srv/b\",\n  \"'/srv/c\",\n]\n");
