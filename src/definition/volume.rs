@@ -4,7 +4,7 @@
 //! definition that names it, and the same for all containers: they are copied into each container's own definition when all files have been
 //! read ([`link`]), so that a start reads one file only.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +15,14 @@ use crate::unitfile::line::Line;
 
 /// Where volumes lie.
 pub const DIRECTORY: &str = "/var/lib/coracle/volumes";
+
+/// Whether something can be mounted there in a container.
+#[must_use]
+pub fn is_free(path: &Path) -> bool {
+    let is_free = path.components().all(|part| part != Component::ParentDir)
+        && !["/proc", "/sys"].iter().any(|top| path.starts_with(top));
+    is_free && path.parent().is_some()
+}
 
 /// One `Volume=[SOURCE:]TARGET[:OPTIONS]`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,12 +1,12 @@
 //! What the definition and the image mount: volumes, images, secrets, new file systems.
 
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 use oci_spec::image::Config;
 
 use crate::definition::secret::{Form, Secret};
-use crate::definition::volume::{Backing, Copying, Label, Memory, Named, Owner, Settings, Source, is_name};
+use crate::definition::volume::{Backing, Copying, Label, Memory, Named, Owner, Settings, Source, is_free, is_name};
 use crate::definition::{Container, Exec, Propagation, Tmpfs};
 use crate::plan::Surroundings;
 use crate::plan::label::of_volume;
@@ -274,12 +274,4 @@ fn secret(secret: &Secret) -> Option<Mount> {
 
 fn access(read_only: bool) -> Access {
     if read_only { Access::ReadOnly } else { Access::ReadWrite }
-}
-
-/// Whether something can be mounted there.
-#[must_use]
-pub fn is_free(path: &Path) -> bool {
-    let is_free = path.components().all(|part| part != Component::ParentDir)
-        && !["/proc", "/sys"].iter().any(|top| path.starts_with(top));
-    is_free && path.parent().is_some()
 }

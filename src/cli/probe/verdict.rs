@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::cli::output::visible;
 use crate::cli::probe::bound::{Bound, Family, Protocol};
-use crate::plan::volume::is_free;
+use crate::definition::volume::is_free;
 
 /// All that is known of an image after it has run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -151,11 +151,9 @@ pub(super) fn definition(verdict: &Verdict, name: &str) -> String {
 /// The volumes that an image asks for, as `Volume=` takes them, but those that no container has.
 fn volumes(name: &str, paths: &[String]) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
-    let possible = paths.iter().filter(|path| {
-        path.starts_with('/')
-            && is_free(Path::new(path))
-            && !path.contains([':', '%', ','])
-            && !path.starts_with("/dev")
+    let possible = paths.iter().filter(|text| {
+        let path = Path::new(text);
+        path.is_absolute() && is_free(path) && !path.starts_with("/dev") && !text.contains([':', '%', ','])
     });
     let value = |path: &String| {
         let last = path.rsplit('/').find(|part| !part.is_empty()).unwrap_or_default();
@@ -250,6 +248,7 @@ mod tests {
                 "/sys/x",
                 "/dev",
                 "/srv/data",
+                "/developer",
                 "/var/data/",
                 "/a:b",
             ]
@@ -260,7 +259,7 @@ mod tests {
         let (_, diagnostics) = crate::definition::toml::parse(Path::new("/etc/coracle/web.toml"), &text);
         assert!(diagnostics.is_empty(), "{diagnostics:?}\n{text}");
         assert!(
-            text.contains(r#"Volume = ["web-x-y-:/var/lib/x y\"", "web-data:/srv/data", "web-var-data:/var/data/"]"#),
+            text.contains(r#"Volume = ["web-x-y-:/var/lib/x y\"", "web-data:/srv/data", "web-developer:/developer", "web-var-data:/var/data/"]"#),
             "{text}"
         );
     }

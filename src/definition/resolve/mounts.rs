@@ -7,7 +7,7 @@ use crate::definition::keys::Key;
 use crate::definition::report::Span;
 use crate::definition::resolve::{Resolver, last};
 use crate::definition::setting::Settings;
-use crate::definition::volume::{Memory, Volume};
+use crate::definition::volume::{Memory, Volume, is_free};
 use crate::definition::{Definition, Propagation, Tmpfs, UserNamespace};
 
 impl Resolver<'_, '_> {
@@ -134,11 +134,10 @@ impl Resolver<'_, '_> {
             _ => {
                 // Without doubled slashes and the one at the end.
                 let path: PathBuf = Path::new(target).components().collect();
-                if path == Path::new("/") || path.starts_with("/proc") || path.starts_with("/sys") {
-                    format!("nothing can be mounted on '{target}', or the container would lose its protection")
-                } else {
+                if is_free(&path) {
                     return Some(path);
                 }
+                format!("nothing can be mounted on '{target}', or the container would lose its protection")
             }
         };
         self.impossible(key, span, why);
