@@ -15,9 +15,9 @@ use crate::run::failure::{Priority, say};
 #[derive(Debug, Clone, Copy)]
 pub struct Conditions<'a> {
     /// Those to be asked at each start.
-    pub coming_and_going: &'a [&'a str],
+    coming_and_going: &'a [&'a str],
     /// Those about the machine. Where a socket was passed they hold, since it is they that opened it.
-    pub lasting: &'a [&'a str],
+    lasting: &'a [&'a str],
 }
 
 impl<'a> Conditions<'a> {
@@ -30,6 +30,14 @@ impl<'a> Conditions<'a> {
             coming_and_going,
             lasting: lasting.get(1..).unwrap_or_default(),
         }
+    }
+
+    /// Makes sure that what comes and goes is there now.
+    ///
+    /// # Errors
+    /// It is not, or cannot be asked for.
+    pub fn ask(&self) -> Result<()> {
+        ask(self.coming_and_going)
     }
 
     /// Why a container is not meant for this machine, if it is not: what systemd would skip it for.
@@ -47,11 +55,16 @@ fn is_assertion(condition: &str) -> bool {
     condition.starts_with("Assert")
 }
 
+fn is_alternative(condition: &str) -> bool {
+    let value = condition.split_once('=').map(|(_, value)| value);
+    value.is_some_and(|value| value.starts_with('|'))
+}
+
 /// Makes sure that all of `conditions` hold.
 ///
 /// # Errors
 /// They do not, or cannot be asked.
-pub fn ask(conditions: &[&str]) -> Result<()> {
+fn ask(conditions: &[&str]) -> Result<()> {
     match unmet(conditions)? {
         None => Ok(()),
         Some(unmet) => bail!("{unmet}"),
@@ -89,11 +102,9 @@ fn unmet(conditions: &[&str]) -> Result<Option<String>> {
 fn groups<'c>(conditions: &[&'c str]) -> Vec<Vec<&'c str>> {
     let mut groups: Vec<Vec<&str>> = Vec::new();
     for condition in conditions {
-        let is_alternative = condition.contains("=|");
+        let is_alike = |one: &str| is_alternative(one) && is_assertion(one) == is_assertion(condition);
         let mut others = groups.iter_mut();
-        let group = others.find(|group| {
-            is_alternative && group[0].contains("=|") && is_assertion(group[0]) == is_assertion(condition)
-        });
+        let group = others.find(|group| is_alternative(condition) && is_alike(group[0]));
         match group {
             Some(group) => group.push(condition),
             None => groups.push(vec![condition]),

@@ -43,9 +43,7 @@ use crate::run::seal::seal_for_checks;
 use crate::run::subordinate::NOT_ALLOWED;
 use crate::run::subordinate::account::Account;
 use crate::run::subordinate::maps::Maps;
-use crate::run::{
-    condition, idle, keep, mark, network, notify, overdue, place, planning, program, secret, selinux, volume,
-};
+use crate::run::{idle, keep, mark, network, notify, overdue, place, planning, program, secret, selinux, volume};
 use crate::store::Held;
 use crate::store::volume::Making;
 use crate::sys::gate;
@@ -81,7 +79,7 @@ pub fn start(
     }
     let sockets = sockets(&definition, passed).or_fail(CONFIG)?;
     overdue::dismiss(unit, &sockets);
-    condition::ask(conditions.coming_and_going).or_fail(NOT_NOW)?;
+    conditions.ask().or_fail(NOT_NOW)?;
     let store = place::store().or_fail(CONFIG)?;
     let mount_point = planning::mount_point().or_fail(CONFIG)?;
     let addresses = Addresses::of_unit(&definition.container.network, unit).or_fail(NAMESPACE)?;

@@ -47,8 +47,8 @@ systemd closes a socket for good when the service behind it is skipped for a con
 assertion of [Unit] about what comes and goes (ConditionPathExists= and all others about paths, files and directories, KernelModuleLoaded,
 ACPower, NeedsUpdate, and MemoryPressure, CPUPressure and IOPressure of the machine) is asked at each start, by systemd\-analyze(1), which
 needs a writable /tmp. While it does not hold the start fails with status 75 (EX_TEMPFAIL), so that OnFailure= is started and who connects waits;
-the next try serves when it holds. One about what the machine is (ConditionHost= and all others) is asked when the socket or the timer is started: where it does not hold there is no
-port. Where something else starts the container it is skipped then, or fails if it was an assertion.
+the next try serves when it holds. One about what the machine is (ConditionHost= and all others) is asked when the socket or the timer is
+started: where it does not hold there is no port. Where something else starts the container it is skipped then, or fails if it was an assertion.
 .PP
 Alternatives, which begin with |, are asked together. A container without sockets has its conditions as any service.
 .SH WITHOUT ROOT

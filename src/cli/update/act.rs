@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, bail};
 use crate::cli::scope::Scope;
 use crate::cli::update::decide::{Candidate, Change};
 use crate::cli::update::{Outcome, Row};
-use crate::run::condition::{self, Conditions};
+use crate::run::condition::Conditions;
 use crate::store::refuse::Returned;
 use crate::store::{Held, Store};
 use crate::systemd::control::main_process;
@@ -78,7 +78,7 @@ fn hindrance(manager: Manager, unit: &str) -> Option<String> {
     let main = main_process(manager, unit).ok()??;
     let arguments = main.arguments.iter().map(String::as_str).skip(3);
     let arguments: Vec<&str> = arguments.collect();
-    let error = condition::ask(Conditions::of_arguments(&arguments).coming_and_going).err()?;
+    let error = Conditions::of_arguments(&arguments).ask().err()?;
     Some(format!("{error:#}"))
 }
 
