@@ -2,6 +2,7 @@
 # What the scripts of tests/system have at hand. Runs inside the machine: reads /opt/test/script in a shell where any
 # failing command ends the test, then checks that Coracle has left nothing behind; on failure shows the journal.
 # A pipe fails with any of its commands, so none of them may stop reading early: no grep -q behind a pipe.
+# What fails in the middle of a list of && ends nothing: what must hold stands by itself, behind a semicolon or in a line of its own.
 set -Eeuo pipefail
 
 fail() { echo "FAILED: $*" >&2; exit 1; }
